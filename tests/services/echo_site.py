@@ -1,0 +1,55 @@
+"""A site that says what the edge saw: Django settings and its one view.
+
+Owns nothing of the portal's own views; the edge's middleware and functions are the real ones.
+Servers under test load it by DJANGO_SETTINGS_MODULE=tests.services.echo_site.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path, re_path
+
+from portal.conf import load
+from portal.edge.client_certificate import presented_certificate
+
+CONFIG = load()
+SECRET_KEY = "echo"
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = __name__
+USE_TZ = True
+MIDDLEWARE = [
+    "portal.edge.proxy.ProxyMiddleware",
+    "portal.edge.request_id.RequestIdMiddleware",
+    "portal.edge.faces.FaceMiddleware",
+]
+LOGGING_CONFIG = None
+
+
+def echo(request: HttpRequest) -> HttpResponse:
+    """Answer with what reached the application."""
+    presented = presented_certificate(request)
+    return JsonResponse(
+        {
+            "certificate": hashlib.sha256(presented.der).hexdigest() if presented.der else None,
+            "problem": presented.problem,
+            "path": request.path_info,
+            "method": request.method,
+            "body": request.body.decode("latin-1"),
+            "address": request.META.get("REMOTE_ADDR"),
+            "scheme": request.scheme,
+            "host": request.get_host(),
+            "cookies": dict(request.COOKIES),
+            "cookies_allowed": request.cookies_allowed,  # type: ignore[attr-defined]
+            "from_proxy": request.from_proxy,  # type: ignore[attr-defined]
+            "headers": sorted(name for name in request.META if name.startswith("HTTP_")),
+            "process": os.getpid(),
+        },
+        status=400 if presented.problem else 200,
+    )
+
+
+urlpatterns = [path("livez", echo), re_path("", echo)]
