@@ -73,7 +73,7 @@ class Portal:
         url = self.url(endpoint)
         try:
             status, content = self._exchange(url, json.dumps(body).encode(), credential)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise PortalError(f"Remote CMS call '{url}' failed: {_reason(error)}") from error
         try:
             reply = json.loads(content)

@@ -8,10 +8,10 @@ exactly one updater is active. The manifest's shape is in ``manifest.py``, execu
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import logging
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,7 @@ def single(registrations: list[Registration]) -> Registration | None:
 def load_python(registration: Registration, source: Path) -> LoadedUpdater:
     """Load the class of ``registration`` from ``source``. Raises ExtensionError."""
     content = trusted_content(source)
-    module = _module(source)
+    module = _module(source, content)
     name, config = registration.type_full_name, registration.config
     if getattr(module, "NAMESPACE", None) != registration.namespace:
         raise ExtensionError(
@@ -144,15 +144,13 @@ def checked_parameters(parameters: object, name: str) -> dict[str, str]:
     return dict(parameters)
 
 
-def _module(source: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        f"orchestrator_extension_{source.parent.name}_{source.stem}", source
-    )
-    if spec is None or spec.loader is None:
-        raise ExtensionError(f"assembly '{source}' is not a Python module")
-    module = importlib.util.module_from_spec(spec)
+def _module(source: Path, content: bytes) -> ModuleType:
+    """Run exactly the bytes that were hashed."""
+    module = ModuleType(f"orchestrator_extension_{source.stem}")
+    module.__file__ = str(source)
+    sys.modules[module.__name__] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(content, source, "exec"), module.__dict__)  # noqa: S102 - the extension
     except Exception as error:  # As above: code of others.
         raise ExtensionError(
             f"assembly '{source}' fails when loaded: {type(error).__name__}: {error}"

@@ -106,12 +106,14 @@ def remember_agent_id(home: Home, agent_id: str) -> None:
 def recover(home: Home) -> bool:
     """Finish or clear what a killed process left behind; return whether it was finished.
 
-    Runs before the settings are read, because it may replace them; a file store's folder outside
-    of the configuration folder is known only from the journal and from the settings.
+    Runs before the settings are read, because it may replace them. What an uncommitted set left
+    beside the files of the store is cleared once the store is known.
     """
     for left_over in home.configuration.glob(f"{PRIVATE_PREFIX}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    return Journal(home.journal).recover([home.configuration])
+    for left_over in home.configuration.glob("*.tmp"):
+        files.remove(left_over)
+    return Journal(home.journal).recover([home.secrets, home.app_settings])
 
 
 def _same_issuer(previous: Identity, leaf: x509.Certificate) -> bool:

@@ -65,8 +65,8 @@ class Journal:
         for step in self.steps(changes):
             step.run()
 
-    def recover(self, folders: Iterable[Path]) -> bool:
-        """Finish a committed set or clear what an uncommitted one left in ``folders``.
+    def recover(self, targets: Iterable[Path]) -> bool:
+        """Finish a committed set or clear what an uncommitted one left beside ``targets``.
 
         Returns whether a committed set was finished. Safe to be killed and called again.
         """
@@ -75,8 +75,8 @@ class Journal:
             for entry in self._read():
                 _carry_out(entry)()
             files.remove(self._path)
-        for folder in {folder.resolve() for folder in folders}:
-            for left_over in folder.glob(f"*{STAGED_SUFFIX}"):
+        for left_over in (_staged(target.resolve()) for target in targets):
+            if left_over.exists():
                 files.remove(left_over)
         return finished
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from http import HTTPStatus
 
 from orchestrators.agent.wire import HeartbeatReply, RegisterReply, Result
 from orchestrators.protocol.codes import NEW_KEY_CODES, RENEWAL_CODES, Code
@@ -95,6 +96,11 @@ def after_heartbeat(reply: HeartbeatReply) -> Beat:
     if reply.result.is_ok and not reply.session_valid:
         return Beat.REGISTER
     return Beat.CONTINUE
+
+
+def is_refusal(http_status: int) -> bool:
+    """Return whether the portal does not know the caller; other failures pass by themselves."""
+    return http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 def pass_outcome(*, result: Result, session: bool, asked: bool, installed: bool) -> Outcome:

@@ -13,7 +13,7 @@ from threading import Event
 from orchestrators.agent.client import PortalError
 from orchestrators.agent.journal import JournalError
 from orchestrators.agent.jsontext import JsonTextError
-from orchestrators.agent.loop import Beat, Outcome, retry_delay
+from orchestrators.agent.loop import Beat, Outcome, is_refusal, retry_delay
 from orchestrators.agent.session import Orchestrator
 from orchestrators.agent.settings import SettingsError
 from orchestrators.agent.store import StoreError
@@ -44,7 +44,7 @@ def attempt(orchestrator: Orchestrator) -> Outcome:
         return orchestrator.run_pass()
     except PortalError as error:
         log.error("%s", error)
-        return Outcome.UNREACHABLE
+        return Outcome.NO_SESSION if is_refusal(error.status) else Outcome.UNREACHABLE
     except (SettingsError, StoreError, JsonTextError, JournalError) as error:
         log.error("%s", error)
         return Outcome.CONFIGURATION
@@ -91,7 +91,7 @@ def _keep_alive(
             failures = 0
         except PortalError as error:
             log.error("%s", error)
-            if error.status:  # The portal answered and does not take this heartbeat.
+            if is_refusal(error.status):
                 orchestrator.session = None
                 stop.wait(timing.retry(failures))
             failures += 1

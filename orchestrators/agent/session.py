@@ -123,7 +123,7 @@ class _Pass:
     def __init__(self, owner: Orchestrator) -> None:
         self._owner = owner
         self._open()
-        owner.journal.recover(self._store.folders)
+        owner.journal.recover(self._store.files)
 
     def run(self) -> Outcome:
         if self._identity is None:
@@ -192,6 +192,11 @@ class _Pass:
             heartbeat_seconds=reply.heartbeat_minutes * 60,
             client_machine=self._settings.orchestrator_name,
             credential=self._identity,
+        )
+        log.info(
+            "Session granted to certificate %s, serial %x",
+            self._identity.thumbprint,
+            self._identity.certificate.serial_number,
         )
         self._owner.jobs.run(reply.jobs, reply.token, self._identity)
 

@@ -77,8 +77,8 @@ class CertificateStore(Protocol):
         """Where the certificate is kept, for the portal's page and the log."""
 
     @property
-    def folders(self) -> tuple[Path, ...]:
-        """Folders in which this store has files."""
+    def files(self) -> tuple[Path, ...]:
+        """The files of this store."""
 
     def load(self) -> Identity | None:
         """Return the present identity, None if there is none yet. Raises StoreError."""
@@ -106,9 +106,9 @@ class Pkcs12Store:
         return f"PKCS12 file {self.path.name}"
 
     @property
-    def folders(self) -> tuple[Path, ...]:
-        """Folder of the file."""
-        return (self.path.resolve().parent,)
+    def files(self) -> tuple[Path, ...]:
+        """The one file."""
+        return (self.path,)
 
     def load(self) -> Identity | None:
         """Open the file with the password."""
@@ -156,9 +156,9 @@ class PemStore:
         return f"PEM files {self.certificate_path.name}, {self.key_path.name}"
 
     @property
-    def folders(self) -> tuple[Path, ...]:
-        """Folders of the two files."""
-        return (self.certificate_path.resolve().parent, self.key_path.resolve().parent)
+    def files(self) -> tuple[Path, ...]:
+        """The two files."""
+        return (self.certificate_path, self.key_path)
 
     def load(self) -> Identity | None:
         """Read both files; both or none must be there."""

@@ -56,7 +56,7 @@ class WindowsStore:
         return f"Windows {Location.CURRENT_USER}"
 
     @property
-    def folders(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[Path, ...]:
         """No files."""
         return ()
 

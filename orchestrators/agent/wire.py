@@ -147,8 +147,8 @@ def read_register(body: object) -> RegisterReply:
         certificate=session.text("Certificate"),
         jobs=tuple(
             Job(
-                job_id=job.text("JobId"),
-                capability=Capability.name_of(job.text("JobTypeId")),
+                job_id=one_line(job.text("JobId")),
+                capability=Capability.name_of(one_line(job.text("JobTypeId"))),
                 configuration_endpoint=job.text("ConfigurationEndpoint"),
                 completion_endpoint=job.text("CompletionEndpoint"),
             )

@@ -79,14 +79,18 @@ class Scene:
         """Recover as at a start; return which pair works, with everything that belongs to it."""
         recover(home)
         settings = read_settings(home)
-        identity = open_store(home, settings, FolderStores(home.root / "stores")).load()
+        store = open_store(home, settings, FolderStores(home.root / "stores"))
+        Journal(home.journal).recover(store.files)
+        identity = store.load()
         assert identity is not None
         is_new = identity.thumbprint == self.new.thumbprint
         assert is_new or identity.thumbprint == self.old.thumbprint
         assert (settings.orchestrator_id == "id-from-portal") == is_new
         # The key of the CSR is there until its certificate is installed.
         assert home.pending.exists() != is_new
-        left_over = {p.name for p in home.configuration.iterdir() if p.suffix == STAGED_SUFFIX}
+        left_over = {
+            p.name for p in home.configuration.iterdir() if p.suffix in {STAGED_SUFFIX, ".tmp"}
+        }
         assert not left_over
         assert not home.journal.exists()
         modes = {p.stat().st_mode & 0o777 for p in home.configuration.iterdir() if p.is_file()}
@@ -173,11 +177,11 @@ def test_a_damaged_staged_file_is_never_moved_into_place(tmp_path: Path) -> None
         step.run()
     (tmp_path / f"file{STAGED_SUFFIX}").write_text("damaged")
     with pytest.raises(JournalError, match="damaged"):
-        journal.recover([tmp_path])
+        journal.recover([target])
     assert target.read_text() == "old"
 
 
 def test_a_journal_that_is_no_journal_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("{}")
     with pytest.raises(JournalError, match="cannot be read"):
-        Journal(tmp_path / "journal").recover([tmp_path])
+        Journal(tmp_path / "journal").recover([])

@@ -242,7 +242,7 @@ def test_a_certificate_without_a_token_is_not_stored(
         ([must, must], Outcome.NOT_READY),
         ([warn, warn], Outcome.NOT_READY),
         ([http_error(503)], Outcome.UNREACHABLE),
-        ([http_error(401)], Outcome.UNREACHABLE),
+        ([http_error(401)], Outcome.NO_SESSION),
         ([lambda call: []], Outcome.NO_SESSION),
     ],
 )
