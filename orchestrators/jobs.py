@@ -1,0 +1,109 @@
+"""Jobs of orchestrators: FetchLogs, from the request to the finished log.
+
+Owns `Job` rows. A job is handed out with a session and can be worked on only inside one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from orchestrators.models import Job, JobState, Orchestrator
+from orchestrators.protocol.messages import (
+    Capability,
+    JobCompleteStatus,
+    JobCompletion,
+    JobTicket,
+)
+from orchestrators.records import parse_agent_id
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+
+CONFIGURATION_ENDPOINT = "/Jobs/FetchLogs/Configuration"
+COMPLETION_ENDPOINT = "/Jobs/FetchLogs/Completion"
+
+
+def request_logs(orchestrator: Orchestrator, *, actor: Actor, now: datetime) -> Job:
+    """Queue a FetchLogs job; one that waits already is returned instead of a second."""
+    with transaction.atomic():
+        waiting = Job.objects.filter(
+            orchestrator=orchestrator, capability=Capability.FETCH_LOGS, state=JobState.WAITING
+        ).first()
+        if waiting:
+            return waiting
+        job = Job.objects.create(
+            orchestrator=orchestrator,
+            capability=Capability.FETCH_LOGS,
+            requested_at=now,
+            requested_by=actor.name,
+        )
+        record(
+            actor,
+            Category.ORCHESTRATOR,
+            "logs_requested",
+            object_type="job",
+            object_id=job.job_id,
+            object_name=orchestrator.client_machine,
+            orchestrator_id=orchestrator.pk,
+        )
+    return job
+
+
+def tickets(orchestrator: Orchestrator) -> tuple[JobTicket, ...]:
+    """Return the jobs to hand out with a session (one query)."""
+    return tuple(
+        JobTicket(
+            job_id=str(job.job_id),
+            capability=job.capability,
+            configuration_endpoint=CONFIGURATION_ENDPOINT,
+            completion_endpoint=COMPLETION_ENDPOINT,
+        )
+        for job in Job.objects.filter(
+            orchestrator=orchestrator, state__in=[JobState.WAITING, JobState.IN_PROCESS]
+        ).order_by("pk")[:100]
+    )
+
+
+def start(orchestrator: Orchestrator, job_id: str, *, now: datetime) -> Job | None:
+    """Begin a job of this orchestrator; None if it has none such (T6)."""
+    job = _own(orchestrator, job_id)
+    if job is None or job.state not in (JobState.WAITING, JobState.IN_PROCESS):
+        return None
+    Job.objects.filter(pk=job.pk, state=JobState.WAITING).update(
+        state=JobState.IN_PROCESS, started_at=now
+    )
+    return job
+
+
+def complete(
+    orchestrator: Orchestrator, completion: JobCompletion, *, most_characters: int, now: datetime
+) -> bool:
+    """Finish a job of this orchestrator; False if it has none such, or it has ended already."""
+    job = _own(orchestrator, completion.job_id)
+    if job is None:
+        return False
+    status = completion.status if completion.status in set(JobCompleteStatus) else 0
+    return bool(
+        Job.objects.filter(pk=job.pk, state__in=[JobState.WAITING, JobState.IN_PROCESS]).update(
+            state=JobState.COMPLETED,
+            result=status,
+            message=completion.message,
+            log=completion.log[-most_characters:],
+            finished_at=now,
+        )
+    )
+
+
+def cancel_all(orchestrator: Orchestrator, *, now: datetime) -> int:
+    """Cancel the open jobs of a record at its Reset; return how many."""
+    return Job.objects.filter(
+        orchestrator=orchestrator, state__in=[JobState.WAITING, JobState.IN_PROCESS]
+    ).update(state=JobState.CANCELED, finished_at=now)
+
+
+def _own(orchestrator: Orchestrator, job_id: str) -> Job | None:
+    parsed = parse_agent_id(job_id)
+    if parsed is None:
+        return None
+    return Job.objects.filter(job_id=parsed, orchestrator=orchestrator).first()

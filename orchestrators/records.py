@@ -1,0 +1,182 @@
+"""Records of orchestrators: found by what a body names, created, refreshed, touched.
+
+Owns a record's contact data. Never authenticates: a name finds a New record, a claim or a
+conflict, nothing more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q
+
+from orchestrators.models import Orchestrator, Status
+from orchestrators.names import canonical, claim_key
+from orchestrators.protocol.messages import RegisterRequest
+from portal.access.models import User
+from portal.access.roles import SHARED_SERVICE_ACCOUNT
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Who called, from where, with which certificate."""
+
+    address: str
+    thumbprint: str = ""
+
+
+class TooManyNewRecords(Exception):
+    """The bound on New records is reached; nothing was created."""
+
+
+def parse_agent_id(text: str) -> UUID | None:
+    """Return the GUID of a body, or None if it is empty or none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def named_by(body: RegisterRequest) -> Orchestrator | None:
+    """Return the record that a body names: by AgentId, else by ClientMachine.
+
+    By name: the Approved one of exactly that name, or the one whose open claim has it; else a New,
+    else a Disapproved one, found without a start stamp. An empty name finds none.
+    """
+    records = Orchestrator.objects.select_related("service_account")
+    agent_id = parse_agent_id(body.agent_id)
+    if agent_id is not None and (found := records.filter(pk=agent_id).first()):
+        return found
+    key = claim_key(body.client_machine)
+    if not key:
+        return None
+    candidates = list(
+        records.filter(
+            Q(status=Status.APPROVED, name_key=canonical(body.client_machine))
+            | Q(status=Status.APPROVED, claims__closed_at=None, claims__claim_key=key)
+            | Q(status__in=[Status.NEW, Status.DISAPPROVED], claim_key=key)
+        ).distinct()[:20]
+    )
+    order = {Status.APPROVED: 0, Status.NEW: 1, Status.DISAPPROVED: 2}
+    return min(candidates, key=lambda o: (order[Status(o.status)], o.created_at), default=None)
+
+
+def names_another(body: RegisterRequest, own: Orchestrator) -> bool:
+    """Say whether a body names another existing record than ``own`` (row 2a).
+
+    An unknown AgentId names nobody. Costs a query only where something differs.
+    """
+    agent_id = parse_agent_id(body.agent_id)
+    others = Orchestrator.objects.exclude(pk=own.pk)
+    if agent_id is not None and agent_id != own.pk and others.filter(pk=agent_id).exists():
+        return True
+    name = canonical(body.client_machine)
+    if not name or name == own.name_key or claim_key(body.client_machine) == own.claim_key:
+        return False
+    return others.filter(name_key=name).exists()
+
+
+def create_new(
+    body: RegisterRequest,
+    contact: Contact,
+    *,
+    service_account: User | None,
+    limit_per_hour: int,
+    actor: Actor,
+    now: datetime,
+) -> Orchestrator:
+    """Create a New record for somebody unknown, under the shared service account unless one is
+    given. Raises TooManyNewRecords.
+    """
+    recent = Orchestrator.objects.filter(
+        status=Status.NEW, created_at__gt=now - timedelta(hours=1)
+    )[:limit_per_hour].count()
+    if recent >= limit_per_hour:
+        raise TooManyNewRecords
+    account = service_account or User.objects.get(username=SHARED_SERVICE_ACCOUNT)
+    orchestrator = Orchestrator(service_account=account, created_at=now)
+    rename(orchestrator, body.client_machine)
+    _refresh(orchestrator, body, contact, now)
+    orchestrator.save(force_insert=True)
+    record(
+        actor,
+        Category.ORCHESTRATOR,
+        "registered",
+        object_type="orchestrator",
+        object_id=orchestrator.pk,
+        object_name=orchestrator.client_machine,
+        orchestrator_id=orchestrator.pk,
+        after={"status": "New", "thumbprint": contact.thumbprint},
+    )
+    return orchestrator
+
+
+def refresh_new(
+    orchestrator: Orchestrator, body: RegisterRequest, contact: Contact, *, now: datetime
+) -> None:
+    """Refresh a New record with the newest body; its name follows unless it was Reset."""
+    if orchestrator.reset_at is None and body.client_machine:
+        rename(orchestrator, body.client_machine)
+    _refresh(orchestrator, body, contact, now)
+    orchestrator.save()
+
+
+def rename(orchestrator: Orchestrator, client_machine: str) -> None:
+    """Set a record's name and its canonical forms (unsaved)."""
+    orchestrator.client_machine = client_machine
+    orchestrator.name_key = canonical(client_machine)[:255]
+    orchestrator.claim_key = claim_key(client_machine)[:255]
+
+
+def touch(
+    orchestrator: Orchestrator,
+    contact: Contact,
+    *,
+    body: RegisterRequest | None,
+    error_code: str,
+    error_message: str,
+    now: datetime,
+) -> None:
+    """Note the last contact, the thumbprint used and the last error (one UPDATE).
+
+    With a body of the orchestrator itself also platform, version, capabilities and parameters.
+    """
+    fields = ["last_seen", "last_address", "last_thumbprint_used"]
+    if body is not None:
+        _refresh(orchestrator, body, contact, now)
+        fields += ["platform", "version", "capabilities", "client_parameters"]
+        seen = body.client_machine
+        differs = bool(seen) and claim_key(seen) != orchestrator.claim_key
+        orchestrator.client_machine_seen = seen if differs else ""
+        fields.append("client_machine_seen")
+    else:
+        _contact(orchestrator, contact, now)
+    if (error_code, error_message) != (
+        orchestrator.last_error_code,
+        orchestrator.last_error_message,
+    ) or error_code:
+        orchestrator.last_error_code = error_code
+        orchestrator.last_error_message = error_message[:1000]
+        orchestrator.last_error_at = now if error_code else None
+        fields += ["last_error_code", "last_error_message", "last_error_at"]
+    orchestrator.save(update_fields=fields)
+
+
+def _contact(orchestrator: Orchestrator, contact: Contact, now: datetime) -> None:
+    orchestrator.last_seen = now
+    orchestrator.last_address = contact.address[:64]
+    orchestrator.last_thumbprint_used = contact.thumbprint
+
+
+def _refresh(
+    orchestrator: Orchestrator, body: RegisterRequest, contact: Contact, now: datetime
+) -> None:
+    _contact(orchestrator, contact, now)
+    orchestrator.platform = body.agent_platform
+    orchestrator.version = body.agent_version
+    orchestrator.capabilities = list(body.capabilities)
+    orchestrator.client_parameters = dict(body.client_parameters)

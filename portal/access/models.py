@@ -1,0 +1,71 @@
+"""Users, service accounts and API tokens.
+
+Roles are Django groups with permissions of `catalogue.py`. Owns no rule about what a permission
+is needed for: the faces ask `permissions.holds`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+from portal.access.catalogue import CATALOGUE
+
+TOKEN_PREFIX = "ocp_"  # noqa: S105 - recognizable by secret scanners, not a secret
+
+
+class User(AbstractUser):
+    """A person, or a service account: an identity that orchestrators run under and that can
+    never sign in to the pages.
+    """
+
+    is_service_account = models.BooleanField(default=False)
+
+    class Meta:
+        default_permissions = ()
+        permissions = [(str(entry.permission), entry.allows) for entry in CATALOGUE]
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def usable(self, now: datetime) -> ApiTokenQuerySet:
+        return self.filter(expires_at__gt=now, revoked_at=None, user__is_active=True)
+
+
+class ApiToken(models.Model):
+    """A bearer token of the REST API: shown once, stored as SHA-256, expiring, revocable."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "name"],
+                condition=models.Q(revoked_at=None),
+                name="one_live_token_per_name",
+            )
+        ]
+
+    @classmethod
+    def issue(cls, **fields: Any) -> tuple[ApiToken, str]:
+        """Make a token row; return it with the token itself, which is stored nowhere."""
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        return cls.objects.create(digest=digest_of(token), **fields), token
+
+
+def digest_of(token: str) -> str:
+    """Return the stored form of a token. 256 random bits need no slow hash."""
+    return hashlib.sha256(token.encode()).hexdigest()

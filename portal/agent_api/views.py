@@ -1,0 +1,236 @@
+"""The agent protocol's endpoints: Session/Register, Session/Heartbeat and the FetchLogs job.
+
+Owns nothing but the way from a request to a reply. Formats: `orchestrators/protocol`; decisions:
+`renewal/rules`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+
+from orchestrators import credentials, jobs
+from orchestrators.models import Orchestrator
+from orchestrators.protocol.codes import Code
+from orchestrators.protocol.messages import (
+    HeartbeatRequest,
+    JobCompletion,
+    JobRequest,
+    RegisterRequest,
+    ResultStatus,
+    heartbeat_reply,
+    problem,
+    success,
+)
+from portal.agent_api.messages import (
+    COMPLETION_LIMIT,
+    REGISTER_LIMIT,
+    SESSION_LIMIT,
+    Refused,
+    address_of,
+    agent_view,
+    basic_of,
+    certificate_of,
+    credential_of,
+    read_body,
+    refusal,
+    reply,
+)
+from portal.agent_api.registration import Registration
+from portal.audit.models import AuditEntry, Category
+from portal.audit.trail import Actor, record
+from portal.edge.request_id import current_request_id
+from portal.preferences import store
+from renewal import gather
+from renewal.gather import SessionFacts
+from renewal.identity import standings
+
+_TRIES = 3
+"""Two first calls at once may both insert the same row; the second then finds it."""
+_FRESH_SHARE = 0.9
+"""last_seen is written at most once per heartbeat interval."""
+
+
+@agent_view
+def register(request: HttpRequest) -> JsonResponse:
+    """POST /Session/Register."""
+    body = RegisterRequest.parse(read_body(request, REGISTER_LIMIT))
+    caller = certificate_of(request)
+    credential = credential_of(request) if caller is None else None
+    now = timezone.now()
+    preferences = store.load()
+    if caller is not None:
+        caller.check(revision=preferences.number("TrustAnchorsRevision"), now=now)
+        _audit_ignored_basic(request, caller.parsed.thumbprint_sha1)
+    registration = Registration(
+        body=body,
+        address=address_of(request),
+        request_id=current_request_id(),
+        preferences=preferences,
+        now=now,
+        parsed=caller.parsed if caller else None,
+        credential=credential,
+    )
+    for last in (False,) * (_TRIES - 1) + (True,):
+        try:
+            answer, status = registration.answer()
+        except IntegrityError:
+            if last:
+                return refusal(200, Code.BUSY)
+            continue
+        return reply(answer, status=status)
+    return refusal(200, Code.BUSY)
+
+
+@agent_view
+def heartbeat(request: HttpRequest) -> JsonResponse:
+    """POST /Session/Heartbeat: one query, and one write when last_seen is stale."""
+    body = HeartbeatRequest.parse(read_body(request, SESSION_LIMIT))
+    now = timezone.now()
+    caller = certificate_of(request)
+    if caller is None:
+        # A credential holds no session; without either it is nobody.
+        credential_of(request)
+        return _no_session()
+    session = gather.for_session(caller.parsed.fingerprint_sha256, body.session_token, now=now)
+    revision = (
+        session.trust_revision
+        if session is not None
+        else store.load().number("TrustAnchorsRevision")
+    )
+    caller.check(revision=revision, now=now)
+    if session is None or not session.is_authentic(now):
+        return _no_session()
+    if session.session_live:
+        _note_heartbeat(session, request, now=now)
+    return reply(
+        heartbeat_reply(
+            success(),
+            heartbeat_minutes=session.heartbeat_minutes or store.load().heartbeat_minutes,
+            session_valid=session.session_live,
+        )
+    )
+
+
+@agent_view
+def fetch_logs_configuration(request: HttpRequest) -> JsonResponse:
+    """POST /Jobs/FetchLogs/Configuration."""
+    body = JobRequest.parse(read_body(request, SESSION_LIMIT))
+    orchestrator = _in_session(request, body.session_token)
+    job = jobs.start(orchestrator, body.job_id, now=timezone.now()) if orchestrator else None
+    if orchestrator is None or job is None:
+        code = Code.JOB_UNKNOWN if orchestrator else Code.SESSION_INVALID
+        return reply(
+            {
+                "AuditId": 0,
+                "MaxCharactersToReturn": 0,
+                "JobCancelled": True,
+                "Result": problem(ResultStatus.ERROR, code),
+            }
+        )
+    return reply(
+        {
+            "AuditId": job.pk,
+            "MaxCharactersToReturn": store.load().number("FetchLogsMaxCharacters"),
+            "JobCancelled": False,
+            "Result": success(),
+        }
+    )
+
+
+@agent_view
+def fetch_logs_completion(request: HttpRequest) -> JsonResponse:
+    """POST /Jobs/FetchLogs/Completion."""
+    body = JobCompletion.parse(read_body(request, COMPLETION_LIMIT))
+    orchestrator = _in_session(request, body.session_token)
+    if orchestrator is None:
+        return reply({"Result": problem(ResultStatus.ERROR, Code.SESSION_INVALID)})
+    done = jobs.complete(
+        orchestrator,
+        body,
+        most_characters=store.load().number("FetchLogsMaxCharacters"),
+        now=timezone.now(),
+    )
+    if not done:
+        return reply({"Result": problem(ResultStatus.ERROR, Code.JOB_UNKNOWN)})
+    return reply({"Result": success()})
+
+
+def unknown_endpoint(request: HttpRequest) -> JsonResponse:
+    """Anything else under the protocol's prefix."""
+    return refusal(404, Code.ENDPOINT_UNKNOWN)
+
+
+def _in_session(request: HttpRequest, token: str) -> Orchestrator | None:
+    """Return the orchestrator whose live session this is; None for every other caller that can
+    be answered. Raises Refused for nobody.
+    """
+    caller = certificate_of(request)
+    if caller is None:
+        raise Refused(401, Code.UNAUTHENTICATED)
+    now = timezone.now()
+    session = gather.for_session(caller.parsed.fingerprint_sha256, token, now=now)
+    revision = (
+        session.trust_revision
+        if session is not None
+        else store.load().number("TrustAnchorsRevision")
+    )
+    caller.check(revision=revision, now=now)
+    if session is None or not session.is_authentic(now) or not session.session_live:
+        return None
+    return session.orchestrator
+
+
+def _no_session() -> JsonResponse:
+    return reply(
+        heartbeat_reply(
+            success(), heartbeat_minutes=store.load().heartbeat_minutes, session_valid=False
+        )
+    )
+
+
+def _note_heartbeat(session: SessionFacts, request: HttpRequest, *, now: datetime) -> None:
+    orchestrator, certificate = session.orchestrator, session.certificate
+    if session.clears_flag():
+        with transaction.atomic():
+            standings.clear_flag(
+                orchestrator,
+                certificate,
+                actor=Actor(
+                    name=f"orchestrator {orchestrator.client_machine}",
+                    source_address=address_of(request),
+                    request_id=current_request_id(),
+                ),
+            )
+    interval = timedelta(minutes=session.heartbeat_minutes or 1) * _FRESH_SHARE
+    stale = orchestrator.last_seen is None or now - orchestrator.last_seen >= interval
+    if stale or orchestrator.last_thumbprint_used != certificate.thumbprint:
+        Orchestrator.objects.filter(pk=orchestrator.pk).update(
+            last_seen=now,
+            last_address=address_of(request)[:64],
+            last_thumbprint_used=certificate.thumbprint,
+        )
+
+
+def _audit_ignored_basic(request: HttpRequest, thumbprint: str) -> None:
+    """A Basic header beside a certificate is ignored; one that is no credential is audited, once
+    a day for a certificate.
+    """
+    basic = basic_of(request)
+    if basic is None or credentials.find_basic(*basic) is not None:
+        return
+    since = timezone.now() - timedelta(days=1)
+    if not AuditEntry.objects.filter(
+        object_type="refusal", object_id=thumbprint, action="basic_ignored", at__gt=since
+    ).exists():
+        record(
+            Actor(name=basic[0][:100], source_address=address_of(request)),
+            Category.REFUSAL,
+            "basic_ignored",
+            object_type="refusal",
+            object_id=thumbprint,
+            message="A wrong Basic header came beside a valid certificate.",
+        )

@@ -1,0 +1,3 @@
+"""Paths of this face."""
+
+urlpatterns: list = []

@@ -1,0 +1,132 @@
+"""Reading all settings in one query, and changing one with validation and an audit row.
+
+Owns the store. What a CA's or template's name must be is told by validators that the apps above
+register at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+from portal.preferences.definitions import BY_NAME, DEFINITIONS, Definition, SettingInvalid
+from portal.preferences.models import Setting
+
+Validator = Callable[[str], None]
+_VALIDATORS: dict[str, Validator] = {}
+
+
+def register_validator(name: str, validator: Validator) -> None:
+    """Let an app above judge values of ``name``; it raises SettingInvalid."""
+    _VALIDATORS[BY_NAME[name].name] = validator
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """All settings at one moment, typed."""
+
+    values: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        return str(self.values[name])
+
+    def flag(self, name: str) -> bool:
+        return bool(self.values[name])
+
+    def number(self, name: str) -> int:
+        return int(self.values[name])
+
+    def names(self, name: str) -> tuple[str, ...]:
+        return tuple(self.values[name])
+
+    @property
+    def heartbeat_minutes(self) -> int:
+        return self.number("HeartbeatIntervalMinutes")
+
+    @property
+    def heartbeat_interval(self) -> timedelta:
+        return timedelta(minutes=self.heartbeat_minutes)
+
+    @property
+    def session_length(self) -> timedelta:
+        return timedelta(minutes=self.number("SessionLengthMinutes"))
+
+
+def load() -> Preferences:
+    """Return all settings, read in one query."""
+    stored = dict(Setting.objects.values_list("name", "value"))
+    return Preferences({d.name: d.parse(stored.get(d.name, d.default)) for d in DEFINITIONS})
+
+
+def check(definition: Definition, text: str) -> None:
+    """Raise SettingInvalid if ``text`` may not become the setting's value."""
+    definition.parse(text)
+    if validator := _VALIDATORS.get(definition.name):
+        validator(text.strip())
+    _check_together({definition.name: text})
+
+
+def _check_together(changes: Mapping[str, str]) -> None:
+    stored = dict(Setting.objects.values_list("name", "value")) | dict(changes)
+
+    def number(name: str) -> int:
+        return int(stored.get(name, BY_NAME[name].default))
+
+    if number("ClientCertificateExpiryDays") >= number("ClientCertificateWarningDays"):
+        raise SettingInvalid("The expiry period must be shorter than the warning period.")
+    if number("ClientCertificateExpiryLifetimeDivisor") <= number(
+        "ClientCertificateWarningLifetimeDivisor"
+    ):
+        raise SettingInvalid(
+            "The divisor of the expiry period must be greater than that of the warning period."
+        )
+    if number("SessionLengthMinutes") < 2 * number("HeartbeatIntervalMinutes"):
+        raise SettingInvalid("A session must last at least two heartbeat intervals.")
+
+
+def change(name: str, text: str, *, actor: Actor, now: datetime) -> bool:
+    """Set a setting; return whether it changed. Raises SettingInvalid, KeyError (C9)."""
+    definition = BY_NAME[name]
+    if definition.internal:
+        raise KeyError(name)
+    with transaction.atomic():
+        check(definition, text)
+        text = text.strip()
+        row = Setting.objects.select_for_update().filter(name=name).first()
+        before = row.value if row else definition.default
+        if before == text:
+            return False
+        Setting.objects.update_or_create(
+            name=name,
+            defaults={"value": text, "changed_at": now, "changed_by": actor.name},
+        )
+        record(
+            actor,
+            Category.SETTING,
+            "setting_changed",
+            object_type="setting",
+            object_id=name,
+            object_name=definition.label,
+            before={"value": before},
+            after={"value": text},
+        )
+    return True
+
+
+def raise_revision(name: str, *, now: datetime) -> None:
+    """Raise an internal counter in the transaction that is open."""
+    definition = BY_NAME[name]
+    Setting.objects.get_or_create(
+        name=name,
+        defaults={"value": definition.default, "changed_at": now, "changed_by": "portal"},
+    )
+    row = Setting.objects.select_for_update().get(name=name)
+    row.value = str(int(row.value) + 1)
+    row.changed_at = now
+    row.save(update_fields=["value", "changed_at"])

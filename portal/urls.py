@@ -1,0 +1,15 @@
+"""The map of the three faces; each owns its own paths."""
+
+from django.urls import include, path
+
+from portal import health
+from portal.edge.paths import AGENTS_PREFIX, API_PREFIX
+
+urlpatterns = [
+    path(f"{AGENTS_PREFIX.lstrip('/')}/", include("portal.agent_api.urls")),
+    path(f"{API_PREFIX.lstrip('/')}/", include("portal.rest.urls")),
+    path("crl/<str:name>.crl", health.revocation_list),
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("", include("portal.pages.urls")),
+]

@@ -1,0 +1,87 @@
+"""Revocation lists of the CAs of this portal: signed, stored, served at /crl/.
+
+Owns the rows of `RevocationList` and their numbers. Entries are the portal's own rows; the CA
+only signs.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from renewal import issuers
+from renewal.ca.base import CAError, PublishesCRL, RevocationReason, RevokedEntry
+from renewal.models import Certificate, CertificateAuthority, RevocationList
+from renewal.rules.lifecycle import RevocationState
+from renewal.rules.periods import whole_second
+
+LASTS = timedelta(days=7)
+RENEW_AFTER = timedelta(days=1)
+_KEPT_AFTER_EXPIRY = timedelta(days=1)
+
+
+def publish(authority_id: int, *, now: datetime) -> RevocationList | None:
+    """Sign and store a new CRL; None for a CA that publishes its own (RFC 5280 §5)."""
+    authority = CertificateAuthority.objects.filter(pk=authority_id).first()
+    if authority is None:
+        return None
+    backend = issuers.backend(authority)
+    if not isinstance(backend, PublishesCRL):
+        return None
+    with transaction.atomic():
+        current = RevocationList.objects.select_for_update().filter(authority=authority).first()
+        number = current.number + 1 if current else 1
+        if current is None:
+            current = RevocationList(authority=authority)
+        entries = _entries(authority, now)
+        this_update = whole_second(now)
+        current.der = backend.publish_crl(
+            entries, number=number, this_update=this_update, next_update=this_update + LASTS
+        )
+        current.number = number
+        current.this_update, current.next_update = this_update, this_update + LASTS
+        current.entries = len(entries)
+        current.save()
+    return current
+
+
+def due(*, now: datetime) -> list[int]:
+    """Return the CAs whose CRL is missing or a day old."""
+    return [
+        authority.pk
+        for authority in CertificateAuthority.objects.filter(
+            Q(revocation_list=None) | Q(revocation_list__this_update__lt=now - RENEW_AFTER)
+        )
+        if _publishes(authority)
+    ]
+
+
+def _publishes(authority: CertificateAuthority) -> bool:
+    try:
+        return isinstance(issuers.backend(authority), PublishesCRL)
+    except CAError:
+        return False
+
+
+def _entries(authority: CertificateAuthority, now: datetime) -> list[RevokedEntry]:
+    rows = (
+        Certificate.objects.filter(
+            authority=authority,
+            revoked_at__isnull=False,
+            not_after__gt=now - _KEPT_AFTER_EXPIRY,
+        )
+        .filter(Q(revocation__state=RevocationState.DONE))
+        .order_by("pk")
+        .values_list("serial_number", "revoked_at", "revocation_reason")
+    )
+    return [
+        RevokedEntry(
+            serial_number=int(serial, 16),
+            revoked_at=whole_second(revoked_at),
+            reason=RevocationReason(reason or "unspecified"),
+        )
+        for serial, revoked_at, reason in rows
+        if revoked_at is not None
+    ]

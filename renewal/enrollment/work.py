@@ -1,0 +1,336 @@
+"""What workers do: claim intents by lease, ask the CA, verify, write.
+
+Owns every state change of an `Enrollment` after its insertion. No transaction is open during a CA
+call; each write is a compare-and-swap on state and lease holder, so two workers on one row, a
+message delivered twice and a worker that died are all harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import DurationField, ExpressionWrapper, F, Q, Value
+from django.db.models.functions import Now
+
+from portal.audit.models import Category
+from portal.audit.trail import PORTAL, record
+from renewal import dispatch, issuers
+from renewal.ca.base import (
+    CAError,
+    CAMisconfigured,
+    CARejected,
+    CAUnavailable,
+    FindsIssued,
+    Issued,
+    IssueRequest,
+    Pending,
+    PollsPending,
+)
+from renewal.enrollment import delivery
+from renewal.models import CertificateAuthority, Enrollment
+from renewal.rules.lifecycle import (
+    OPEN_ENROLLMENT,
+    EnrollmentEvent,
+    EnrollmentState,
+    next_enrollment,
+)
+from renewal.rules.retry import ENROLLMENT_TIME_LIMIT, PENDING_TIME_LIMIT, retry_delay
+from renewal.x509.names import SanKind
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+LEASE = timedelta(minutes=5)
+"""Longer than the longest CA call (its time limit) or batch."""
+_BREAKER_AFTER = 3
+_BREAKER_PAUSE = timedelta(minutes=1)
+
+
+def drain(*, now: datetime) -> int:
+    """Enrol everything that waits for CAs that answer at once; return how many rows were worked.
+
+    The body of the drain task.
+    """
+    dispatch.drain_started()
+    worked = 0
+    prompt = [
+        authority.pk
+        for authority in CertificateAuthority.objects.all()
+        if issuers.answers_at_once(authority)
+    ]
+    while rows := claim(Q(authority__in=prompt), now=now, limit=BATCH):
+        for row in rows:
+            run(row, now=now)
+        worked += len(rows)
+    return worked
+
+
+def enroll_one(enrollment_id: int, *, now: datetime) -> bool:
+    """Enrol one row with its CA; False if it is not there to be claimed (done, leased, later)."""
+    rows = claim(Q(pk=enrollment_id), now=now, limit=1)
+    for row in rows:
+        run(row, now=now)
+    return bool(rows)
+
+
+def claim(which: Q, *, now: datetime, limit: int) -> list[Enrollment]:
+    """Claim waiting rows that are due, oldest first, and commit the lease (database's clock)."""
+    holder = uuid.uuid4().hex
+    with transaction.atomic():
+        due = Enrollment.objects.filter(
+            which,
+            Q(authority__resume_at=None) | Q(authority__resume_at__lte=now),
+            state=EnrollmentState.WAITING,
+            next_attempt_at__lte=now,
+            authority__enabled=True,
+        ).order_by("next_attempt_at", "pk")
+        if connection.features.has_select_for_update_skip_locked:
+            due = due.select_for_update(skip_locked=True, of=("self",))
+        keys = list(due.values_list("pk", flat=True)[:limit])
+        if not keys:
+            return []
+        Enrollment.objects.filter(pk__in=keys, state=EnrollmentState.WAITING).update(
+            state=next_enrollment(EnrollmentState.WAITING, EnrollmentEvent.CLAIM),
+            lease_until=ExpressionWrapper(
+                Now() + Value(LEASE, output_field=DurationField()),
+                output_field=Enrollment._meta.get_field("lease_until").__class__(),
+            ),
+            lease_holder=holder,
+            called_at=now,
+            attempts=F("attempts") + 1,
+        )
+    return list(
+        Enrollment.objects.filter(lease_holder=holder, state=EnrollmentState.SUBMITTED)
+        .select_related("authority", "template")
+        .order_by("pk")
+    )
+
+
+def request_of(row: Enrollment) -> IssueRequest:
+    """Return the CA's request; the same for every attempt of the row."""
+    from cryptography.x509 import load_der_x509_csr
+
+    spki = delivery.spki_der(load_der_x509_csr(bytes(row.csr_der)).public_key())
+    return IssueRequest(
+        request_id=f"enrollment-{row.pk}-{row.serial_number}",
+        csr_der=bytes(row.csr_der),
+        spki_der=spki,
+        subject_der=bytes(row.subject_der),
+        sans=tuple((SanKind(kind), value) for kind, value in row.sans),
+        serial_number=int(row.serial_number, 16),
+        not_before=row.not_before,
+        not_after=row.not_after,
+        eku=tuple(row.extended_key_usages),
+        template=row.template.name,
+    )
+
+
+def run(row: Enrollment, *, now: datetime) -> None:
+    """Ask the CA for a claimed row and write what came of it. Never raises for a CA's fault."""
+    try:
+        backend = issuers.backend(row.authority)
+        request = request_of(row)
+    except CAMisconfigured as error:
+        _end(row, EnrollmentEvent.DEFER, now=now, error=str(error), broken=True)
+        return
+    started = time.monotonic()
+    try:
+        result = backend.issue(request)
+    except CAUnavailable as error:
+        _end(
+            row,
+            EnrollmentEvent.DEFER,
+            now=now,
+            error=str(error),
+            broken=True,
+            at_least=error.retry_after,
+        )
+    except CARejected as error:
+        _end(row, EnrollmentEvent.REFUSE, now=now, error=error.reason)
+    except CAMisconfigured as error:
+        _end(row, EnrollmentEvent.DEFER, now=now, error=error.reason, broken=True)
+    except Exception as error:
+        # Bytes may have been sent: whether a certificate exists is not known (F1, F11).
+        log.exception("enrollment %s: the CA's outcome is unknown", row.pk)
+        _end(row, EnrollmentEvent.LOSE, now=now, error=type(error).__name__)
+    else:
+        _answered(row, request, result, seconds=time.monotonic() - started, now=now)
+
+
+def _answered(
+    row: Enrollment,
+    request: IssueRequest,
+    result: Issued | Pending,
+    *,
+    seconds: float,
+    now: datetime,
+) -> None:
+    CertificateAuthority.objects.filter(pk=row.authority_id).update(
+        failures_in_a_row=0, resume_at=None, last_error="", last_answer_seconds=round(seconds, 3)
+    )
+    if isinstance(result, Pending):
+        _end(
+            row,
+            EnrollmentEvent.PEND,
+            now=now,
+            error="the CA answers later",
+            at_least=result.retry_after,
+            reference=result.reference,
+        )
+        return
+    delivery.accept(row, request, result, now=now)
+
+
+def _end(
+    row: Enrollment,
+    event: EnrollmentEvent,
+    *,
+    now: datetime,
+    error: str,
+    broken: bool = False,
+    at_least: timedelta | None = None,
+    reference: str = "",
+) -> None:
+    """Write a result that is no certificate, if the row is still this worker's."""
+    after = next_enrollment(EnrollmentState(row.state), event)
+    fields: dict[str, Any] = {
+        "state": after,
+        "lease_until": None,
+        "last_error": error[:1000],
+        "next_attempt_at": now
+        + retry_delay(row.attempts, f"enrollment:{row.pk}", at_least=at_least),
+    }
+    if reference:
+        fields["ca_reference"] = reference[:200]
+    if after not in OPEN_ENROLLMENT:
+        fields["finished_at"] = now
+    with transaction.atomic():
+        changed = Enrollment.objects.filter(
+            pk=row.pk, state=row.state, lease_holder=row.lease_holder
+        ).update(**fields)
+        if not changed:
+            return
+        if broken:
+            _note_failure(row.authority, error, now=now)
+        if after in (EnrollmentState.REFUSED, EnrollmentState.UNKNOWN):
+            record(
+                PORTAL,
+                Category.ENROLLMENT,
+                f"enrollment_{after}",
+                object_type="enrollment",
+                object_id=row.pk,
+                orchestrator_id=row.orchestrator_id,
+                after={"authority": row.authority.name, "error": error[:500]},
+            )
+    dispatch.announce(row.serial_number)
+
+
+def _note_failure(authority: CertificateAuthority, error: str, *, now: datetime) -> None:
+    """Count a CA's failures; after three in a row it is asked once a minute at most (I18)."""
+    CertificateAuthority.objects.filter(pk=authority.pk).update(
+        failures_in_a_row=F("failures_in_a_row") + 1, last_error=error[:500]
+    )
+    CertificateAuthority.objects.filter(
+        pk=authority.pk, failures_in_a_row__gte=_BREAKER_AFTER
+    ).update(resume_at=now + _BREAKER_PAUSE)
+
+
+def sweep(*, now: datetime, limit: int = 500) -> Sequence[tuple[int, bool]]:
+    """Find what was lost; return (id, whether its CA answers at once) of the rows that are due.
+
+    Leases that ran out become "outcome unknown"; unknown ones are looked for at CAs that can;
+    pending ones are polled; old ones are given up.
+    """
+    expired = Enrollment.objects.filter(state=EnrollmentState.SUBMITTED, lease_until__lt=Now())
+    for row in expired.select_related("authority")[:limit]:
+        _end(row, EnrollmentEvent.LOSE, now=now, error="the worker did not come back")
+    _expire(now)
+    for row in _open(EnrollmentState.UNKNOWN, now=now)[:limit]:
+        _look_for(row, now=now)
+    for row in _open(EnrollmentState.PENDING, now=now)[:limit]:
+        _poll(row, now=now)
+    return [
+        (row.pk, issuers.answers_at_once(row.authority))
+        for row in _open(EnrollmentState.WAITING, now=now)[:limit]
+    ]
+
+
+def _open(state: EnrollmentState, *, now: datetime) -> Any:
+    return (
+        Enrollment.objects.filter(state=state, next_attempt_at__lte=now)
+        .filter(Q(authority__resume_at=None) | Q(authority__resume_at__lte=now))
+        .select_related("authority", "template")
+        .order_by("next_attempt_at", "pk")
+    )
+
+
+def _expire(now: datetime) -> None:
+    for state, limit in (
+        (EnrollmentState.WAITING, ENROLLMENT_TIME_LIMIT),
+        (EnrollmentState.UNKNOWN, PENDING_TIME_LIMIT),
+        (EnrollmentState.PENDING, PENDING_TIME_LIMIT),
+    ):
+        Enrollment.objects.filter(state=state, created_at__lt=now - limit).update(
+            state=next_enrollment(state, EnrollmentEvent.EXPIRE), finished_at=now
+        )
+
+
+def _look_for(row: Enrollment, *, now: datetime) -> None:
+    """Ask a CA that can what became of a lost request; adopt, ask again, or leave it visible."""
+    try:
+        backend = issuers.backend(row.authority)
+        if not isinstance(backend, FindsIssued):
+            _later(row, now=now)
+            return
+        request = request_of(row)
+        found = backend.find(request)
+    except Exception as error:
+        log.warning("enrollment %s: cannot be looked for: %s", row.pk, error)
+        _later(row, now=now)
+        return
+    if found is not None:
+        delivery.accept(row, request, found, now=now)
+    else:
+        _end(row, EnrollmentEvent.RESUBMIT, now=now, error="the CA knows nothing of it")
+        Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.WAITING).update(
+            next_attempt_at=now
+        )
+
+
+def _poll(row: Enrollment, *, now: datetime) -> None:
+    try:
+        backend = issuers.backend(row.authority)
+        if not isinstance(backend, PollsPending):
+            _later(row, now=now)
+            return
+        request = request_of(row)
+        result = backend.poll(row.ca_reference)
+    except CARejected as error:
+        _end(row, EnrollmentEvent.REFUSE, now=now, error=error.reason)
+        return
+    except CAError as error:
+        log.info("enrollment %s: cannot be polled: %s", row.pk, error)
+        _later(row, now=now)
+        return
+    except Exception as error:
+        log.warning("enrollment %s: cannot be polled: %s", row.pk, error)
+        _later(row, now=now)
+        return
+    if isinstance(result, Pending):
+        _later(row, now=now, at_least=result.retry_after)
+    else:
+        delivery.accept(row, request, result, now=now)
+
+
+def _later(row: Enrollment, *, now: datetime, at_least: timedelta | None = None) -> None:
+    Enrollment.objects.filter(pk=row.pk, state=row.state).update(
+        attempts=F("attempts") + 1,
+        next_attempt_at=now
+        + retry_delay(row.attempts + 1, f"enrollment:{row.pk}", at_least=at_least),
+    )

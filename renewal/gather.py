@@ -1,0 +1,241 @@
+"""Gathering the facts of a Register or a Heartbeat from rows; deciding is `rules/decision.py`'s.
+
+Owns the queries. The agent endpoint and the explainer on the orchestrator's page both gather
+here, so that what the page foretells is what happens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, FilteredRelation, Q, Subquery
+
+from orchestrators import credentials, records
+from orchestrators.models import BootstrapCredential, Orchestrator
+from orchestrators.protocol.messages import RegisterRequest
+from orchestrators.sessions import token_digest
+from portal.preferences.models import Setting
+from portal.preferences.store import Preferences
+from renewal.configuration import periods
+from renewal.models import Certificate
+from renewal.rules.decision import (
+    Caller,
+    CertificateFacts,
+    CsrFacts,
+    Facts,
+    RecordFacts,
+    Status,
+)
+from renewal.rules.periods import is_valid
+from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
+from renewal.x509.certificates import CertificateFacts as Parsed
+
+
+@dataclass
+class Gathered:
+    """Facts with the rows they came from."""
+
+    facts: Facts
+    orchestrator: Orchestrator | None = None
+    certificate: Certificate | None = None
+    parsed: Parsed | None = None
+    credential: BootstrapCredential | None = None
+
+
+def for_certificate(
+    parsed: Parsed, body: RegisterRequest, preferences: Preferences, *, now: datetime
+) -> Gathered:
+    """Gather for a caller whose certificate chains to a trusted issuer.
+
+    Runs in the transaction of the reply, with the orchestrator's row locked.
+    """
+    row = _locked(parsed.fingerprint_sha256)
+    bootstrap = credentials.find_certificate(parsed.fingerprint_sha256) if row is None else None
+    if bootstrap is not None and is_valid(
+        not_before=parsed.not_before, not_after=parsed.not_after, now=now
+    ):
+        gathered = for_credential(bootstrap, body, preferences, now=now)
+        gathered.parsed = parsed
+        return gathered
+    if row is None:
+        row = Certificate.objects.filter(fingerprint_sha256=parsed.fingerprint_sha256).first()
+    own = row.orchestrator if row is not None and row.orchestrator_id is not None else None
+    known = row is not None and own is not None
+    if row is not None and row.standing == Standing.SEEN:
+        own, known = _record_of_seen(row, own, body)
+    orchestrator = own if known else records.named_by(body)
+    return Gathered(
+        facts=Facts(
+            now=now,
+            caller=Caller.CERTIFICATE,
+            periods=periods(preferences),
+            certificate=certificate_facts(row, parsed, known=known),
+            record=record_facts(orchestrator) if orchestrator else None,
+            names_other_record=bool(known and own and records.names_another(body, own)),
+            has_name=bool(body.client_machine),
+            csr=CsrFacts() if body.csr else None,
+        ),
+        orchestrator=orchestrator,
+        certificate=row,
+        parsed=parsed,
+    )
+
+
+def for_credential(
+    credential: BootstrapCredential,
+    body: RegisterRequest,
+    preferences: Preferences,
+    *,
+    now: datetime,
+) -> Gathered:
+    """Gather for a caller without a certificate of its own, with a bootstrap credential."""
+    orchestrator = records.named_by(body) if body.client_machine else None
+    if orchestrator is not None:
+        orchestrator = (
+            Orchestrator.objects.select_for_update(of=("self",))
+            .select_related("service_account")
+            .get(pk=orchestrator.pk)
+        )
+    has_claim = orchestrator is not None and credentials.has_open_claim(
+        orchestrator, credential, now=now
+    )
+    return Gathered(
+        facts=Facts(
+            now=now,
+            caller=Caller.BOOTSTRAP,
+            periods=periods(preferences),
+            record=record_facts(orchestrator, has_open_claim=has_claim) if orchestrator else None,
+            has_name=bool(body.client_machine),
+            csr=CsrFacts() if body.csr else None,
+            credential_refused=credentials.refused_for(credential, orchestrator, now=now),
+        ),
+        orchestrator=orchestrator,
+        credential=credential,
+    )
+
+
+def certificate_facts(
+    row: Certificate | None, parsed: Parsed | None, *, known: bool = True
+) -> CertificateFacts:
+    """Return the decision's view of a certificate: its row where there is one."""
+    if row is None:
+        if parsed is None:
+            raise ValueError("neither a row nor a parsed certificate")
+        return CertificateFacts(
+            not_before=parsed.not_before,
+            not_after=parsed.not_after,
+            counted_from=parsed.not_before,
+        )
+    return CertificateFacts(
+        not_before=row.not_before,
+        not_after=row.not_after,
+        counted_from=row.counted_from,
+        revoked=row.revoked_at is not None,
+        standing=Standing(row.standing) if known else None,
+        intent_flag_counter=row.intent_flag_counter,
+    )
+
+
+def record_facts(orchestrator: Orchestrator, *, has_open_claim: bool = False) -> RecordFacts:
+    """Return the decision's view of a record."""
+    return RecordFacts(
+        status=Status(orchestrator.status),
+        flag=orchestrator.flag,
+        flag_counter=orchestrator.flag_counter,
+        had_session=orchestrator.had_session,
+        has_open_claim=has_open_claim,
+    )
+
+
+def _locked(fingerprint: str) -> Certificate | None:
+    """Return the certificate with its orchestrator's row locked; None if it has none."""
+    return (
+        Certificate.objects.select_for_update(of=("orchestrator",))
+        .select_related("orchestrator__service_account")
+        .filter(fingerprint_sha256=fingerprint, orchestrator__isnull=False)
+        .first()
+    )
+
+
+def _record_of_seen(
+    row: Certificate, own: Orchestrator | None, body: RegisterRequest
+) -> tuple[Orchestrator | None, bool]:
+    """A certificate that was merely seen binds nobody: the body's record decides, unless the
+    body names nobody else.
+    """
+    named = records.named_by(body)
+    if named is not None and (own is None or named.pk != own.pk):
+        return named, False
+    return own, own is not None
+
+
+# --- heartbeat and job calls ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """What a call inside a session is judged on."""
+
+    certificate: Certificate
+    orchestrator: Orchestrator
+    session_live: bool
+    heartbeat_minutes: int | None
+    trust_revision: int
+
+    def is_authentic(self, now: datetime) -> bool:
+        """Say whether the certificate authenticates its approved orchestrator now."""
+        certificate = self.certificate
+        return (
+            self.orchestrator.status == Status.APPROVED.value
+            and certificate.standing in ACCEPTED
+            and certificate.revoked_at is None
+            and is_valid(
+                not_before=certificate.not_before, not_after=certificate.not_after, now=now
+            )
+        )
+
+    def clears_flag(self) -> bool:
+        """A heartbeat with the new certificate clears the flag, and nothing else (S41, S44)."""
+        counter = self.certificate.intent_flag_counter
+        return (
+            self.orchestrator.flag != 0
+            and counter is not None
+            and counter >= self.orchestrator.flag_counter
+            and self.certificate.standing in (*UNPROVEN, Standing.CURRENT)
+        )
+
+
+def for_session(fingerprint: str, token: str, *, now: datetime) -> SessionFacts | None:
+    """Gather for a call inside a session, in one query; None for a certificate of nobody."""
+    row = (
+        Certificate.objects.filter(fingerprint_sha256=fingerprint, orchestrator__isnull=False)
+        .select_related("orchestrator")
+        .defer("der")
+        .annotate(
+            called=FilteredRelation(
+                "orchestrator__agent_sessions",
+                condition=Q(orchestrator__agent_sessions__token_digest=token_digest(token)),
+            ),
+        )
+        .annotate(
+            session_expires_at=F("called__expires_at"),
+            session_ended_at=F("called__ended_at"),
+            session_heartbeat=F("called__heartbeat_minutes"),
+            trust_revision=Subquery(
+                Setting.objects.filter(name="TrustAnchorsRevision").values("value")[:1]
+            ),
+        )
+        .first()
+    )
+    if row is None or row.orchestrator is None:
+        return None
+    return SessionFacts(
+        certificate=row,
+        orchestrator=row.orchestrator,
+        session_live=row.session_expires_at is not None
+        and row.session_ended_at is None
+        and row.session_expires_at > now,
+        heartbeat_minutes=row.session_heartbeat,
+        trust_revision=int(row.trust_revision or 0),
+    )

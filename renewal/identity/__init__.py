@@ -1,0 +1,1 @@
+"""Which certificates are whose: trust, standing, first contact, approval, Reset."""

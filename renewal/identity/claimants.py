@@ -1,0 +1,138 @@
+"""Who came forward for a New record, and what an approval would name.
+
+Owns `Claimant` rows and the conflict between two strangers. Bounded: a record keeps the first and
+the newest few, whatever is thrown at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrators.models import BootstrapCredential, Orchestrator
+from renewal import certificates
+from renewal.models import Certificate, Claimant
+from renewal.rules.standing import Standing
+from renewal.x509.certificates import CertificateFacts
+
+MOST_PER_RECORD = 5
+
+
+class NobodyCameForward(Exception):
+    """No usable certificate or credential has been seen: there is nothing to approve."""
+
+
+class ClaimantConflict(Exception):
+    """Several strangers came forward; the approver has to choose."""
+
+
+class ClaimantChanged(Exception):
+    """Another one came forward since the page was shown."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a caller proved: a certificate (its facts and its row, if any) or a credential."""
+
+    facts: CertificateFacts | None = None
+    certificate: Certificate | None = None
+    credential: BootstrapCredential | None = None
+
+
+def note(
+    orchestrator: Orchestrator, seen: Seen, *, client_machine: str, address: str, now: datetime
+) -> None:
+    """Note who came forward for a New record."""
+    certificate = seen.certificate
+    if seen.facts is not None and certificate is None:
+        certificate = certificates.create(
+            seen.facts, standing=Standing.SEEN, now=now, orchestrator=orchestrator
+        )
+    elif certificate is not None and certificate.orchestrator_id is None:
+        # Of a deleted orchestrator, unrevoked: counts as unknown.
+        Certificate.objects.filter(pk=certificate.pk, orchestrator=None).update(
+            orchestrator=orchestrator, standing=Standing.SEEN, standing_since=now
+        )
+    elif (
+        certificate is not None
+        and certificate.orchestrator_id != orchestrator.pk
+        and certificate.standing == Standing.SEEN
+    ):
+        # Seen with another New record only, which never held it.
+        Certificate.objects.filter(pk=certificate.pk).update(orchestrator=orchestrator)
+    claimants = Claimant.objects.filter(
+        orchestrator=orchestrator, generation=orchestrator.generation
+    )
+    mine = claimants.filter(certificate=certificate, credential=seen.credential)
+    if mine.update(last_seen=now, client_machine=client_machine, address=address[:64]):
+        return
+    if claimants.count() >= MOST_PER_RECORD:
+        # The newest stranger replaces the newest but one: a flood moves one row, not the first.
+        newest = claimants.order_by("-first_seen", "-pk").first()
+        if newest is not None:
+            newest.delete()
+    Claimant.objects.create(
+        orchestrator=orchestrator,
+        generation=orchestrator.generation,
+        certificate=certificate,
+        credential=seen.credential,
+        client_machine=client_machine,
+        address=address[:64],
+        held_before=certificate is not None and certificate.standing == Standing.ARCHIVED,
+        first_seen=now,
+        last_seen=now,
+    )
+
+
+def usable(orchestrator: Orchestrator, *, now: datetime) -> list[Claimant]:
+    """Return who may be approved now: valid, unrevoked certificates and live credentials."""
+    rows = (
+        Claimant.objects.filter(orchestrator=orchestrator, generation=orchestrator.generation)
+        .select_related("certificate", "credential")
+        .order_by("first_seen", "pk")
+    )
+    return [row for row in rows if _is_usable(row, now)]
+
+
+def choose(
+    candidates: Sequence[Claimant], *, expected: int | None, fingerprint: str | None
+) -> Claimant:
+    """Return whom an approval names.
+
+    ``expected``: the claimant's row that a page showed and the approver chose; ``fingerprint``:
+    the certificate it showed. REST gives neither and approves the only stranger; a certificate
+    that the record held before its Reset gives way to any later one. Raises NobodyCameForward,
+    ClaimantConflict, ClaimantChanged.
+    """
+    if not candidates:
+        raise NobodyCameForward
+    if expected is not None:
+        chosen = next((c for c in candidates if c.pk == expected), None)
+        if chosen is None or (
+            fingerprint
+            and (chosen.certificate is None or chosen.certificate.fingerprint_sha256 != fingerprint)
+        ):
+            raise ClaimantChanged
+        return chosen
+    strangers = [c for c in candidates if not c.held_before]
+    if len(strangers) > 1:
+        raise ClaimantConflict
+    if strangers:
+        return strangers[0]
+    return max(candidates, key=lambda c: (c.last_seen, c.pk))
+
+
+def _is_usable(row: Claimant, now: datetime) -> bool:
+    if row.certificate is not None:
+        certificate = row.certificate
+        return certificate.revoked_at is None and (
+            certificate.not_before <= now <= certificate.not_after
+        )
+    credential = row.credential
+    return (
+        credential is not None
+        and credential.revoked_at is None
+        and credential.spent_at is None
+        and (credential.expires_at is None or credential.expires_at > now)
+    )

@@ -1,0 +1,157 @@
+"""From a row of `CertificateAuthority` to the object that speaks with the CA.
+
+Owns the types that the deployment's settings name (never the database), the encryption of
+secrets at rest, and one cached object per process, row and version: a signer is loaded once. What
+a CA can do is `renewal/ca`'s.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from django.db import transaction
+from django.utils.module_loading import import_string
+
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+from renewal.ca.base import CABackend, CAMisconfigured
+from renewal.models import CertificateAuthority
+
+BUILT_IN: Mapping[str, str] = {"local": "renewal.ca.local.LocalCA"}
+
+
+def types() -> dict[str, str]:
+    """Return alias and dotted path of every CA type of this deployment (S54)."""
+    return {**BUILT_IN, **settings.CONFIG.ca_types}
+
+
+def type_class(alias: str) -> Any:
+    """Return the class of a CA type. Raises CAMisconfigured."""
+    try:
+        return import_string(types()[alias])
+    except KeyError:
+        raise CAMisconfigured(
+            f"CA type {alias!r} is not known; known are {', '.join(sorted(types()))}"
+        ) from None
+    except ImportError as error:
+        raise CAMisconfigured(f"CA type {alias!r} cannot be loaded: {error}") from error
+
+
+def backend(authority: CertificateAuthority) -> CABackend:
+    """Return the object for a row; loaded once per process and version."""
+    return _backend(
+        authority.pk,
+        authority.version,
+        authority.type,
+        json.dumps(authority.options, sort_keys=True),
+        authority.encrypted_secrets,
+    )
+
+
+@lru_cache(maxsize=64)
+def _backend(pk: int, version: int, alias: str, options: str, encrypted_secrets: str) -> CABackend:
+    merged = {**json.loads(options), **open_secrets(encrypted_secrets)}
+    built: CABackend = type_class(alias)(merged)
+    return built
+
+
+def answers_at_once(authority: CertificateAuthority) -> bool:
+    """Say whether the CA is served in batches by the drain task. False if its type is unknown."""
+    try:
+        return bool(type_class(authority.type).answers_at_once)
+    except CAMisconfigured:
+        return False
+
+
+def _cipher() -> Fernet:
+    digest = hashlib.sha256(settings.CONFIG.encryption_key.encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(digest))
+
+
+def seal_secrets(secrets: Mapping[str, Any]) -> str:
+    """Return secrets encrypted for the column; empty for none."""
+    return _cipher().encrypt(json.dumps(dict(secrets)).encode()).decode() if secrets else ""
+
+
+def open_secrets(encrypted: str) -> dict[str, Any]:
+    """Return the secrets of a column. Raises CAMisconfigured if the key is another one."""
+    if not encrypted:
+        return {}
+    try:
+        opened: dict[str, Any] = json.loads(_cipher().decrypt(encrypted.encode()))
+    except InvalidToken:
+        raise CAMisconfigured(
+            "the CA's secrets cannot be decrypted with PORTAL_ENCRYPTION_KEY"
+        ) from None
+    return opened
+
+
+def save_authority(
+    *,
+    name: str,
+    alias: str,
+    options: Mapping[str, Any],
+    actor: Actor,
+    now: datetime,
+    hold_seconds: int = 25,
+    enabled: bool = True,
+) -> tuple[CertificateAuthority, bool]:
+    """Create or change a CA by name; return it and whether anything changed.
+
+    Options that the type calls secret are encrypted; leaving one out keeps the stored one.
+    Raises CAMisconfigured.
+    """
+    cls = type_class(alias)
+    plain = {k: v for k, v in options.items() if k not in cls.secret_options}
+    given = {k: v for k, v in options.items() if k in cls.secret_options}
+    with transaction.atomic():
+        row = CertificateAuthority.objects.select_for_update().filter(name=name).first()
+        kept = open_secrets(row.encrypted_secrets) if row else {}
+        merged = {**kept, **given}
+        cls.validate_options({**plain, **merged})
+        before = _shown(row) if row else {}
+        if row is None:
+            row = CertificateAuthority(name=name, version=0, created_at=now)
+        changed = (
+            row.pk is None
+            or (row.type, row.options, row.hold_seconds, row.enabled)
+            != (alias, plain, hold_seconds, enabled)
+            or merged != kept
+        )
+        if not changed:
+            return row, False
+        row.type, row.options = alias, plain
+        row.hold_seconds, row.enabled = hold_seconds, enabled
+        row.encrypted_secrets = seal_secrets(merged)
+        row.version += 1
+        row.failures_in_a_row, row.resume_at, row.last_error = 0, None, ""
+        row.save()
+        record(
+            actor,
+            Category.AUTHORITY,
+            "authority_changed" if before else "authority_added",
+            object_type="authority",
+            object_id=row.pk,
+            object_name=name,
+            before=before,
+            after=_shown(row),
+        )
+    return row, True
+
+
+def _shown(row: CertificateAuthority) -> dict[str, Any]:
+    """Return what may be seen of a row: never a secret."""
+    return {
+        "type": row.type,
+        "options": row.options,
+        "hold_seconds": row.hold_seconds,
+        "enabled": row.enabled,
+    }

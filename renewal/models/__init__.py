@@ -1,0 +1,21 @@
+"""Rows of what happens to certificates; see the modules for what each owns."""
+
+from renewal.models.authorities import (
+    CertificateAuthority,
+    RevocationList,
+    Template,
+    TrustAnchor,
+)
+from renewal.models.certificates import Certificate, Claimant
+from renewal.models.enrollments import Enrollment, Revocation
+
+__all__ = [
+    "Certificate",
+    "CertificateAuthority",
+    "Claimant",
+    "Enrollment",
+    "Revocation",
+    "RevocationList",
+    "Template",
+    "TrustAnchor",
+]

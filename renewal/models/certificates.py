@@ -1,0 +1,120 @@
+"""Certificates and who came forward with one.
+
+A certificate's standing says what it is to its orchestrator; only `renewal/standings.py` and
+`renewal/approvals.py` write it.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from orchestrators.models import BootstrapCredential, Orchestrator
+from renewal.models.authorities import CertificateAuthority
+from renewal.rules.standing import Standing
+
+
+def _standing_choices() -> list[tuple[str, str]]:
+    return [(s.value, s.value.capitalize()) for s in Standing]
+
+
+class Certificate(models.Model):
+    """One certificate that the portal has seen, issued or uses itself."""
+
+    fingerprint_sha256 = models.CharField(max_length=64, unique=True)
+    """What authenticates: SHA-256 of the whole DER, lower-case hex."""
+    thumbprint = models.CharField(max_length=40, db_index=True)
+    """SHA-1, upper-case hex: what Keyfactor's pages and API show."""
+    der = models.BinaryField()
+    serial_number = models.CharField(max_length=40, db_index=True)
+    issuer_name = models.CharField(max_length=1000)
+    subject_name = models.CharField(max_length=1000)
+    common_name = models.CharField(max_length=255, blank=True)
+    sans = models.JSONField(default=list)
+    """[[kind, value], …]"""
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField(db_index=True)
+    counted_from = models.DateTimeField()
+    """Begins the lifetime for the periods: issue through this portal, else notBefore."""
+    spki_sha256 = models.CharField(max_length=64, db_index=True)
+    key_algorithm = models.CharField(max_length=20)
+    key_size = models.PositiveIntegerField(default=0)
+    signature_hash = models.CharField(max_length=20, blank=True)
+    authority = models.ForeignKey(
+        CertificateAuthority, null=True, on_delete=models.PROTECT, related_name="certificates"
+    )
+    """The CA of this portal that issued it; null for foreign ones."""
+
+    orchestrator = models.ForeignKey(
+        Orchestrator, null=True, on_delete=models.SET_NULL, related_name="certificates"
+    )
+    generation = models.PositiveIntegerField(default=0)
+    standing = models.CharField(max_length=12, choices=_standing_choices())
+    standing_since = models.DateTimeField()
+    intent_flag_counter = models.PositiveIntegerField(null=True)
+    predecessor = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="successors"
+    )
+    delivered_at = models.DateTimeField(null=True)
+    proven_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    """From this moment the portal refuses it, whatever its CA says."""
+    revocation_reason = models.CharField(max_length=30, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["issuer_name", "serial_number"], name="one_serial_per_issuer"
+            ),
+            models.UniqueConstraint(
+                fields=["orchestrator", "standing"],
+                condition=Q(standing__in=["named", "current", "legacy", "issued", "overtaken"]),
+                name="one_certificate_per_standing",
+            ),
+            models.CheckConstraint(
+                condition=Q(standing__in=[s.value for s in Standing]),
+                name="certificate_standing_known",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["orchestrator", "id"], name="cert_of_orchestrator"),
+            models.Index(
+                fields=["authority", "id"],
+                condition=Q(revoked_at__isnull=False),
+                name="cert_revoked",
+            ),
+        ]
+
+
+class Claimant(models.Model):
+    """Somebody who came forward for a New record: with a certificate or a credential."""
+
+    orchestrator = models.ForeignKey(
+        Orchestrator, on_delete=models.CASCADE, related_name="claimants"
+    )
+    generation = models.PositiveIntegerField()
+    certificate = models.ForeignKey(Certificate, null=True, on_delete=models.CASCADE)
+    credential = models.ForeignKey(BootstrapCredential, null=True, on_delete=models.CASCADE)
+    client_machine = models.CharField(max_length=255, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    held_before = models.BooleanField(default=False)
+    """This record held the certificate before its Reset: gives way to any later one."""
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["orchestrator", "generation", "certificate"],
+                condition=Q(certificate__isnull=False),
+                name="one_claimant_per_certificate",
+            ),
+            models.UniqueConstraint(
+                fields=["orchestrator", "generation", "credential"],
+                condition=Q(credential__isnull=False),
+                name="one_claimant_per_credential",
+            ),
+        ]

@@ -1,0 +1,131 @@
+"""Intents: enrollments and revocations. Rows, not messages, are the truth.
+
+A row is committed before any CA is called; tasks carry at most its id. States and events are
+`renewal/rules/lifecycle.py`'s; only `renewal/enrollments.py` and `renewal/revocations.py` write
+them.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from orchestrators.models import Orchestrator
+from renewal.models.authorities import CertificateAuthority, Template
+from renewal.models.certificates import Certificate
+from renewal.rules.lifecycle import IN_FLIGHT, EnrollmentState, RevocationState
+
+
+class Enrollment(models.Model):
+    """The intent to have one CSR enrolled; the only source of a CA call."""
+
+    orchestrator = models.ForeignKey(
+        Orchestrator, null=True, on_delete=models.SET_NULL, related_name="enrollments"
+    )
+    for_operator = models.BooleanField(default=False)
+    """An operator's own request: no orchestrator is behind it."""
+    generation = models.PositiveIntegerField(default=0)
+    flag_counter = models.PositiveIntegerField(default=0)
+    spki_sha256 = models.CharField(max_length=64, db_index=True)
+    csr_der = models.BinaryField()
+    subject_der = models.BinaryField()
+    sans = models.JSONField(default=list)
+    authority = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT)
+    template = models.ForeignKey(Template, on_delete=models.PROTECT)
+    chosen_by = models.CharField(max_length=40)
+    """What decided CA and template (S33): settings, or later group or handler."""
+    requested_by = models.CharField(max_length=200)
+    service_account = models.CharField(max_length=150, blank=True)
+    extended_key_usages = models.JSONField(default=list)
+    serial_number = models.CharField(max_length=40, unique=True)
+    """Fixed here, with the dates, so that a row signed twice is the same certificate."""
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField()
+
+    state = models.CharField(
+        max_length=12,
+        choices=[(s.value, s.value.capitalize()) for s in EnrollmentState],
+        default=EnrollmentState.WAITING,
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    lease_holder = models.CharField(max_length=40, blank=True)
+    ca_reference = models.CharField(max_length=200, blank=True)
+    called_at = models.DateTimeField(null=True)
+    """The last moment at which a CA was asked; null: never."""
+    late = models.BooleanField(default=False)
+    """The orchestrator had stopped waiting when the certificate came."""
+    last_error_code = models.CharField(max_length=8, blank=True)
+    last_error = models.CharField(max_length=1000, blank=True)
+    certificate = models.OneToOneField(
+        Certificate, null=True, on_delete=models.SET_NULL, related_name="enrollment"
+    )
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=[s.value for s in EnrollmentState]),
+                name="enrollment_state_known",
+            ),
+            models.UniqueConstraint(
+                fields=["orchestrator"],
+                condition=Q(state__in=sorted(["waiting", *(s.value for s in IN_FLIGHT)])),
+                name="one_open_enrollment_per_record",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["orchestrator", "id"], name="enrollment_of"),
+            models.Index(
+                fields=["next_attempt_at", "id"],
+                condition=Q(state__in=["waiting", "submitted", "pending", "unknown"]),
+                name="enrollment_open",
+            ),
+            models.Index(fields=["finished_at"], name="enrollment_finished"),
+        ]
+
+
+class Revocation(models.Model):
+    """The intent to have one certificate revoked at its CA, with its own reference to it."""
+
+    certificate = models.OneToOneField(
+        Certificate, on_delete=models.CASCADE, related_name="revocation"
+    )
+    orchestrator = models.ForeignKey(
+        Orchestrator, null=True, on_delete=models.SET_NULL, related_name="revocations"
+    )
+    reason = models.CharField(max_length=30)
+    cause = models.CharField(max_length=200)
+    requested_by = models.CharField(max_length=200)
+    by_service_account = models.BooleanField(default=False)
+    """Automatic after a renewal: the service account needs the permission (S49)."""
+    state = models.CharField(
+        max_length=12,
+        choices=[(s.value, s.value.capitalize()) for s in RevocationState],
+        default=RevocationState.WAITING,
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=1000, blank=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=[s.value for s in RevocationState]),
+                name="revocation_state_known",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at", "id"],
+                condition=Q(state__in=["waiting", "submitted", "failed"]),
+                name="revocation_open",
+            ),
+        ]

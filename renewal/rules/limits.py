@@ -1,0 +1,69 @@
+"""How often a CA may be asked for one orchestrator. PURE.
+
+Owns the bounds that keep a broken orchestrator from flooding a CA, and the back-off for clients
+that drop their key while a CA is slower than the portal may hold a request. The same key again
+is never limited: it gets the same certificate and costs no CA call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+CALLS_PER_DAY = 5
+_DAY = timedelta(days=1)
+_LATE_FIRST = timedelta(minutes=15)
+_LATE_MOST = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class History:
+    """What has been asked and delivered for one orchestrator of one generation."""
+
+    in_flight: bool = False
+    """Another request of this orchestrator is with the CA."""
+    calls: tuple[datetime, ...] = ()
+    """Moments of the CA calls of the last 24 hours, oldest first."""
+    unproven_deliveries: tuple[datetime, ...] = ()
+    """Deliveries of the certificates that are issued or overtaken, oldest first."""
+    late_in_a_row: int = 0
+    """Certificates in a row that came too late to be handed over, none used since."""
+    last_late_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Limited:
+    """Why no CA is asked now, and until when (None: until the one in flight ends)."""
+
+    reason: str
+    until: datetime | None
+
+
+def limit(history: History, *, now: datetime, unused_grace: timedelta) -> Limited | None:
+    """Return what forbids a CA call now, or None.
+
+    At most one call in flight and five in 24 hours; a third unproven certificate not before
+    ``unused_grace`` after the second was delivered; after late deliveries 15 minutes, doubling to
+    6 hours.
+    """
+    if history.in_flight:
+        return Limited("an earlier request of this orchestrator is still with the CA", None)
+    calls = [c for c in history.calls if c > now - _DAY]
+    if len(calls) >= CALLS_PER_DAY:
+        return Limited(
+            f"{len(calls)} certificates were asked for in 24 hours", calls[-CALLS_PER_DAY] + _DAY
+        )
+    if len(history.unproven_deliveries) >= 2:
+        until = history.unproven_deliveries[-1] + unused_grace
+        if now < until:
+            return Limited("two certificates were delivered and not used yet", until)
+    if history.late_in_a_row and history.last_late_at is not None:
+        until = history.last_late_at + late_delay(history.late_in_a_row)
+        if now < until:
+            return Limited("the CA is slower than the portal may hold a request", until)
+    return None
+
+
+def late_delay(late_in_a_row: int) -> timedelta:
+    """Return the wait after that many late deliveries in a row."""
+    return min(_LATE_FIRST * 2 ** min(late_in_a_row - 1, 10), _LATE_MOST)

@@ -1,0 +1,105 @@
+"""Celery's tasks: each fetches `now`, calls one function and is safe to run twice.
+
+Owns no rule. Messages carry at most a row id; the sweeps find every row that no message reached.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from renewal import crl, dispatch, own_certificates, revocations
+from renewal.enrollment import work
+from renewal.identity import trust
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(ignore_result=True)
+def drain_enrollments() -> None:
+    """Enrol everything that waits for CAs that answer at once."""
+    work.drain(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def enroll_one(enrollment_id: int) -> None:
+    """Enrol one CSR with a CA that takes its time."""
+    work.enroll_one(enrollment_id, now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def revoke_certificate(revocation_id: int) -> None:
+    """Carry out one recorded revocation."""
+    revocations.run(revocation_id, now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def publish_crl(authority_id: int) -> None:
+    """Sign a new CRL."""
+    crl.publish(authority_id, now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def sweep_enrollments() -> None:
+    """Find enrollments that were lost and set them going again."""
+    rows = work.sweep(now=timezone.now())
+    if any(at_once for _, at_once in rows):
+        work.drain(now=timezone.now())
+    for pk, at_once in rows:
+        if not at_once:
+            dispatch.enroll(pk)
+
+
+@shared_task(ignore_result=True)
+def sweep_revocations() -> None:
+    """Find revocations that were lost or deferred and carry them out."""
+    for pk in revocations.sweep(now=timezone.now()):
+        revocations.run(pk, now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def publish_crls() -> None:
+    """Renew the CRLs that are a day old."""
+    for pk in crl.due(now=timezone.now()):
+        try:
+            crl.publish(pk, now=timezone.now())
+        except Exception:
+            # One broken CA must not keep the others from their CRLs.
+            log.exception("the CRL of authority %s could not be renewed", pk)
+
+
+@shared_task(ignore_result=True)
+def renew_own_certificates() -> None:
+    """Renew the portal's own server and issuing certificates when they are due."""
+    own_certificates.renew_due(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def refresh_trust_anchors() -> None:
+    """Write the anchors' file again if it is not what the rows say."""
+    trust.export_anchors()
+
+
+BEAT_SCHEDULE = {
+    "sweep-enrollments": {
+        "task": "renewal.tasks.sweep_enrollments",
+        "schedule": timedelta(seconds=10),
+    },
+    "sweep-revocations": {
+        "task": "renewal.tasks.sweep_revocations",
+        "schedule": timedelta(seconds=30),
+    },
+    "renew-own-certificates": {
+        "task": "renewal.tasks.renew_own_certificates",
+        "schedule": timedelta(hours=1),
+    },
+    "publish-crls": {"task": "renewal.tasks.publish_crls", "schedule": timedelta(minutes=10)},
+    "refresh-trust-anchors": {
+        "task": "renewal.tasks.refresh_trust_anchors",
+        "schedule": timedelta(seconds=60),
+    },
+}
+"""The beat schedule, in code; `portal/celery.py` hands it to Celery."""
