@@ -59,7 +59,7 @@ class LostReplyError(Exception):
 
 
 class HttpStatusError(Exception):
-    """An answer with an HTTP status >= 300."""
+    """An answer with a status and a body of its own."""
 
 
 Answer = Callable[[Call], dict[str, Any]]
@@ -114,9 +114,11 @@ def lost(call: Call) -> dict[str, Any]:
     raise LostReplyError
 
 
-def http_error(status: int) -> Answer:
+def http_error(status: int, body: object = b"") -> Answer:
+    """An HTTP status, 200 too, with any body."""
+
     def answer(call: Call) -> dict[str, Any]:
-        raise HttpStatusError(status)
+        raise HttpStatusError(status, body)
 
     return answer
 
@@ -176,8 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         except HttpStatusError as error:
-            status, reply = error.args[0], {}
-        content = json.dumps(reply).encode()
+            status, reply = error.args
+        content = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from orchestrators.agent import files
 from orchestrators.agent.home import Home
 from orchestrators.agent.install import open_store
 from orchestrators.agent.loop import Beat, Outcome
@@ -22,6 +24,7 @@ from orchestrators.protocol.messages import (
     RegisterRequest,
     ResultStatus,
     problem,
+    register_reply,
 )
 from tests.agent.conftest import (
     BOOTSTRAP_PASSWORD,
@@ -32,6 +35,7 @@ from tests.agent.conftest import (
 from tests.agent.pki import authority, common_name
 from tests.agent.portal_double import (
     AGENT_ID,
+    Answer,
     Call,
     PortalDouble,
     beat,
@@ -251,6 +255,56 @@ def test_each_way_of_not_renewing_has_its_own_outcome(
 ) -> None:
     portal.registers.extend(answers)  # type: ignore[arg-type]
     assert attempt(orchestrator_of(make_home())) is expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (http_error(200, b"<html>"), "returned no JSON"),
+        (http_error(302, b"elsewhere"), "returned HTTP 302"),
+        (http_error(413, b"[" * 100_000), "returned HTTP 413"),
+        (http_error(200, b" " * (16 * 1024 * 1024 + 1)), "larger than 16777216 bytes"),
+        (
+            http_error(503, register_reply(problem(ResultStatus.ERROR, Code.DATABASE_DOWN), None)),
+            "returned HTTP 503: The portal's database does not answer. (A01F0045)",
+        ),
+    ],
+)
+def test_an_answer_that_is_no_reply_is_named(
+    make_home: MakeHome, portal: PortalDouble, log: io.StringIO, answer: Answer, expected: str
+) -> None:
+    portal.registers.append(answer)
+    assert attempt(orchestrator_of(make_home())) is Outcome.UNREACHABLE
+    assert expected in log.getvalue()
+
+
+@pytest.mark.parametrize("at", ["pending", "installation"])
+def test_a_full_disk_keeps_the_old_pair_and_the_next_pass_goes_on(
+    make_home: MakeHome,
+    portal: PortalDouble,
+    identity: Identity,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    home = make_home()
+    portal.registers.extend([must, issue])
+    orchestrator = orchestrator_of(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_atomic" if at == "pending" else "write_new", full)
+        if at == "installation":
+            patch.setattr(files, "write_atomic", Path.write_bytes)
+        assert attempt(orchestrator) is Outcome.FAILED
+    assert installed(home).thumbprint == identity.thumbprint
+    assert home.pending.exists() == (at == "installation")
+    portal.registers.clear()
+    portal.registers.extend([must, issue])
+    assert attempt(orchestrator) is Outcome.OK
+    if at == "installation":
+        sent = [call.body["CSR"] for call in portal.register_calls if call.body["CSR"]]
+        assert sent[0] == sent[1]
 
 
 def test_an_unknown_warning_code_carries_on_and_is_logged(

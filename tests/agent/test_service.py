@@ -11,7 +11,14 @@ from orchestrators.agent.home import Home
 from orchestrators.agent.service import Timing, serve
 from orchestrators.agent.session import Orchestrator
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import Capability, JobCompletion, JobTicket, success
+from orchestrators.protocol.messages import (
+    Capability,
+    JobCompletion,
+    JobTicket,
+    ResultStatus,
+    problem,
+    success,
+)
 from tests.agent.conftest import MakeHome, orchestrator_of
 from tests.agent.portal_double import (
     Call,
@@ -163,6 +170,20 @@ class TestJobs:
         with serving(make_home()):
             portal.wait_for(heartbeats(portal, 1))
         assert portal.to("Logs/Configure")[0].serial == portal.register_calls[2].serial
+
+    def test_a_job_that_the_portal_refuses_is_logged(
+        self, make_home: MakeHome, portal: PortalDouble, log: io.StringIO
+    ) -> None:
+        refused = {"Result": problem(ResultStatus.ERROR, Code.JOB_UNKNOWN)}
+        portal.others["Logs/Configure"] = lambda call: refused
+        second = JobTicket("job-2", Capability.FETCH_LOGS, "Other/Configure", "Other/Complete")
+        portal.others["Other/Configure"] = lambda call: {"Result": success()}
+        portal.others["Other/Complete"] = lambda call: refused
+        portal.registers.append(lambda call: grant(call, jobs=(LOGS, second)))
+        with serving(make_home()):
+            portal.wait_for(heartbeats(portal, 1))
+        assert "Job job-1 was refused: The job does not exist" in log.getvalue()
+        assert "Completion of job job-2 was refused: The job does not exist" in log.getvalue()
 
     def test_other_jobs_are_logged_and_ignored_and_a_failure_stops_nothing(
         self, make_home: MakeHome, portal: PortalDouble, log: io.StringIO
