@@ -26,7 +26,15 @@ from orchestrators.agent.manifest import ManifestError
 from orchestrators.agent.service import Timing, attempt, serve
 from orchestrators.agent.session import Orchestrator
 from orchestrators.agent.settings import SettingsError, read_settings
-from orchestrators.agent.setup import Bootstrap, NewHome, PemFiles, Pkcs12File, initialize
+from orchestrators.agent.setup import (
+    Bootstrap,
+    NewHome,
+    PemFiles,
+    Pkcs12File,
+    Start,
+    WindowsCertificate,
+    initialize,
+)
 from orchestrators.agent.store import StoreError
 from orchestrators.agent.updater import load_updater
 from orchestrators.agent.version import VERSION
@@ -102,7 +110,9 @@ def _init(options: argparse.Namespace) -> int:
     return Outcome.OK
 
 
-def _start(options: argparse.Namespace) -> Pkcs12File | PemFiles | Bootstrap:
+def _start(options: argparse.Namespace) -> Start:
+    if options.auth_cert_thumbprint:
+        return WindowsCertificate(options.auth_cert_thumbprint)
     if options.pem_cert:
         if not options.pem_key:
             raise SettingsError("--pem-cert needs --pem-key")
@@ -150,6 +160,9 @@ def _init_parser() -> argparse.ArgumentParser:
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--pkcs12", type=Path, help="its certificate; password on standard input")
     start.add_argument("--pem-cert", type=Path, help="its certificate, with --pem-key")
+    start.add_argument(
+        "--auth-cert-thumbprint", metavar="SHA1", help="its certificate in a Windows store"
+    )
     start.add_argument("--bootstrap-user", help="no certificate yet; password on standard input")
     parser.add_argument("--pem-key", type=Path)
     parser.add_argument(

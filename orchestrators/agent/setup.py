@@ -50,11 +50,21 @@ class PemFiles:
 
 
 @dataclass(frozen=True)
+class WindowsCertificate:
+    """Start with a certificate that is in a Windows personal store."""
+
+    thumbprint: str
+
+
+@dataclass(frozen=True)
 class Bootstrap:
     """Start without a certificate, with a bootstrap credential; enroll into a PKCS#12 file."""
 
     username: str
     password: str = field(repr=False)
+
+
+Start = Pkcs12File | PemFiles | WindowsCertificate | Bootstrap
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class NewHome:
 
     url: str
     name: str
-    start: Pkcs12File | PemFiles | Bootstrap
+    start: Start
     ca_file: Path | None = None
     orchestrator_id: str = ""
     updater: Mapping[str, str] = field(default_factory=dict)
@@ -102,8 +112,8 @@ def _settings(new: NewHome, members: Mapping[str, str]) -> dict[str, Any]:
         "AgentsServerUri": new.url,
         "OrchestratorName": new.name,
         "OrchestratorId": new.orchestrator_id,
-        **members,
         "AuthCertThumbprint": "",
+        **members,
         "ExtensionsDirectory": DEFAULT_EXTENSIONS,
         "ScriptTimeout": DEFAULT_SCRIPT_TIMEOUT,
         "Capabilities": list(new.capabilities),
@@ -111,9 +121,7 @@ def _settings(new: NewHome, members: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _start(
-    start: Pkcs12File | PemFiles | Bootstrap,
-) -> tuple[dict[str, str], dict[str, str], dict[str, bytes]]:
+def _start(start: Start) -> tuple[dict[str, str], dict[str, str], dict[str, bytes]]:
     """Return members of the settings, members of the secrets, and files."""
     pkcs12 = {"CertPath": f"{_FOLDER}/{_PKCS12_NAME}"}
     match start:
@@ -125,6 +133,8 @@ def _start(
             content = _read(path)
             open_pkcs12(content, password, str(path))
             return pkcs12, {PASSWORD_MEMBER: password}, {_PKCS12_NAME: content}
+        case WindowsCertificate(thumbprint):
+            return {"AuthCertThumbprint": thumbprint}, {}, {}
         case PemFiles(certificate, key):
             contents = {_CERTIFICATE_NAME: _read(certificate), _KEY_NAME: _read(key)}
             open_pem(contents[_CERTIFICATE_NAME], contents[_KEY_NAME])

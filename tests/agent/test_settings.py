@@ -16,7 +16,14 @@ from orchestrators.agent.settings import (
     read_secrets,
     read_settings,
 )
-from orchestrators.agent.setup import Bootstrap, NewHome, PemFiles, Pkcs12File, initialize
+from orchestrators.agent.setup import (
+    Bootstrap,
+    NewHome,
+    PemFiles,
+    Pkcs12File,
+    WindowsCertificate,
+    initialize,
+)
 from orchestrators.agent.store import Identity, PemStore, Pkcs12Store, StoreError
 from tests.agent.pki import authority, pem_of, pkcs12_of
 
@@ -155,6 +162,14 @@ class TestInitialize:
         assert not (home.configuration / "orchestrator.key").exists()
         assert read_secrets(home).bootstrap_username == "u"
         assert home.configuration.stat().st_mode & 0o777 == 0o700
+
+    def test_a_certificate_of_a_windows_store_is_named_by_its_thumbprint(
+        self, tmp_path: Path, new: NewHome
+    ) -> None:
+        home = Home(tmp_path / "new")
+        initialize(home, NewHome(new.url, new.name, WindowsCertificate("AB12")))
+        settings = read_settings(home)
+        assert (settings.auth_cert_thumbprint, settings.cert_path) == ("AB12", "")
 
     @pytest.mark.parametrize(
         "start",
