@@ -163,7 +163,33 @@ def _open_key(csr: x509.CertificateSigningRequest) -> tuple[PublicKeyTypes, str]
     except (UnsupportedAlgorithm, ValueError) as error:
         raise CSRRefused(Code.KEY_TYPE, f"the key cannot be read: {_sentence(error)}") from error
     check_small_factors(key)
+    # One key has one encoding, for keys are recognised by the hash of it. cryptography would also
+    # take curve parameters spelled out (CVE-2020-0601) and compressed points.
+    if _spki_of(csr) != key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
+        raise CSRRefused(
+            Code.KEY_TYPE,
+            "the key is not encoded as a named curve and uncompressed point (RFC 5480 §2) "
+            "or as an RSA key (RFC 3279 §2.3.1)",
+        )
     return key, key_type
+
+
+def _spki_of(csr: x509.CertificateSigningRequest) -> bytes:
+    """Return the third element of CertificationRequestInfo, which has been parsed already."""
+    info = csr.tbs_certrequest_bytes
+    start = _content(info, 0)[0]
+    for _version_and_subject in range(2):
+        start = sum(_content(info, start))
+    return info[start : sum(_content(info, start))]
+
+
+def _content(der: bytes, at: int) -> tuple[int, int]:
+    """Return where the content of the DER element at a position starts, and its length."""
+    length = der[at + 1]
+    if length < 0x80:
+        return at + 2, length
+    start = at + 2 + (length & 0x7F)
+    return start, int.from_bytes(der[at + 2 : start], "big")
 
 
 def _check_signature(csr: x509.CertificateSigningRequest) -> None:
