@@ -11,7 +11,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from renewal import crl, dispatch, own_certificates, revocations
+from renewal import crl, dispatch, own_certificates, retention, revocations
 from renewal.enrollment import work
 from renewal.identity import trust
 
@@ -83,6 +83,12 @@ def refresh_trust_anchors() -> None:
     trust.export_anchors()
 
 
+@shared_task(ignore_result=True)
+def tidy() -> None:
+    """Throw away what nobody will look at again."""
+    retention.tidy(now=timezone.now())
+
+
 BEAT_SCHEDULE = {
     "sweep-enrollments": {
         "task": "renewal.tasks.sweep_enrollments",
@@ -92,6 +98,7 @@ BEAT_SCHEDULE = {
         "task": "renewal.tasks.sweep_revocations",
         "schedule": timedelta(seconds=30),
     },
+    "tidy": {"task": "renewal.tasks.tidy", "schedule": timedelta(hours=6)},
     "renew-own-certificates": {
         "task": "renewal.tasks.renew_own_certificates",
         "schedule": timedelta(hours=1),
