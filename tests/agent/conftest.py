@@ -12,6 +12,7 @@ import pytest
 from orchestrators.agent import logs
 from orchestrators.agent.client import Portal
 from orchestrators.agent.home import Home
+from orchestrators.agent.install import open_store
 from orchestrators.agent.jobs import JobRunner
 from orchestrators.agent.logs import LineFormatter, LogTail, RecentLines
 from orchestrators.agent.session import Orchestrator
@@ -74,6 +75,15 @@ def make_home(tmp_path: Path, portal: PortalDouble, identity: Identity) -> MakeH
 
 
 @pytest.fixture
+def bare_home(tmp_path: Path) -> Home:
+    """A home with folders and nothing in them."""
+    home = Home(tmp_path / "home")
+    home.configuration.mkdir(parents=True)
+    home.resolve("extensions").mkdir()
+    return home
+
+
+@pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """The log as text."""
     stream = io.StringIO()
@@ -97,3 +107,10 @@ def orchestrator_of(home: Home, personal_stores: PersonalStores | None = None) -
     logging.getLogger(logs.ROOT).addHandler(recent)
     jobs = JobRunner(portal, LogTail(recent))
     return Orchestrator(home, portal, load_updater(home, settings), jobs, personal_stores)
+
+
+def installed(home: Home) -> Identity:
+    """Read back what is on the disk."""
+    identity = open_store(home, read_settings(home), None).load()
+    assert identity is not None
+    return identity
