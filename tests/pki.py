@@ -300,23 +300,37 @@ def rsa_csr(
     if not modulus:
         numbers = key("rsa-2048").private_numbers()
         modulus, private_exponent = numbers.public_numbers.n, numbers.d
-    digest_name, digest_oid = _DIGESTS[algorithm]
     info = sequence(
         integer(0),
         name("CN=agent01").public_bytes(),
         rsa_spki(modulus, exponent),
         tlv(0xA0),
     )
-    digest = hashlib.new(digest_name, info, usedforsecurity=False).digest()
+    signature = _pkcs1_signature(algorithm, info, modulus, private_exponent)
+    return sequence(info, sequence(oid(algorithm), tlv(0x05)), tlv(0x03, b"\x00", signature))
+
+
+def sha1_certificate() -> bytes:
+    """Return a certificate that ``CN=Test Root CA`` with the key rsa-2048 signed with SHA-1."""
+    good = x509.load_der_x509_certificate(
+        certificate(issuer="CN=Test Root CA", issuer_key="rsa-2048")
+    )
+    algorithm = sequence(oid("1.2.840.113549.1.1.5"), tlv(0x05))
+    sha256 = sequence(oid("1.2.840.113549.1.1.11"), tlv(0x05))
+    # Both identifiers have the same length, so that no length around them changes.
+    tbs = good.tbs_certificate_bytes.replace(sha256, algorithm)
+    numbers = key("rsa-2048").private_numbers()
+    signature = _pkcs1_signature("1.2.840.113549.1.1.5", tbs, numbers.public_numbers.n, numbers.d)
+    return sequence(tbs, algorithm, tlv(0x03, b"\x00", signature))
+
+
+def _pkcs1_signature(algorithm: str, data: bytes, modulus: int, private_exponent: int) -> bytes:
+    digest_name, digest_oid = _DIGESTS[algorithm]
+    digest = hashlib.new(digest_name, data, usedforsecurity=False).digest()
     digest_info = sequence(sequence(oid(digest_oid), tlv(0x05)), octets(digest))
     size = (modulus.bit_length() + 7) // 8
     padded = b"\x00\x01" + b"\xff" * (size - 3 - len(digest_info)) + b"\x00" + digest_info
-    signature = pow(int.from_bytes(padded, "big"), private_exponent, modulus)
-    return sequence(
-        info,
-        sequence(oid(algorithm), tlv(0x05)),
-        tlv(0x03, b"\x00", signature.to_bytes(size, "big")),
-    )
+    return pow(int.from_bytes(padded, "big"), private_exponent, modulus).to_bytes(size, "big")
 
 
 def prime_modulus_csr() -> bytes:

@@ -9,7 +9,6 @@ judged in ``paths``, a CA's answers in ``answer``, dates and revocation by the r
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -94,9 +93,7 @@ def read_certificate(data: bytes | str) -> CertificateFacts:
     if len(encoded) > 2 * MAX_CERTIFICATE_BYTES:
         raise CertificateUnreadable("larger than 16 KiB")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _read(encoded)
+        return _read(encoded)
     except CertificateUnreadable:
         raise
     except Exception as error:

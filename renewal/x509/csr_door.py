@@ -12,7 +12,6 @@ import base64
 import binascii
 import hashlib
 import re
-import warnings
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -87,14 +86,12 @@ def open_csr(raw: str) -> ParsedCSR:
     """Open a CSR in PEM or bare base64 DER; raise ``CSRRefused`` and nothing else."""
     der = _decode(raw)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            csr = _load(der)
-            key, key_type = _open_key(csr)
-            _check_signature(csr)
-            parsed = _parsed(der, csr, key, key_type)
-            check_not_prime(key)
-            return parsed
+        csr = _load(der)
+        key, key_type = _open_key(csr)
+        _check_signature(csr)
+        parsed = _parsed(der, csr, key, key_type)
+        check_not_prime(key)
+        return parsed
     except CSRRefused:
         raise
     except KeyWeak as error:
