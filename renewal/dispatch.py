@@ -7,6 +7,7 @@ Nothing here is the truth: flushing the broker loses no work.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 DONE_CHANNEL = "portal:enrollments-done"
 _DRAIN_QUEUED = "portal:drain-queued"
 _QUEUED_FOR_SECONDS = 5
+_PAUSE_SECONDS = 2.0
 
 
 def redis_url() -> str:
@@ -33,12 +35,23 @@ def _client() -> redis.Redis:
     )
 
 
-def _quietly(act: Callable[[], Any], what: str) -> Any:
+_quiet_until = 0.0
+
+
+def _quietly(act: Callable[[], Any], what: str) -> None:
+    """Do it, or leave it to the sweeper; after a failure the broker is left alone for a moment.
+
+    Without the pause every request of a busy portal would wait its share of a second for a broker
+    that is known to be down.
+    """
+    global _quiet_until
+    if time.monotonic() < _quiet_until:
+        return
     try:
-        return act()
+        act()
     except Exception as error:
+        _quiet_until = time.monotonic() + _PAUSE_SECONDS
         log.warning("the broker did not take %s (%s); the sweeper will", what, error)
-        return None
 
 
 def drain() -> None:
