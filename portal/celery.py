@@ -1,29 +1,23 @@
-"""The Celery application: broker, limits, schedule.
+"""The Celery application: broker, limits, where the schedule comes from.
 
-Owns how tasks reach a worker. What tasks do belongs to ``renewal.tasks``; that nothing is lost
-when the broker loses everything belongs to the rows that the sweeps of this schedule read. The
-web process publishes at most a hint and never waits for a broker that is down.
+Owns how tasks reach a worker. What tasks do, and when, belongs to ``renewal.tasks``; that nothing
+is lost when the broker loses everything belongs to the rows that its sweeps read. A process that
+publishes never waits for a broker that is down: at most a fifth of a second, and no retry.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
-from kombu.exceptions import OperationalError
+from celery.signals import beat_init, celeryd_init, setup_logging, task_postrun, task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-
-logger = logging.getLogger(__name__)
 
 LONGEST_TASK_SECONDS = 240
 VISIBILITY_SECONDS = 300
 """After this time an unacknowledged task is given to another worker; above the longest task."""
-_PUBLISH_PAUSE_SECONDS = 2.0
 
 _REDELIVERY = {
     "visibility_timeout": VISIBILITY_SECONDS,
@@ -74,18 +68,6 @@ app.conf.update(
 # Celery's Django fixup closes the connection around every task unless told to keep it.
 app.conf["CELERY_DB_REUSE_MAX"] = 10**9
 
-app.conf.beat_schedule = {
-    "sweep-enrollments": {"task": "renewal.tasks.sweep_enrollments", "schedule": 10},
-    "sweep-revocations": {"task": "renewal.tasks.sweep_revocations", "schedule": 30},
-    "sweep-unused": {"task": "renewal.tasks.sweep_unused", "schedule": 300},
-    "publish-crls": {"task": "renewal.tasks.publish_crls", "schedule": 600},
-    "renew-own-certificates": {"task": "renewal.tasks.renew_own_certificates", "schedule": 3600},
-    "refresh-trust-anchors": {"task": "renewal.tasks.refresh_trust_anchors", "schedule": 60},
-}
-for _entry in app.conf.beat_schedule.values():
-    # A tick that nobody took by the next one is worth nothing.
-    _entry["options"] = {"expires": max(_entry["schedule"], 30)}
-
 app.autodiscover_tasks(["renewal", "orchestrators"])
 
 
@@ -97,6 +79,13 @@ def _keep_django_logging(**_: object) -> None:
     """Django has configured logging from settings; Celery must not do it again."""
 
 
+def _take_schedule(sender: Any = None, **_: object) -> None:
+    """The schedule stands beside the tasks; their models exist only once Django is set up."""
+    from renewal.tasks import BEAT_SCHEDULE
+
+    sender.app.conf.beat_schedule = BEAT_SCHEDULE
+
+
 def _drop_stale_connections(**_: object) -> None:
     """Do for a task what Django does for a request: close what is unusable or too old."""
     from django.db import close_old_connections
@@ -105,41 +94,7 @@ def _drop_stale_connections(**_: object) -> None:
 
 
 celeryd_init.connect(_configure_worker)
+beat_init.connect(_take_schedule)
 setup_logging.connect(_keep_django_logging)
 task_prerun.connect(_drop_stale_connections)
 task_postrun.connect(_drop_stale_connections)
-
-
-class _Publisher:
-    """Sends hints to the broker; after a failure it keeps quiet for a moment.
-
-    Without the pause each request of a busy portal would wait its share of a second for a
-    broker that is known to be down.
-    """
-
-    def __init__(self) -> None:
-        self._quiet_until = 0.0
-
-    def publish(self, task_name: str, *args: Any, countdown: float | None = None) -> bool:
-        now = time.monotonic()
-        if now < self._quiet_until:
-            return False
-        try:
-            app.send_task(task_name, args=args, countdown=countdown, ignore_result=True)
-        except (OperationalError, OSError) as error:
-            self._quiet_until = time.monotonic() + _PUBLISH_PAUSE_SECONDS
-            logger.warning("The broker does not answer; the sweep will pick the work up: %s", error)
-            return False
-        return True
-
-
-_publisher = _Publisher()
-
-
-def publish(task_name: str, *args: Any, countdown: float | None = None) -> bool:
-    """Ask a worker to run the task soon; return whether the broker took the message.
-
-    Never raises for a broker that is down and never takes longer than a fifth of a second: the
-    row that the task would read is committed, and the sweep finds it.
-    """
-    return _publisher.publish(task_name, *args, countdown=countdown)

@@ -49,7 +49,7 @@ def command(config: PortalConfig) -> list[str]:
         *("--dir", str(folder)),
         *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
         *("--maxmemory", "256mb", "--maxmemory-policy", "noeviction"),
-        *("--loglevel", "warning", "--daemonize", "no"),
+        *("--loglevel", "warning", "--logfile", str(folder / "log"), "--daemonize", "no"),
     ]
 
 

@@ -22,6 +22,8 @@ _context = ServerContext(
 
 wsgi_app = "portal.wsgi:application"
 bind = os.environ.get(common.BIND_VARIABLE, "127.0.0.1:8443")
+# Loaded once and shared by the workers.
+preload_app = True
 worker_class = "portal.runtime.gunicorn_worker.PatientWorker"
 workers = common.whole_number(common.WORKERS_VARIABLE, 2)
 threads = common.whole_number(common.THREADS_VARIABLE, 16)
@@ -38,6 +40,7 @@ forwarder_headers = ""
 # Nobody in front of this port may say which scheme or address the client has.
 forwarded_allow_ips = ""
 control_socket_disable = True
+loglevel = "warning"
 certfile = str(_config.server_certificate_file)
 keyfile = str(_config.server_key_file)
 

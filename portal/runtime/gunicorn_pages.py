@@ -35,3 +35,4 @@ header_map = "drop"
 forwarder_headers = ""
 forwarded_allow_ips = ""
 control_socket_disable = True
+loglevel = "warning"

@@ -14,6 +14,8 @@ from portal.runtime import gunicorn_common as common
 wsgi_app = "portal.wsgi:application"
 bind = os.environ.get(common.BIND_VARIABLE, f"unix:{conf.load().run_dir / 'web.sock'}")
 umask = 0o117
+# Loaded once and shared by the workers.
+preload_app = True
 worker_class = "gthread"
 workers = common.whole_number(common.WORKERS_VARIABLE, 2)
 threads = common.whole_number(common.THREADS_VARIABLE, 16)
@@ -29,3 +31,4 @@ header_map = "drop"
 forwarder_headers = ""
 forwarded_allow_ips = ""
 control_socket_disable = True
+loglevel = "warning"

@@ -49,20 +49,26 @@ class Pair:
 
 
 class Authority:
-    """A root CA whose leaves may have any dates."""
+    """A CA whose leaves may have any dates: a root, unless ``issuer`` says otherwise."""
 
-    def __init__(self, name: str = "Test CA", at: datetime | None = None) -> None:
-        at = at or datetime.now(UTC).replace(microsecond=0)
-        self.at = at
+    def __init__(self, name: str = "Test CA", issuer: Authority | None = None) -> None:
+        self.at = datetime.now(UTC).replace(microsecond=0)
         key = ec.generate_private_key(ec.SECP256R1())
+        lasts = timedelta(days=3650)
+        signer = issuer.pair.key if issuer else key
         subject = _name(name)
+        issued_by = issuer.pair.certificate.subject if issuer else subject
         certificate = (
-            _builder(subject, subject, key, at - timedelta(days=3650), at + timedelta(days=3650))
+            _builder(subject, issued_by, key, self.at - lasts, self.at + lasts)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_usage(sign_certificates=True), critical=True)
-            .sign(key, hashes.SHA256())
+            .sign(signer, hashes.SHA256())
         )
         self.pair = Pair(certificate, key)
+
+    def issuing(self, name: str) -> Authority:
+        """Return a CA below this one."""
+        return Authority(name, self)
 
     @property
     def pem(self) -> str:

@@ -140,6 +140,7 @@ def test_an_empty_header_is_no_certificate(value: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [f"{BASE64},{BASE64}", f"{BASE64}, ", ONE_LINE * 2, f":{BASE64}:, :{BASE64}:", "x", "%%%"],
+    ids=["two", "one and none", "two PEM", "two of RFC 9440", "a letter", "percent signs"],
 )
 def test_two_values_or_none_that_can_be_read_is_the_proxys_fault(value: str) -> None:
     assert certificate(value=value, **UNIX) == Presented(None, Code.CERTIFICATE_HEADER)

@@ -94,6 +94,18 @@ def test_a_certificate_outside_its_dates_reaches_the_application(
     assert port.ask(pair)[1]["certificate"] == fingerprint(pair)
 
 
+def test_an_issuing_ca_alone_may_be_the_anchor(port: Port) -> None:
+    issuing = port.authority.issuing("Another issuing CA")
+    anchors = port.folder / "data" / "tls" / "trust-anchors.pem"
+    before = anchors.read_text()
+    anchors.write_text(issuing.pem)
+    pair = issuing.client("agent")
+    assert port.ask(pair)[1]["certificate"] == fingerprint(pair)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        port.ask(port.authority.client("agent"))
+    anchors.write_text(before)
+
+
 def test_no_certificate_is_served_without_one(port: Port) -> None:
     status, seen = port.ask()
     assert (status, seen["certificate"]) == (200, None)

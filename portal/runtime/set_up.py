@@ -1,0 +1,68 @@
+"""What a data folder needs before the portal can serve: the steps, in order.
+
+Owns the order and nothing of the steps: each is a management command that changes nothing when
+it is done already, and says in JSON what it made. Deployments that set up by script run the same
+commands.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management import call_command
+
+from portal.conf import PortalConfig
+
+AUTHORITY = "Portal CA"
+TEMPLATE = "Orchestrator"
+ADMINISTRATOR = "admin"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the operator has to be told, once."""
+
+    administrator: str
+    first_password: str | None
+
+
+def run(config: PortalConfig, say: Callable[[str], None]) -> Made:
+    """Run every step."""
+    say("Setting up: database …")
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    call_command("migrate", interactive=False, verbosity=0)
+    say("Setting up: certificate authority, server certificate, settings …")
+    hosts = dict.fromkeys(
+        host
+        for host in (
+            urlsplit(config.agent_url).hostname,
+            urlsplit(config.public_url).hostname,
+            *("127.0.0.1", "localhost"),
+        )
+        if host
+    )
+    _command("certificate_authority", AUTHORITY, "--type", "local")
+    _command("server_certificate", "--authority", AUTHORITY, *(f"--name={host}" for host in hosts))
+    _command("template", TEMPLATE)
+    _command("trust_anchor", "--authority", AUTHORITY)
+    _command("setting", f"CertificateAuthorityForSubmittedCSRs={AUTHORITY}", "--if-unset")
+    _command("setting", f"TemplateForSubmittedCSRs={TEMPLATE}", "--if-unset")
+    password = secrets.token_urlsafe(12)
+    administrator = _command(
+        "user", ADMINISTRATOR, "--role", "Administrator", "--first-password", password
+    )
+    return Made(ADMINISTRATOR, password if administrator.get("created") else None)
+
+
+def _command(name: str, *arguments: str) -> dict[str, Any]:
+    output = io.StringIO()
+    call_command(name, *arguments, stdout=output)
+    answer: dict[str, Any] = json.loads(output.getvalue())
+    return answer

@@ -1,0 +1,133 @@
+"""Fixtures of the whole suite: servers, browsers, the running portal.
+
+Owns what a run has at its disposal and what a missing program means. What a fixture starts is
+in ``tests/services``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services.missing import find, skip_without, skips_are_failures
+from tests.services.portal import PortalUnderTest, Template, portal_under_test
+from tests.services.postgresql import Server, server_of
+from tests.services.processes import ROOT, Process, accepts, running
+from tests.services.shared import shared
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """With CI=true, a test that was left out is a test that failed."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and skips_are_failures():
+        report.outcome = "failed"
+        report.longrepr = f"{report.longrepr}\nCI=true: nothing may be left out."
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name what was left out, and why, whatever the verbosity."""
+    reasons = {
+        str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    }
+    for reason in sorted(reasons):
+        terminalreporter.write_line(f"LEFT OUT: {reason}", yellow=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder that all worker processes of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if own.name.startswith("popen-") else own
+
+
+@pytest.fixture(scope="session")
+def postgresql(run_folder: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A private PostgreSQL: the one that the suite runs on, else one for this run."""
+    from django.conf import settings
+
+    if running_on := server_of(settings.CONFIG.database_url):
+        yield running_on
+        return
+    if find("PostgreSQL") is None:
+        skip_without("PostgreSQL")
+
+    def start() -> tuple[int, str]:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.services.run", "--serve"],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        assert server.stdout
+        return server.pid, server.stdout.readline().strip()
+
+    with shared(run_folder, "postgresql", start) as folder:
+        yield Server(Path(folder))
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Both databases, for tests that start a portal of their own."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Redis server on a private unix socket: Debian's, not the embedded one."""
+    program = find("Redis")
+    if program is None:
+        skip_without("Redis")
+    folder = tmp_path_factory.mktemp("redis")
+    socket = folder / "redis.sock"
+    process = Process(
+        [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],
+        folder / "log",
+    )
+    with running(process, lambda: accepts(socket)):
+        yield f"redis+socket://{socket}"
+
+
+@pytest.fixture(scope="session")
+def nginx_program() -> str:
+    """Path of nginx."""
+    return find("nginx") or skip_without("nginx")
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Path of Chromium for Playwright's ``executable_path``."""
+    return find("Chromium") or skip_without("Chromium")
+
+
+@pytest.fixture(scope="session")
+def portal_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """A data folder and database that are set up once and copied for each portal."""
+    return Template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def portal_processes(
+    portal_template: Template, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., PortalUnderTest]]:
+    """Factory of running portals: ``portal_processes("postgresql", REDIS_URL=…)``.
+
+    The first argument is the database; see ``tests.services.portal.portal_under_test`` for the
+    rest.
+    """
+    with ExitStack() as portals:
+
+        def start(database: str = "sqlite", **options: Any) -> PortalUnderTest:
+            server = request.getfixturevalue("postgresql") if database == "postgresql" else None
+            return portals.enter_context(portal_under_test(portal_template, server, **options))
+
+        yield start
