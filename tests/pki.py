@@ -333,6 +333,18 @@ def _pkcs1_signature(algorithm: str, data: bytes, modulus: int, private_exponent
     return pow(int.from_bytes(padded, "big"), private_exponent, modulus).to_bytes(size, "big")
 
 
+def with_serial(der: bytes, serial_number: int) -> bytes:
+    """Return a certificate with another serial number and its signature left as it was."""
+    good = x509.load_der_x509_certificate(der)
+    tbs = good.tbs_certificate_bytes
+    content = tbs[4 if tbs[1] == 0x82 else 3 :].replace(
+        integer(good.serial_number), integer(serial_number), 1
+    )
+    return sequence(
+        sequence(content), sequence(oid(ECDSA_SHA256)), tlv(0x03, b"\x00", good.signature)
+    )
+
+
 def prime_modulus_csr() -> bytes:
     """Return a CSR signed by someone who computed the private key from the public one."""
     private_exponent = pow(65537, -1, PRIME_2048 - 1)

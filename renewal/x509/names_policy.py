@@ -134,7 +134,7 @@ class NamesPolicy:
     """A template's names policy together with the record it is applied to.
 
     ``record_subject`` (RFC 4514) and ``record_sans`` are what ``portal`` certifies; where they are
-    empty, it is ``CN=<ClientMachine>`` with the machine's names and ``urn:uuid:<AgentId>`` as SANs.
+    empty, it is ``CN=<ClientMachine>`` with those of the machine's names that are DNS names.
     """
 
     mode: NamesMode = NamesMode.MATCH
@@ -275,12 +275,10 @@ def _canonical_sans(parsed: ParsedCSR) -> tuple[San, ...]:
 
 
 def _record_names(policy: NamesPolicy) -> GrantedNames:
-    if policy.record_sans:
-        sans = tuple(dict.fromkeys(canonical_san(san) for san in policy.record_sans))
-    else:
-        machines = _valid(SanKind.DNS, map(canonical_machine, policy.own.machines))
-        sans = tuple(dict.fromkeys([*machines, *_valid(SanKind.URI, _agent_uri(policy.own))]))
-    return GrantedNames(_record_subject(policy), sans)
+    sans: Iterable[San] = map(canonical_san, policy.record_sans)
+    if not policy.record_sans:
+        sans = _valid(SanKind.DNS, policy.own.machines)
+    return GrantedNames(_record_subject(policy), tuple(dict.fromkeys(sans)))
 
 
 def _record_subject(policy: NamesPolicy) -> x509.Name:

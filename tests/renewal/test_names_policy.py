@@ -247,7 +247,6 @@ def test_portal_takes_nothing_but_the_key() -> None:
         (SanKind.DNS, "agent01"),
         (SanKind.DNS, "agent01.corp.example.com"),
         (SanKind.DNS, "xn--bro-7-kva.example.com"),
-        (SanKind.URI, f"urn:uuid:{AGENT_ID.lower()}"),
     )
 
 
