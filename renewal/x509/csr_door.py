@@ -86,7 +86,7 @@ def open_csr(raw: str) -> ParsedCSR:
     """Open a CSR in PEM or bare base64 DER; raise ``CSRRefused`` and nothing else."""
     der = _decode(raw)
     try:
-        csr = _load(der)
+        csr = x509.load_der_x509_csr(der)
         key, key_type = _open_key(csr)
         _check_signature(csr)
         parsed = _parsed(der, csr, key, key_type)
@@ -135,13 +135,6 @@ def _decode(raw: str) -> bytes:
     if _PRIVATE_KEY_DER.match(der) or b"PRIVATE KEY" in der:
         raise CSRRefused(Code.KEY_IN_BODY, "a private key was sent in place of a CSR")
     return der
-
-
-def _load(der: bytes) -> x509.CertificateSigningRequest:
-    csr = x509.load_der_x509_csr(der)
-    if csr.public_bytes(Encoding.DER) != der:
-        raise CSRRefused(Code.CSR_PARSE, "the CSR is not in DER")
-    return csr
 
 
 def _open_key(csr: x509.CertificateSigningRequest) -> tuple[PublicKeyTypes, str]:
@@ -204,11 +197,7 @@ def _check_signature(csr: x509.CertificateSigningRequest) -> None:
             Code.CSR_SIGNATURE,
             f"the CSR is signed with {algorithm.name.upper()}; use SHA-256, SHA-384 or SHA-512",
         )
-    try:
-        is_valid = csr.is_signature_valid
-    except (UnsupportedAlgorithm, ValueError, TypeError):
-        is_valid = False
-    if not is_valid:
+    if not csr.is_signature_valid:
         raise CSRRefused(Code.CSR_SIGNATURE, "the signature does not verify with the CSR's own key")
 
 

@@ -39,12 +39,12 @@ class NameInvalid(ValueError):
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _URI = re.compile(r"([a-z][a-z0-9+.-]*):([!-~]+)", re.ASCII | re.IGNORECASE)
 _MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}", re.ASCII)
-_SHOWN = "".join(chr(code) for code in (*range(0x20), 0x7F))
+_CONTROLS = frozenset(chr(code) for code in (*range(0x20), 0x7F))
 
 
 def has_control(text: str) -> bool:
     """Return whether a control character (NUL included) stands in the text."""
-    return any(character in _SHOWN for character in text)
+    return any(character in _CONTROLS for character in text)
 
 
 def canonical_machine(text: str) -> str:
@@ -81,7 +81,7 @@ def canonical_ip(text: str) -> str:
         address = ipaddress.ip_address(text)
     except ValueError:
         raise NameInvalid("this is not an IP address") from None
-    if "%" in text:
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
         raise NameInvalid("an IP address in a certificate has no zone")
     return str(address)
 
@@ -142,10 +142,9 @@ def san_of(name: x509.GeneralName) -> San:
             return SanKind.DIRECTORY, name.value.rfc4514_string()
         case x509.RegisteredID():
             return SanKind.REGISTERED_ID, name.value.dotted_string
-        case x509.OtherName():
-            return SanKind.OTHER, f"{name.type_id.dotted_string}:{name.value.hex()}"
-        case _:
-            raise NameInvalid("a name of an unknown kind")
+    # cryptography refuses the remaining kinds (x400Address, ediPartyName) by itself.
+    assert isinstance(name, x509.OtherName)
+    return SanKind.OTHER, f"{name.type_id.dotted_string}:{name.value.hex()}"
 
 
 def general_name(san: San) -> x509.GeneralName:

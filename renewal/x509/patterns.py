@@ -47,8 +47,6 @@ def check_pattern(text: str) -> None:
     match kind:
         case "subject":
             texts = [_text(attribute) for attribute in _subject(body)]
-            if not texts:
-                raise PatternInvalid("a subject pattern names at least one attribute")
         case "ip":
             _network(body)
             return
@@ -127,7 +125,7 @@ def _subject(body: str) -> x509.Name:
     try:
         return x509.Name.from_rfc4514_string(body)
     except ValueError as error:
-        raise PatternInvalid(f"the subject is not in RFC 4514 form: {error}") from error
+        raise PatternInvalid("the subject is not in RFC 4514 form, such as CN=a,O=b") from error
 
 
 def _network(body: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

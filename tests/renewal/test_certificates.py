@@ -83,6 +83,7 @@ def test_everything_is_read() -> None:
         ("ed25519", ("Ed25519", 256, "")),
         ("ed448", ("Ed448", 456, "")),
         ("dsa-2048", ("DSA", 2048, "")),
+        ("x25519", ("X25519", 0, "")),
     ],
 )
 def test_the_key_is_named(key_name: str, expected: tuple[str, int, str]) -> None:

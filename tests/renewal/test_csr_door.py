@@ -228,6 +228,9 @@ HOSTILE: list[tuple[str, Code, Callable[[], str]]] = [
     ("extensions under both names", Code.CSR_PARSE, lambda: b64(raw_csr(
         attributes=san_extension(DNS_A)
         + attribute(MS_EXTENSION_REQUEST, sequence(extension("2.5.29.17", DNS_A)))))),
+    ("attributes out of order", Code.CSR_PARSE, lambda: b64(raw_csr(
+        attributes=attribute("1.3.6.1.4.1.311.13.2.3", tlv(0x16, b"10.0"))
+        + attribute("1.3.6.1.4.1.311.13.2.2", tlv(0x16, b"1"))))),
     ("an attribute that is no SEQUENCE", Code.CSR_PARSE, lambda: b64(
         raw_csr(attributes=tlv(0x05)))),
     ("extensions that are an INTEGER", Code.CSR_PARSE, lambda: b64(
@@ -292,6 +295,10 @@ HOSTILE: list[tuple[str, Code, Callable[[], str]]] = [
         raw_csr(algorithm=sequence(oid("1.2.3.4"))))),
     ("an RSA algorithm on an EC key", Code.CSR_SIGNATURE, lambda: b64(
         raw_csr(algorithm=sequence(oid("1.2.840.113549.1.1.11"), tlv(0x05))))),
+    ("an Ed25519 algorithm on an EC key", Code.CSR_SIGNATURE, lambda: b64(
+        raw_csr(algorithm=sequence(oid("1.3.101.112"))))),
+    ("PSS without parameters", Code.CSR_PARSE, lambda: b64(
+        raw_csr(algorithm=sequence(oid("1.2.840.113549.1.1.10"))))),
     ("ECDSA with SHA-1", Code.CSR_SIGNATURE, lambda: b64(
         raw_csr(algorithm=sequence(oid("1.2.840.10045.4.1"))))),
     ("RSA with SHA-1", Code.CSR_SIGNATURE, lambda: b64(pki.rsa_csr("1.2.840.113549.1.1.5"))),
@@ -328,6 +335,11 @@ def test_a_private_key_is_never_repeated() -> None:
     assert secret not in str(refusal.value)
     assert secret not in repr(refusal.value)
     assert refusal.value.__cause__ is None
+
+
+def test_a_key_of_an_algorithm_that_is_not_certified_has_no_type() -> None:
+    with pytest.raises(keys.KeyUnsuitable, match="neither"):
+        keys.key_type_of(pki.key("dsa-2048").public_key())
 
 
 def test_a_prime_modulus_is_weak() -> None:

@@ -15,7 +15,12 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pkilint.bin import lint_crl, lint_pkix_cert
 
 from renewal.ca import local
@@ -74,6 +79,12 @@ def make(tmp_path: Path) -> Maker:
 
 def certificate_of(issued: Issued) -> x509.Certificate:
     return x509.load_der_x509_certificate(issued.certificate_der)
+
+
+def encrypted(key_name: str) -> str:
+    encryption = BestAvailableEncryption(PASSPHRASE.encode())
+    pem = pki.key(key_name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    return str(pem, "ascii")
 
 
 def server_certificate(ca: LocalCA) -> Issued:
@@ -139,6 +150,11 @@ def test_a_key_type_that_nobody_knows_is_named(make: Maker) -> None:
             lambda f: os.replace(f / "root.key.pem", f / "issuing.key.pem"),
             "not the key of issuing.pem",
             id="another key",
+        ),
+        pytest.param(
+            lambda f: (f / "issuing.key.pem").write_text(encrypted("dsa-2048")),
+            "a type that is not used",
+            id="a DSA key",
         ),
     ],
 )
@@ -275,6 +291,17 @@ def test_the_portals_own_server_certificate_is_for_servers_only(make: Maker) -> 
     assert facts.common_name == "portal.example.com"
     verifier = PathVerifier(made.ca.trust_anchors(), issued.chain_der)
     assert verifier.verify(issued.certificate_der, NOW) is Verdict.NOT_CLIENT_AUTH
+
+
+def test_a_server_certificate_for_no_dns_name_is_rejected(make: Maker) -> None:
+    with pytest.raises(CARejected, match="RFC 1034"):
+        make().ca.issue_server_certificate(
+            spki_der=pki.spki("ec-p256-other"),
+            sans=((SanKind.DNS, "portal_1"),),
+            serial_number=1,
+            not_before=NOW,
+            not_after=NOW + DAY,
+        )
 
 
 # --- Renewal of the issuing CA ---------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
+from typing import cast
 
 import pytest
 from cryptography import x509
@@ -302,6 +303,18 @@ def test_open_grants_any_name_of_the_four_kinds_and_no_other() -> None:
         grant("CN=any", [dns("*.example.com")], OPEN)
 
 
+def test_a_mode_that_nobody_knows_grants_nothing() -> None:
+    with pytest.raises(CSRRefused, match="not known"):
+        grant(policy=NamesPolicy(mode=cast(NamesMode, "supply in request"), own=OWN))
+
+
+def test_an_own_name_that_is_blank_or_a_wildcard_grants_nothing() -> None:
+    own = OwnNames(machines=("", "*", "*.example.com"))
+    for subject in ("CN=*", "CN=*.example.com"):
+        with pytest.raises(CSRRefused):
+            grant(subject, policy=NamesPolicy(own=own))
+
+
 def test_without_own_names_and_patterns_nothing_matches() -> None:
     with pytest.raises(CSRRefused):
         grant("CN=agent01", policy=NamesPolicy())
@@ -309,7 +322,12 @@ def test_without_own_names_and_patterns_nothing_matches() -> None:
 
 def test_own_names_are_sorted_by_what_they_look_like() -> None:
     presented = pki.facts(
-        subject="CN=old,O=Example", sans=[dns("old.example.com"), x509.RFC822Name("a@b.example")]
+        subject="CN=old,O=Example",
+        sans=[
+            dns("old.example.com"),
+            x509.RFC822Name("a@b.example"),
+            x509.DirectoryName(pki.name("CN=a")),
+        ],
     )
     own = own_names_of(
         ["Agent 01", "", "10.0.0.1", "2001:DB8::1", "https://a/b", "URN:x:y", "x@y.example"],
@@ -324,6 +342,10 @@ def test_own_names_are_sorted_by_what_they_look_like() -> None:
         emails=("x@y.example", "a@b.example"),
         subjects=("CN=old,O=Example",),
     )
+
+
+def test_own_names_without_a_certificate_are_the_records() -> None:
+    assert own_names_of(["agent01"]) == OwnNames(machines=("agent01",))
 
 
 def test_the_subject_of_the_certificate_presented_is_no_machine_name() -> None:
@@ -363,6 +385,7 @@ def test_a_pattern_may_be(text: str) -> None:
         "DNS:a",
         "dns:a*b*.example.com",
         "dns:{name}.{name}",
+        "subject:CN={name}{name}",
         "dns:under_score.example.com",
         "dns:*.example.com\n",
         "ip:10.0.0.1/8",
