@@ -219,6 +219,13 @@ class FindsIssued(Protocol):
 
 
 @runtime_checkable
+class RepeatsIdentically(Protocol):
+    """Gives the same certificate for the same request, so a lost call may simply be repeated."""
+
+    repeats_identically: ClassVar[bool]
+
+
+@runtime_checkable
 class PollsPending(Protocol):
     """Can be asked for the answer that it postponed."""
 

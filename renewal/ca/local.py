@@ -61,9 +61,10 @@ _BACKDATE = timedelta(minutes=10)
 
 
 class LocalCA:
-    """``CABackend``, ``ReportsHealth`` and ``PublishesCRL``."""
+    """``CABackend``, ``RepeatsIdentically``, ``ReportsHealth`` and ``PublishesCRL``."""
 
     answers_at_once: ClassVar[bool] = True
+    repeats_identically: ClassVar[bool] = True
     options_schema: ClassVar[tuple[Option, ...]] = (
         Option("directory", "folder with the CA's keys and certificates", is_required=True),
         Option("passphrase", "opens the CA's keys", is_required=True, is_secret=True),

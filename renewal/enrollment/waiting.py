@@ -58,7 +58,7 @@ class Hub:
                 client = redis.Redis.from_url(
                     dispatch.redis_url(), socket_connect_timeout=1, socket_timeout=None
                 )
-                with client.pubsub(ignore_subscribe_messages=True) as channel:
+                with client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(dispatch.DONE_CHANNEL)
                     for message in channel.listen():
                         self._wake(message["data"].decode("ascii", "replace"))

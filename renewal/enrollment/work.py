@@ -31,6 +31,7 @@ from renewal.ca.base import (
     IssueRequest,
     Pending,
     PollsPending,
+    RepeatsIdentically,
 )
 from renewal.enrollment import delivery
 from renewal.models import CertificateAuthority, Enrollment
@@ -46,8 +47,10 @@ from renewal.x509.names import SanKind
 log = logging.getLogger(__name__)
 
 BATCH = 64
-LEASE = timedelta(minutes=5)
-"""Longer than the longest CA call (its time limit) or batch."""
+BATCH_LEASE = timedelta(seconds=15)
+"""Longer than a batch of a CA that answers at once takes."""
+CALL_LEASE = timedelta(minutes=5)
+"""Longer than the longest CA call (its time limit)."""
 _BREAKER_AFTER = 3
 _BREAKER_PAUSE = timedelta(minutes=1)
 
@@ -64,7 +67,7 @@ def drain(*, now: datetime) -> int:
         for authority in CertificateAuthority.objects.all()
         if issuers.answers_at_once(authority)
     ]
-    while rows := claim(Q(authority__in=prompt), now=now, limit=BATCH):
+    while rows := claim(Q(authority__in=prompt), now=now, limit=BATCH, lease=BATCH_LEASE):
         for row in rows:
             run(row, now=now)
         worked += len(rows)
@@ -73,13 +76,13 @@ def drain(*, now: datetime) -> int:
 
 def enroll_one(enrollment_id: int, *, now: datetime) -> bool:
     """Enrol one row with its CA; False if it is not there to be claimed (done, leased, later)."""
-    rows = claim(Q(pk=enrollment_id), now=now, limit=1)
+    rows = claim(Q(pk=enrollment_id), now=now, limit=1, lease=CALL_LEASE)
     for row in rows:
         run(row, now=now)
     return bool(rows)
 
 
-def claim(which: Q, *, now: datetime, limit: int) -> list[Enrollment]:
+def claim(which: Q, *, now: datetime, limit: int, lease: timedelta) -> list[Enrollment]:
     """Claim waiting rows that are due, oldest first, and commit the lease (database's clock)."""
     holder = uuid.uuid4().hex
     with transaction.atomic():
@@ -98,7 +101,7 @@ def claim(which: Q, *, now: datetime, limit: int) -> list[Enrollment]:
         Enrollment.objects.filter(pk__in=keys, state=EnrollmentState.WAITING).update(
             state=next_enrollment(EnrollmentState.WAITING, EnrollmentEvent.CLAIM),
             lease_until=ExpressionWrapper(
-                Now() + Value(LEASE, output_field=DurationField()),
+                Now() + Value(lease, output_field=DurationField()),
                 output_field=Enrollment._meta.get_field("lease_until").__class__(),
             ),
             lease_holder=holder,
@@ -250,6 +253,10 @@ def sweep(*, now: datetime, limit: int = 500) -> Sequence[tuple[int, bool]]:
     expired = Enrollment.objects.filter(state=EnrollmentState.SUBMITTED, lease_until__lt=Now())
     for row in expired.select_related("authority")[:limit]:
         _end(row, EnrollmentEvent.LOSE, now=now, error="the worker did not come back")
+        # A call that may be repeated need not wait for the next look.
+        Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.UNKNOWN).update(
+            next_attempt_at=now
+        )
     _expire(now)
     for row in _open(EnrollmentState.UNKNOWN, now=now)[:limit]:
         _look_for(row, now=now)
@@ -285,11 +292,14 @@ def _look_for(row: Enrollment, *, now: datetime) -> None:
     """Ask a CA that can what became of a lost request; adopt, ask again, or leave it visible."""
     try:
         backend = issuers.backend(row.authority)
-        if not isinstance(backend, FindsIssued):
+        request = request_of(row)
+        if isinstance(backend, RepeatsIdentically):
+            found = None
+        elif isinstance(backend, FindsIssued):
+            found = backend.find(request)
+        else:
             _later(row, now=now)
             return
-        request = request_of(row)
-        found = backend.find(request)
     except Exception as error:
         log.warning("enrollment %s: cannot be looked for: %s", row.pk, error)
         _later(row, now=now)
@@ -297,7 +307,7 @@ def _look_for(row: Enrollment, *, now: datetime) -> None:
     if found is not None:
         delivery.accept(row, request, found, now=now)
     else:
-        _end(row, EnrollmentEvent.RESUBMIT, now=now, error="the CA knows nothing of it")
+        _end(row, EnrollmentEvent.RESUBMIT, now=now, error="the CA is asked again")
         Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.WAITING).update(
             next_attempt_at=now
         )

@@ -18,7 +18,6 @@ from renewal.rules.movement import flag_after_proof
 from renewal.rules.periods import Level, Periods, is_valid, whole_second, window
 from renewal.rules.standing import ACCEPTED, DROPPED, UNPROVEN, Standing
 
-
 DEFAULT_PERIODS = Periods()
 
 

@@ -66,4 +66,4 @@ def limit(history: History, *, now: datetime, unused_grace: timedelta) -> Limite
 
 def late_delay(late_in_a_row: int) -> timedelta:
     """Return the wait after that many late deliveries in a row."""
-    return min(_LATE_FIRST * 2 ** min(late_in_a_row - 1, 10), _LATE_MOST)
+    return min(_LATE_FIRST * (1 << min(late_in_a_row - 1, 10)), _LATE_MOST)

@@ -30,6 +30,6 @@ def retry_delay(attempts: int, identity: str, *, at_least: timedelta | None = No
 
     ``at_least`` is the CA's own Retry-After.
     """
-    full = min(_FIRST * 2 ** min(max(attempts, 1) - 1, 20), _MOST)
+    full = min(_FIRST * (1 << min(max(attempts, 1) - 1, 20)), _MOST)
     delay = full / 2 + full / 2 * jitter(f"{identity}:{attempts}")
     return max(delay, at_least or timedelta(0))
