@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,6 +41,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     }
     for reason in sorted(reasons):
         terminalreporter.write_line(f"LEFT OUT: {reason}", yellow=True, bold=True)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A scratch folder whose path leaves room for a unix socket's name."""
+    with tempfile.TemporaryDirectory(prefix="portal-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

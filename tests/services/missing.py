@@ -11,8 +11,6 @@ import shutil
 from pathlib import Path
 from typing import NoReturn
 
-import pytest
-
 DEBIAN_PACKAGES = {
     "PostgreSQL": "postgresql",
     "Redis": "redis-server",
@@ -48,6 +46,8 @@ def find(what: str) -> str | None:
 
 def skip_without(what: str) -> NoReturn:
     """End the test as skipped, naming what to install."""
+    import pytest  # absent where only the demonstration runs
+
     pytest.skip(f"{what} is not installed: apt-get install {DEBIAN_PACKAGES[what]}")
 
 

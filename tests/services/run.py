@@ -1,4 +1,4 @@
-"""Runs the suite on a private PostgreSQL, then what must hold on SQLite too.
+"""Runs what must hold on both databases on SQLite, then the whole suite on a private PostgreSQL.
 
 ``python -m tests.services.run [pytest's arguments]``. Owns which database a run uses and the
 exit status of both passes together. With ``--serve`` it only starts the PostgreSQL server, prints
@@ -24,12 +24,12 @@ def main(arguments: list[str]) -> int:
         return serve()
     try:
         with private_server() as server:
-            first = suite(arguments, server.url("portal"))
+            on_sqlite = suite([*arguments, "-m", "both_databases"], "")
+            on_postgresql = suite(arguments, server.url("portal"))
     except PostgresqlMissing:
         print("PostgreSQL is not installed: the suite runs on SQLite alone.", flush=True)
         return suite(arguments, "") or int(skips_are_failures())
-    second = suite([*arguments, "-m", "both_databases"], "")
-    return first or (0 if second == _NO_TESTS else second)
+    return on_postgresql or (0 if on_sqlite == _NO_TESTS else on_sqlite)
 
 
 def suite(arguments: list[str], database_url: str) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from portal.runtime.supervisor import answers
 from tests.services.portal import PortalUnderTest, environment
@@ -93,6 +94,12 @@ def test_a_broker_that_is_down_or_frozen_stops_neither_port(
         path.write_bytes(b"*1\r\n$9\r\nNOCOMMAND\r\n" * 3)
     portal.release("broker")
     wait_until(lambda: degraded(portal)["broker"] is False, "the broker answers", 30)
+    client = redis.Redis(unix_socket_path=str(portal.data_dir / "run" / "broker.sock"))
+    wait_until(
+        lambda: any(entry["cmd"] == "brpop" for entry in client.client_list()),
+        "the worker listens again",
+        30,
+    )
 
 
 def run_portal(data_dir: Path, *flags: str) -> subprocess.CompletedProcess[str]:
