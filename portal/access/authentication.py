@@ -1,34 +1,51 @@
 """Who calls the REST API: bearer token, Basic, or the session of a page.
 
-A client certificate never counts here, and a page's session only on the pages' edge.
+Owns reading the Authorization header, the bound on guessing (by axes, for an account and an
+address) and who may not sign in. A client certificate never counts here, and a page's session
+only on the pages' edge. What a caller may do is `permissions.py`'s.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth import authenticate
+from axes.handlers.proxy import AxesProxyHandler
+from axes.helpers import get_cool_off
+from django.contrib.auth.signals import user_login_failed
+from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework import authentication, exceptions
 
 from portal.access.models import ApiToken, User, digest_of
 
+CHALLENGE = 'Basic realm="KeyfactorAPI", charset="UTF-8"'
 _LAST_USED_STEP = timedelta(minutes=1)
+_LONGEST_NAME = 300
+_WRONG = "User name or password is wrong."
+
+
+class SignInLocked(exceptions.Throttled):
+    """Too many wrong passwords for this account from this address."""
+
+    default_code = "sign_in_locked"
+    default_detail = "Too many wrong passwords for this account from this address."
 
 
 class BearerAuthentication(authentication.BaseAuthentication):
     """``Authorization: Bearer <token>``."""
 
     def authenticate(self, request: Any) -> tuple[User, ApiToken] | None:
-        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer":
+        scheme, token = _authorization(request)
+        if scheme != "bearer":
             return None
         now = timezone.now()
         found = (
             ApiToken.objects.usable(now)
             .select_related("user")
-            .filter(digest=digest_of(token.strip()))
+            .filter(digest=digest_of(token))
             .first()
         )
         if found is None:
@@ -38,34 +55,113 @@ class BearerAuthentication(authentication.BaseAuthentication):
         return found.user, found
 
     def authenticate_header(self, request: Any) -> str:
-        return 'Basic realm="KeyfactorAPI", charset="UTF-8"'
+        return CHALLENGE
 
 
-class BasicAuthentication(authentication.BasicAuthentication):
+class BasicAuthentication(authentication.BaseAuthentication):
     """``DOMAIN\\user:password``: the whole string if such a user exists, else the part after
-    the last backslash. Service accounts never sign in.
+    the last backslash. Service accounts never sign in; an empty Basic header is none.
     """
 
-    www_authenticate_realm = "KeyfactorAPI"
+    def authenticate(self, request: Any) -> tuple[User, None] | None:
+        scheme, encoded = _authorization(request)
+        if scheme != "basic":
+            return None
+        name, password = _decoded(encoded)
+        if not (name or password):
+            return None
+        if not name or len(name) > _LONGEST_NAME or "\0" in name:
+            raise exceptions.AuthenticationFailed(_WRONG)
+        return _signed_in(name, password, request._request), None
 
-    def authenticate_credentials(
-        self, userid: str, password: str, request: Any = None
-    ) -> tuple[User, None]:
-        name = userid
-        if "\\" in userid and not User.objects.filter(username=userid).exists():
-            name = userid.rpartition("\\")[2]
-        user = authenticate(
-            request=getattr(request, "_request", request), username=name, password=password
-        )
-        if not isinstance(user, User) or user.is_service_account:
-            raise exceptions.AuthenticationFailed("User name or password is wrong.")
-        return user, None
+    def authenticate_header(self, request: Any) -> str:
+        return CHALLENGE
 
 
 class PageSessionAuthentication(authentication.SessionAuthentication):
     """The session of a signed-in page, with CSRF check; never on the agents' edge."""
 
     def authenticate(self, request: Any) -> Any:
-        if not getattr(request._request, "cookies_allowed", True):
+        if not getattr(request._request, "cookies_allowed", False):
             return None
-        return super().authenticate(request)
+        found = super().authenticate(request)
+        if found is not None and found[0].is_service_account:
+            return None
+        return found
+
+    def enforce_csrf(self, request: Any) -> None:
+        try:
+            super().enforce_csrf(request)
+        except exceptions.PermissionDenied as denied:
+            raise exceptions.PermissionDenied(str(denied.detail), code="csrf_failed") from None
+
+
+def _authorization(request: Any) -> tuple[str, str]:
+    """Return the scheme, in lower case, and what follows it."""
+    scheme, _, rest = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    return scheme.lower(), rest.strip()
+
+
+def _decoded(encoded: str) -> tuple[str, str]:
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise exceptions.AuthenticationFailed("The Basic header cannot be read.") from None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        # Clients that predate RFC 7617 send latin-1, in which every byte is a character.
+        text = raw.decode("latin-1")
+    name, colon, password = text.partition(":")
+    if not colon:
+        raise exceptions.AuthenticationFailed("The Basic header cannot be read.")
+    return name, password
+
+
+def _signed_in(name: str, password: str, request: HttpRequest) -> User:
+    """Return the user. Raises AuthenticationFailed, SignInLocked.
+
+    Unknown, inactive and service accounts answer like a wrong password, in the same time (T28 in
+    docs/promises.md).
+    """
+    found = {u.username: u for u in User.objects.filter(username__in={name, _undomained(name)})}
+    user = found.get(name) or found.get(_undomained(name))
+    account = {"username": user.username if user else name[:150]}
+    attempt = _attempt(request)
+    if not AxesProxyHandler.is_allowed(attempt, account):
+        raise SignInLocked(wait=_lock_seconds(attempt))
+    if user is None:
+        # Hashing takes the time that comparing would have taken.
+        User().set_password(password)
+    elif user.check_password(password) and user.is_active and not user.is_service_account:
+        return user
+    user_login_failed.send(sender=__name__, credentials=account, request=attempt)
+    if attempt.axes_locked_out:  # type: ignore[attr-defined]
+        raise SignInLocked(wait=_lock_seconds(attempt))
+    raise exceptions.AuthenticationFailed(_WRONG)
+
+
+def _undomained(name: str) -> str:
+    return name.rpartition("\\")[2]
+
+
+def _attempt(request: HttpRequest) -> HttpRequest:
+    """Return what axes may know of a request: who and from where, never its body or query.
+
+    Its lock-out flag so stays off the real request, which its middleware would answer in HTML.
+    """
+    attempt = HttpRequest()
+    attempt.method = request.method
+    attempt.path = request.path
+    attempt.META = {
+        key: request.META[key]
+        for key in ("REMOTE_ADDR", "HTTP_USER_AGENT", "PATH_INFO")
+        # A proxy's unix socket has no address; axes wants one or none.
+        if request.META.get(key)
+    }
+    return attempt
+
+
+def _lock_seconds(attempt: HttpRequest) -> int:
+    cool_off = get_cool_off(attempt)
+    return int(cool_off.total_seconds()) if cool_off else 0

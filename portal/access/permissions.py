@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import Permission as DjangoPermission
+
 from portal.access.catalogue import Permission, entry_for, granting
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def holds(user: Any, permission: Permission) -> bool:
     """Say whether ``user`` is active and holds ``permission`` itself or by a shorter grant."""
     if not user.is_active:
         return False
-    return any(user.has_perm(f"access.{grant}") for grant in granting(permission))
+    return user.is_superuser or not granting(permission).isdisjoint(_granted(user))
 
 
 def require(user: Any, permission: Permission) -> None:
@@ -40,3 +42,18 @@ def missing(user: User | None, *permissions: Permission) -> tuple[Permission, ..
     if user is None:
         return permissions
     return tuple(p for p in permissions if not holds(user, p))
+
+
+def _granted(user: Any) -> frozenset[str]:
+    """Return the codenames granted to a user, directly or by a role.
+
+    One query, kept on the user object only: the next request loads another one, so that a role
+    taken away counts at once (I21 in docs/promises.md).
+    """
+    known: frozenset[str] | None = getattr(user, "_granted_codenames", None)
+    if known is None:
+        catalogued = DjangoPermission.objects.filter(content_type__app_label="access").order_by()
+        names = catalogued.values_list("codename", flat=True)
+        known = frozenset(names.filter(user=user.pk).union(names.filter(group__user=user.pk)))
+        user._granted_codenames = known
+    return known

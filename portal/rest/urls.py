@@ -1,3 +1,28 @@
-"""Paths of this face."""
+"""Paths of the API, matched in any case; /Status/Endpoints is told from the same table."""
 
-urlpatterns: list = []
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver
+
+from portal.edge.paths import any_case_path
+from portal.rest import agents
+from portal.rest.base import ApiView
+from portal.rest.status import StatusEndpoints, UnknownEndpoint
+
+ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
+    ("Agents", agents.AgentList),
+    ("Agents/Approve", agents.AgentsApprove),
+    ("Agents/Disapprove", agents.AgentsDisapprove),
+    ("Agents/Reset", agents.AgentsReset),
+    ("Agents/SetAuthCertificateReenrollment", agents.AgentsSetReenrollment),
+    ("Agents/<str:agent_id>", agents.AgentDetail),
+    ("Agents/<str:agent_id>/Reset", agents.AgentReset),
+    ("Agents/<str:agent_id>/FetchLogs", agents.AgentFetchLogs),
+)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *(any_case_path(route, view.as_view()) for route, view in ENDPOINTS),
+    any_case_path("Status/Endpoints", StatusEndpoints.as_view(endpoints=ENDPOINTS)),
+    any_case_path("", UnknownEndpoint.as_view()),
+    any_case_path("<path:rest>", UnknownEndpoint.as_view()),
+]

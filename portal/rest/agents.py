@@ -1,0 +1,203 @@
+"""The endpoints under /Agents.
+
+Owns the way from a request to a service and back. What an act means is `renewal`'s and
+`orchestrators`'; formats are in `agent_response.py` and `bodies.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orchestrators import jobs
+from orchestrators.models import Orchestrator
+from portal.access.catalogue import Permission
+from portal.rest import bodies, paging
+from portal.rest.agent_response import agent_response, agents
+from portal.rest.base import ApiView
+from portal.rest.codes import REASONS, ErrorCode
+from portal.rest.errors import ApiError
+from portal.rest.refusals import actor_of
+from renewal.identity import approvals
+from renewal.identity.approvals import ActRefused
+
+NEXT_CURSOR_HEADER = "X-Next-Cursor"
+_MOST_NAMED = 20
+
+
+class AgentList(ApiView):
+    """GET /Agents: orchestrators, filtered, sorted and paged."""
+
+    needs = {"GET": Permission.AGENTS_READ}
+    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
+
+    def get(self, request: Request) -> Response:
+        rows, cursor = paging.page_of(agents(), paging.page_request(self.given))
+        headers = {NEXT_CURSOR_HEADER: cursor} if cursor else None
+        return Response([agent_response(row) for row in rows], headers=headers)
+
+
+class AgentDetail(ApiView):
+    """GET /Agents/{id}."""
+
+    needs = {"GET": Permission.AGENTS_READ}
+
+    def get(self, request: Request, agent_id: str) -> Response:
+        return Response(agent_response(_found(agent_id)))
+
+
+class AgentsApprove(ApiView):
+    """POST /Agents/Approve."""
+
+    needs = {"POST": Permission.AGENTS_APPROVE}
+
+    def post(self, request: Request) -> Response:
+        actor, now = actor_of(request), timezone.now()
+        _all_or_none(
+            bodies.agent_ids(request.data), lambda pk: approvals.approve(pk, actor=actor, now=now)
+        )
+        return Response(status=204)
+
+
+class AgentsDisapprove(ApiView):
+    """POST /Agents/Disapprove."""
+
+    needs = {"POST": Permission.AGENTS_APPROVE}
+
+    def post(self, request: Request) -> Response:
+        actor, now = actor_of(request), timezone.now()
+        _all_or_none(
+            bodies.agent_ids(request.data),
+            lambda pk: approvals.disapprove(pk, actor=actor, now=now),
+        )
+        return Response(status=204)
+
+
+class AgentsReset(ApiView):
+    """POST /Agents/Reset."""
+
+    needs = {"POST": Permission.AGENTS_RESET}
+
+    def post(self, request: Request) -> Response:
+        actor, now = actor_of(request), timezone.now()
+        _all_or_none(
+            bodies.agent_ids(request.data), lambda pk: approvals.reset(pk, actor=actor, now=now)
+        )
+        return Response(status=204)
+
+
+class AgentReset(ApiView):
+    """POST /Agents/{id}/Reset."""
+
+    needs = {"POST": Permission.AGENTS_RESET}
+
+    def post(self, request: Request, agent_id: str) -> Response:
+        self.no_body()
+        pk = _id(agent_id)
+        try:
+            approvals.reset(pk, actor=actor_of(request), now=timezone.now())
+        except ActRefused as refused:
+            raise ApiError(_code(refused), str(refused)) from None
+        return Response(status=204)
+
+
+class AgentFetchLogs(ApiView):
+    """POST /Agents/{id}/FetchLogs."""
+
+    needs = {"POST": Permission.AGENTS_MODIFY}
+
+    def post(self, request: Request, agent_id: str) -> Response:
+        self.no_body()
+        jobs.request_logs(_found(agent_id), actor=actor_of(request), now=timezone.now())
+        return Response(status=204)
+
+
+class AgentsSetReenrollment(ApiView):
+    """POST /Agents/SetAuthCertificateReenrollment: ids that cannot be set are listed."""
+
+    needs = {"POST": Permission.AGENTS_RENEW}
+
+    def post(self, request: Request) -> Response:
+        body = bodies.members(request.data, known=("OrchestratorIds", "Status"))
+        flag = bodies.reenrollment(body["Status"])
+        asked = {
+            text: bodies.guid(text)
+            for text in bodies.id_texts(body["OrchestratorIds"], "OrchestratorIds")
+        }
+        actor, now = actor_of(request), timezone.now()
+        refused = _refusals(
+            {pk for pk in asked.values() if pk},
+            lambda pk: approvals.request_renewal(pk, flag, actor=actor, now=now),
+        )
+        return Response(
+            {
+                "FailedOrchestratorIds": [
+                    text for text, pk in asked.items() if pk is None or pk in refused
+                ],
+                "Status": int(flag),
+            }
+        )
+
+
+def _id(text: str) -> UUID:
+    parsed = bodies.guid(text)
+    if parsed is None:
+        raise _unknown()
+    return parsed
+
+
+def _found(text: str) -> Orchestrator:
+    found = agents().filter(pk=_id(text)).first()
+    if found is None:
+        raise _unknown()
+    return found
+
+
+def _unknown() -> ApiError:
+    return ApiError(ErrorCode.ORCHESTRATOR_UNKNOWN, "There is no such orchestrator.")
+
+
+def _code(refused: ActRefused) -> ErrorCode:
+    return REASONS.get(refused.reason, ErrorCode.ACT_REFUSED)
+
+
+@transaction.atomic
+def _refusals(ids: set[UUID], act: Callable[[UUID], object]) -> dict[UUID, ActRefused]:
+    """Act on each id in one transaction; return the acts that were refused.
+
+    Always in the same order, so that two calls over the same records never wait for each other.
+    """
+    refused: dict[UUID, ActRefused] = {}
+    for pk in sorted(ids):
+        try:
+            act(pk)
+        except ActRefused as refusal:
+            refused[pk] = refusal
+        except IntegrityError:
+            # Somebody was faster, for instance with another record of the same name.
+            refused[pk] = ActRefused("changed", "The orchestrator changed meanwhile: try again.")
+    return refused
+
+
+@transaction.atomic
+def _all_or_none(ids: list[UUID], act: Callable[[UUID], object]) -> None:
+    """Act on all ids or, where one act is refused, on none. Raises ApiError."""
+    refused = _refusals(set(ids), act)
+    if not refused:
+        return
+    (first, reason), *_ = refused.items()
+    raise ApiError(
+        _code(reason),
+        f"Nothing was changed. {first}: {reason}",
+        status=400,
+        failed=[
+            {"AgentId": str(pk), "Reason": str(refusal)}
+            for pk, refusal in list(refused.items())[:_MOST_NAMED]
+        ],
+    )

@@ -1,0 +1,87 @@
+"""What all views of the API share: header rules, permissions by method, one kind of reply.
+
+Owns the order in which a request is judged: headers, sign-in, permission, parameters, body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db import DatabaseError
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from portal.access.authentication import SignInLocked
+from portal.access.catalogue import Permission
+from portal.rest import bodies
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+from portal.rest.negotiation import JSONNegotiation
+from portal.rest.paging import read_parameters
+from portal.rest.refusals import note_sign_in_failed
+
+REQUESTED_WITH = ("apiclient", "xmlhttprequest")
+API_VERSIONS = ("", "1", "1.0")
+
+
+class ApiView(APIView):
+    """A view of the management API.
+
+    A subclass names in ``needs`` the permission for each method (None: any signed-in caller), and
+    in ``parameters`` the query parameters that it reads; others are refused.
+    """
+
+    needs: ClassVar[Mapping[str, Permission | None]] = {}
+    parameters: ClassVar[frozenset[str]] = frozenset()
+    content_negotiation_class = JSONNegotiation
+    http_method_names = ["get", "post", "put", "delete", "head"]
+
+    @classmethod
+    def needed(cls, method: str) -> Permission | None:
+        """Return the permission for a method; HEAD needs what GET needs."""
+        return cls.needs.get("GET" if method == "HEAD" else method)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        _check_headers(request)
+        super().initial(request, *args, **kwargs)
+        self.given = read_parameters(request.query_params, self.parameters)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, AuthenticationFailed | SignInLocked):
+            try:
+                note_sign_in_failed(self.request, locked=isinstance(exc, SignInLocked))
+            except DatabaseError as down:
+                exc = down
+        response: Response = super().handle_exception(exc)
+        return response
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        response["Cache-Control"] = "no-store"
+        final: Response = super().finalize_response(request, response, *args, **kwargs)
+        return final
+
+    def no_body(self) -> None:
+        """Refuse a body, unless it is one that says nothing."""
+        bodies.nothing(self.request.data)
+
+
+def _check_headers(request: Request) -> None:
+    """Raise ApiError for headers that no client of this API sends."""
+    # A page of another site cannot send this header without asking first.
+    if request.META.get("HTTP_X_KEYFACTOR_REQUESTED_WITH", "").lower() not in REQUESTED_WITH:
+        raise ApiError(
+            ErrorCode.REQUESTED_WITH_MISSING,
+            "Send the header x-keyfactor-requested-with: APIClient (or XMLHttpRequest).",
+        )
+    if request.META.get("HTTP_X_KEYFACTOR_API_VERSION", "") not in API_VERSIONS:
+        raise ApiError(
+            ErrorCode.API_VERSION_UNKNOWN, "x-keyfactor-api-version is 1, 1.0 or left out."
+        )
+    # Without a length the body would count as empty.
+    if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
+        raise ApiError(ErrorCode.LENGTH_REQUIRED, "Send the body with Content-Length.")

@@ -1,0 +1,112 @@
+"""What request bodies must contain: lists of ids, objects with known members, enumerations.
+
+Owns the limits on lists. PURE but for its errors; JSON itself is `parsers.py`'s, the meaning of
+the values is the services'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from orchestrators.models import Reenrollment
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+
+MOST_IDS = 1000
+_LONGEST_ID = 64
+_LONGEST_ECHO = 40
+
+_REENROLLMENT: dict[str, Reenrollment] = {
+    "0": Reenrollment.NONE,
+    "none": Reenrollment.NONE,
+    "1": Reenrollment.REQUESTED,
+    "request": Reenrollment.REQUESTED,
+    "requested": Reenrollment.REQUESTED,
+    "2": Reenrollment.REQUIRED,
+    "require": Reenrollment.REQUIRED,
+    "required": Reenrollment.REQUIRED,
+}
+
+
+def nothing(body: object) -> None:
+    """Accept no body: empty, ``null`` as existing clients send it, or ``{}``."""
+    if body in (None, {}):
+        return
+    raise ApiError(ErrorCode.BODY_WRONG_SHAPE, "This endpoint takes no body.")
+
+
+def members(body: object, *, known: Collection[str]) -> dict[str, Any]:
+    """Return the members of an object under their documented names, all of them required.
+
+    Names are read in any case. A member that is not known, or that is only ever written by the
+    portal, is refused and never dropped (T12 in docs/promises.md).
+    """
+    if not isinstance(body, dict):
+        raise ApiError(ErrorCode.BODY_WRONG_SHAPE, "The body must be a JSON object.")
+    by_lowered = {name.lower(): name for name in known}
+    found: dict[str, Any] = {}
+    for name, value in body.items():
+        if name.lower() not in by_lowered:
+            raise ApiError(
+                ErrorCode.MEMBER_UNKNOWN,
+                f"The member {shown(name)} is not known; known are {', '.join(known)}.",
+            )
+        found[by_lowered[name.lower()]] = value
+    if absent := [name for name in known if found.get(name) is None]:
+        raise ApiError(ErrorCode.MEMBER_MISSING, f"The member {absent[0]} is missing.")
+    return found
+
+
+def id_texts(value: object, name: str = "The body") -> list[str]:
+    """Return a list of ids as they were sent, each once, in their order."""
+    if not isinstance(value, list):
+        raise ApiError(ErrorCode.BODY_WRONG_SHAPE, f"{name} must be a JSON array of ids.")
+    if not value:
+        raise ApiError(ErrorCode.LIST_EMPTY, f"{name} names no orchestrator.")
+    if len(value) > MOST_IDS:
+        raise ApiError(ErrorCode.LIST_TOO_LONG, f"{name} has at most {MOST_IDS} ids.")
+    for entry in value:
+        if not isinstance(entry, str) or len(entry) > _LONGEST_ID or not entry.isprintable():
+            raise ApiError(ErrorCode.VALUE_INVALID, f"{name} has an entry that is no id.")
+    return list(dict.fromkeys(value))
+
+
+def agent_ids(body: object) -> list[UUID]:
+    """Return the ids of a bare array, each once.
+
+    Some existing clients wrap the array as ``{"agentIds": […]}``.
+    """
+    if isinstance(body, dict) and body:
+        body = members(body, known=("AgentIds",))["AgentIds"]
+    found: dict[UUID, None] = {}
+    for text in id_texts(body):
+        parsed = guid(text)
+        if parsed is None:
+            raise ApiError(ErrorCode.VALUE_INVALID, f"{shown(text)} is not a GUID.")
+        found[parsed] = None
+    return list(found)
+
+
+def guid(text: str) -> UUID | None:
+    """Return the GUID that a text is, or None."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def reenrollment(value: object) -> Reenrollment:
+    """Return the flag for 0 to 2, "0" to "2" or a name."""
+    text = str(value).lower() if isinstance(value, int | str) else ""
+    # True is an int, and str(True) is no name of the flag.
+    if text in _REENROLLMENT:
+        return _REENROLLMENT[text]
+    raise ApiError(ErrorCode.VALUE_INVALID, 'Status is 0, 1, 2 or "None", "Requested", "Required".')
+
+
+def shown(text: str) -> str:
+    """Return a piece of a request as it may stand in a reply."""
+    clean = "".join(ch if ch.isprintable() else "?" for ch in text[:_LONGEST_ECHO])
+    return f"“{clean}{'…' if len(text) > _LONGEST_ECHO else ''}”"

@@ -1,0 +1,127 @@
+"""Every error code of the REST API: its HTTP status and its title. PURE.
+
+Codes are stable: clients may compare them. The sentence for a person is made where the error is
+raised; agents have codes of their own (`orchestrators/protocol/codes.py`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class ErrorCode(StrEnum):
+    """Value of ``ErrorCode`` in an error body."""
+
+    REQUESTED_WITH_MISSING = "requested_with_missing"
+    API_VERSION_UNKNOWN = "api_version_unknown"
+    REQUEST_UNREADABLE = "request_unreadable"
+    LENGTH_REQUIRED = "length_required"
+    CONTENT_TYPE_UNKNOWN = "content_type_unknown"
+    CONTENT_ENCODING_UNKNOWN = "content_encoding_unknown"
+    NOT_ACCEPTABLE = "not_acceptable"
+
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_TOO_DEEP = "body_too_deep"
+    BODY_NOT_JSON = "body_not_json"
+    BODY_WRONG_SHAPE = "body_wrong_shape"
+    MEMBER_UNKNOWN = "member_unknown"
+    MEMBER_MISSING = "member_missing"
+    MEMBER_REPEATED = "member_repeated"
+    VALUE_INVALID = "value_invalid"
+    LIST_EMPTY = "list_empty"
+    LIST_TOO_LONG = "list_too_long"
+
+    PARAMETER_UNKNOWN = "parameter_unknown"
+    PARAMETER_REPEATED = "parameter_repeated"
+    PARAMETER_INVALID = "parameter_invalid"
+    PAGE_TOO_DEEP = "page_too_deep"
+    CURSOR_INVALID = "cursor_invalid"
+    QUERY_INVALID = "query_invalid"
+    QUERY_TOO_LARGE = "query_too_large"
+    QUERY_FIELD_UNKNOWN = "query_field_unknown"
+    QUERY_OPERATOR_UNKNOWN = "query_operator_unknown"
+    QUERY_VALUE_INVALID = "query_value_invalid"
+
+    NOT_AUTHENTICATED = "not_authenticated"
+    SIGN_IN_FAILED = "sign_in_failed"
+    SIGN_IN_LOCKED = "sign_in_locked"
+    TOO_MANY_REQUESTS = "too_many_requests"
+    PERMISSION_MISSING = "permission_missing"
+    CSRF_FAILED = "csrf_failed"
+
+    ORCHESTRATOR_UNKNOWN = "orchestrator_unknown"
+    NOBODY_SEEN = "nobody_seen"
+    CONFLICT = "conflict"
+    CHANGED = "changed"
+    NAME_TAKEN = "name_taken"
+    ACT_REFUSED = "act_refused"
+
+    ENDPOINT_UNKNOWN = "endpoint_unknown"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    DATABASE_DOWN = "database_down"
+    INTERNAL = "internal"
+
+
+class CodeText(NamedTuple):
+    """HTTP status and title (RFC 9457 §3.1) of a code."""
+
+    status: int
+    title: str
+
+
+C = ErrorCode
+CODES: dict[ErrorCode, CodeText] = {
+    C.REQUESTED_WITH_MISSING: CodeText(400, "The header x-keyfactor-requested-with is missing"),
+    C.API_VERSION_UNKNOWN: CodeText(400, "This version of the API is not served"),
+    C.REQUEST_UNREADABLE: CodeText(400, "The request cannot be read"),
+    C.LENGTH_REQUIRED: CodeText(411, "The length of the body is not given"),
+    C.CONTENT_TYPE_UNKNOWN: CodeText(415, "The body is not sent as JSON"),
+    C.CONTENT_ENCODING_UNKNOWN: CodeText(415, "The body is compressed"),
+    C.NOT_ACCEPTABLE: CodeText(406, "Replies are JSON"),
+    C.BODY_TOO_LARGE: CodeText(413, "The body is too large"),
+    C.BODY_TOO_DEEP: CodeText(400, "The body is nested too deeply"),
+    C.BODY_NOT_JSON: CodeText(400, "The body is not JSON"),
+    C.BODY_WRONG_SHAPE: CodeText(400, "The body has another shape than expected"),
+    C.MEMBER_UNKNOWN: CodeText(400, "The body has a member that is not known"),
+    C.MEMBER_MISSING: CodeText(400, "The body lacks a member"),
+    C.MEMBER_REPEATED: CodeText(400, "The body has a member twice"),
+    C.VALUE_INVALID: CodeText(400, "A value is not one of those that are taken"),
+    C.LIST_EMPTY: CodeText(400, "The list is empty"),
+    C.LIST_TOO_LONG: CodeText(400, "The list is too long"),
+    C.PARAMETER_UNKNOWN: CodeText(400, "A query parameter is not known"),
+    C.PARAMETER_REPEATED: CodeText(400, "A query parameter is given twice"),
+    C.PARAMETER_INVALID: CodeText(400, "A query parameter has a value that is not taken"),
+    C.PAGE_TOO_DEEP: CodeText(400, "The page is too deep: use the cursor"),
+    C.CURSOR_INVALID: CodeText(400, "The cursor is not one of this query"),
+    C.QUERY_INVALID: CodeText(400, "The query cannot be parsed"),
+    C.QUERY_TOO_LARGE: CodeText(400, "The query is too large"),
+    C.QUERY_FIELD_UNKNOWN: CodeText(400, "The query names an unknown field"),
+    C.QUERY_OPERATOR_UNKNOWN: CodeText(400, "The query uses an operator that the field lacks"),
+    C.QUERY_VALUE_INVALID: CodeText(400, "The query compares with a value of another type"),
+    C.NOT_AUTHENTICATED: CodeText(401, "Sign-in is needed"),
+    C.SIGN_IN_FAILED: CodeText(401, "Sign-in failed"),
+    C.SIGN_IN_LOCKED: CodeText(429, "Sign-in is locked for a while"),
+    C.TOO_MANY_REQUESTS: CodeText(429, "Too many requests"),
+    C.PERMISSION_MISSING: CodeText(403, "A permission is missing"),
+    C.CSRF_FAILED: CodeText(403, "The page's CSRF token is missing or wrong"),
+    C.ORCHESTRATOR_UNKNOWN: CodeText(404, "There is no such orchestrator"),
+    C.NOBODY_SEEN: CodeText(400, "Nobody has come forward yet"),
+    C.CONFLICT: CodeText(400, "Several strangers came forward"),
+    C.CHANGED: CodeText(400, "The orchestrator changed meanwhile"),
+    C.NAME_TAKEN: CodeText(400, "The name is taken"),
+    C.ACT_REFUSED: CodeText(400, "The act is not possible"),
+    C.ENDPOINT_UNKNOWN: CodeText(404, "There is no such endpoint"),
+    C.METHOD_NOT_ALLOWED: CodeText(405, "The endpoint does not take this method"),
+    C.DATABASE_DOWN: CodeText(503, "The database does not answer"),
+    C.INTERNAL: CodeText(500, "The portal failed"),
+}
+
+REASONS: dict[str, ErrorCode] = {
+    "unknown": C.ORCHESTRATOR_UNKNOWN,
+    "nobody_seen": C.NOBODY_SEEN,
+    "conflict": C.CONFLICT,
+    "changed": C.CHANGED,
+    "name_taken": C.NAME_TAKEN,
+}
+"""Codes for the reasons of a refused act; any other reason is ``act_refused``."""

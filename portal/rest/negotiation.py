@@ -1,0 +1,49 @@
+"""Which content types are read and written: JSON, under the names that existing clients use.
+
+Owns nothing but the names; reading a body is `parsers.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import BaseContentNegotiation
+
+PROBLEM = "application/problem+json"
+_READ = {"application/json", "application/json-patch+json", "text/json"}
+_WRITTEN = {"application/json", "text/json", "application/*", "text/*", "*/*", PROBLEM}
+
+
+class JSONNegotiation(BaseContentNegotiation):
+    """JSON in, JSON out; anything else is refused."""
+
+    def select_parser(self, request: Any, parsers: Sequence[Any]) -> Any:
+        return parsers[0] if is_json((request.content_type or "").partition(";")[0]) else None
+
+    def select_renderer(
+        self, request: Any, renderers: Sequence[Any], format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        if request.META.get("HTTP_ACCEPT") and _WRITTEN.isdisjoint(_accepted(request)):
+            raise NotAcceptable("Replies are application/json.")
+        return renderers[0], renderers[0].media_type
+
+
+def is_json(content_type: str) -> bool:
+    """Say whether a body of this type is read."""
+    media = content_type.strip().lower()
+    return media in _READ or (media.startswith("application/") and media.endswith("+json"))
+
+
+def asks_for(request: Any, media_type: str) -> bool:
+    """Say whether Accept names this type itself, not by a wildcard."""
+    return media_type in _accepted(request)
+
+
+def _accepted(request: Any) -> Iterator[str]:
+    for entry in request.META.get("HTTP_ACCEPT", "").lower().split(","):
+        media, *parameters = (part.strip() for part in entry.split(";"))
+        # q=0 means "not acceptable" (RFC 9110 §12.4.2).
+        if not any(p.startswith("q=") and not p[2:].strip("0.") for p in parameters):
+            yield media

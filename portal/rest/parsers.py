@@ -1,0 +1,108 @@
+"""Reading a JSON body within bounds: its size and depth are judged before it is parsed.
+
+Owns strictness about JSON itself: no repeated members, no NaN, no numbers beyond 64 bits. What a
+body must contain is `bodies.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from rest_framework.parsers import BaseParser
+
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+
+MOST_BYTES = 1024 * 1024
+DEEPEST = 20
+
+# Strings are skipped whole, an unfinished one up to the end of the text, so that the scan is
+# linear whatever is sent.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+\\?(?:"|\Z)|[\[\]{}]', re.DOTALL)
+
+
+class BoundedJSONParser(BaseParser):
+    """The only parser of the API."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Any = None
+    ) -> object:
+        request = (parser_context or {}).get("request")
+        meta = request.META if request is not None else {}
+        if meta.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() != "identity":
+            raise ApiError(
+                ErrorCode.CONTENT_ENCODING_UNKNOWN, "Send the body without Content-Encoding."
+            )
+        announced = meta.get("CONTENT_LENGTH") or "0"
+        raw = b"" if int(announced) > MOST_BYTES else stream.read(MOST_BYTES + 1)
+        if int(announced) > MOST_BYTES or len(raw) > MOST_BYTES:
+            raise ApiError(ErrorCode.BODY_TOO_LARGE, f"A body has at most {MOST_BYTES} bytes.")
+        return decode(raw)
+
+
+def decode(raw: bytes) -> object:
+    """Return the value that a body is; None for an empty one. Raises ApiError."""
+    try:
+        # .NET clients may send a byte order mark.
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ApiError(ErrorCode.BODY_NOT_JSON, "The body is not UTF-8.") from None
+    if not text.strip():
+        return None
+    _check_depth(text)
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_fraction,
+        )
+    except ValueError as error:
+        place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ApiError(ErrorCode.BODY_NOT_JSON, f"The body is not JSON{place}.") from None
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        found = match[0]
+        if found in ("[", "{"):
+            depth += 1
+            if depth > DEEPEST:
+                raise ApiError(
+                    ErrorCode.BODY_TOO_DEEP, f"A body is nested at most {DEEPEST} levels deep."
+                )
+        elif found in ("]", "}"):
+            depth -= 1
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        # Existing servers read names in any case, so names that differ only in case are one.
+        if name.lower() in members:
+            raise ApiError(ErrorCode.MEMBER_REPEATED, "An object has the same member twice.")
+        members[name.lower()] = (name, value)
+    return dict(members.values())
+
+
+def _integer(text: str) -> int:
+    if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**63:
+        return number
+    raise ApiError(ErrorCode.VALUE_INVALID, "A number is beyond 64 bits.")
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ApiError(ErrorCode.VALUE_INVALID, "A number is beyond 64 bits.")
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ApiError(ErrorCode.BODY_NOT_JSON, f"{name} is not JSON.")

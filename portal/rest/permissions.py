@@ -1,0 +1,32 @@
+"""Asking for the permission that a view names for a method.
+
+Owns the order of refusals: not signed in, then not permitted; both before anything of the request
+is looked at, so that no answer tells whether an object exists.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied
+from rest_framework.permissions import BasePermission
+
+from portal.access.permissions import PermissionMissing, require
+from portal.rest.refusals import note_permission_missing
+
+
+class CataloguePermission(BasePermission):
+    """Refuses whoever lacks ``view.needs[method]``; None there means any signed-in caller."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        if not request.user.is_authenticated:
+            raise NotAuthenticated("Sign in with Basic or a bearer token.")
+        needed = view.needed(request.method)
+        if needed is None:
+            return True
+        try:
+            require(request.user, needed)
+        except PermissionMissing as missing:
+            note_permission_missing(request, needed)
+            raise PermissionDenied(str(missing)) from None
+        return True

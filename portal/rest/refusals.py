@@ -1,0 +1,81 @@
+"""Audit rows for calls of the API that were refused for want of a permission or of a sign-in.
+
+Owns the bound: one row for a user and permission, and one for an address, in ten minutes,
+whatever is thrown at the API.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from portal.access.catalogue import Permission
+from portal.access.permissions import PermissionMissing
+from portal.audit.models import AuditEntry, Category
+from portal.audit.trail import Actor, record
+from portal.edge.request_id import current_request_id
+
+_WINDOW = timedelta(minutes=10)
+
+
+def actor_of(request: Any) -> Actor:
+    """Return who calls, for the audit log."""
+    user = request.user
+    return Actor(
+        name=user.get_username() or "anonymous",
+        user_id=user.pk,
+        source_address=request.META.get("REMOTE_ADDR", ""),
+        request_id=current_request_id(),
+    )
+
+
+def note_permission_missing(request: Any, permission: Permission) -> None:
+    """Note that a signed-in caller lacks a permission."""
+    _note(
+        actor_of(request),
+        "permission_missing",
+        object_type="permission",
+        object_id=f"{request.user.pk}:{permission}",
+        message=f"{request.method} {request.path[:300]}: {PermissionMissing(permission)}",
+    )
+
+
+def note_sign_in_failed(request: Any, *, locked: bool) -> None:
+    """Note that somebody gave a wrong password or token; the name tried is not kept."""
+    address = request.META.get("REMOTE_ADDR", "")
+    _note(
+        Actor(name="anonymous", source_address=address, request_id=current_request_id()),
+        "sign_in_locked" if locked else "sign_in_failed",
+        object_type="sign_in",
+        object_id=f"{'locked' if locked else 'failed'} {_network(address)}",
+        message=f"{request.method} {request.path[:300]}",
+    )
+
+
+def _note(actor: Actor, action: str, *, object_type: str, object_id: str, message: str) -> None:
+    known = AuditEntry.objects.filter(
+        object_type=object_type, object_id=object_id, at__gt=timezone.now() - _WINDOW
+    )
+    if not known.exists():
+        record(
+            actor,
+            Category.REFUSAL,
+            action,
+            object_type=object_type,
+            object_id=object_id,
+            message=message,
+        )
+
+
+def _network(address: str) -> str:
+    """Return the address, of IPv6 the /64 that one host can use freely."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "-"
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
