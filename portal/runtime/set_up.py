@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,9 @@ from django.conf import settings
 from django.core.management import call_command
 
 from portal.conf import PortalConfig
+from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
 
-AUTHORITY = "Portal CA"
+AUTHORITY = "local"
 TEMPLATE = "Orchestrator"
 ADMINISTRATOR = "admin"
 
@@ -48,17 +48,15 @@ def run(config: PortalConfig, say: Callable[[str], None]) -> Made:
         )
         if host
     )
-    _command("certificate_authority", AUTHORITY, "--type", "local")
+    _command("certificate_authority", "--name", AUTHORITY, "--create", "--trust")
     _command("server_certificate", "--authority", AUTHORITY, *(f"--name={host}" for host in hosts))
-    _command("template", TEMPLATE)
-    _command("trust_anchor", "--authority", AUTHORITY)
-    _command("setting", f"CertificateAuthorityForSubmittedCSRs={AUTHORITY}", "--if-unset")
-    _command("setting", f"TemplateForSubmittedCSRs={TEMPLATE}", "--if-unset")
-    password = secrets.token_urlsafe(12)
+    _command("template", "--name", TEMPLATE)
+    for name, value in ((CA_SETTING, AUTHORITY), (TEMPLATE_SETTING, TEMPLATE)):
+        _command("setting", "--name", name, "--value", value, "--if-unset")
     administrator = _command(
-        "user", ADMINISTRATOR, "--role", "Administrator", "--first-password", password
+        "user", "--username", ADMINISTRATOR, "--role", "Administrator", "--generate-password"
     )
-    return Made(ADMINISTRATOR, password if administrator.get("created") else None)
+    return Made(ADMINISTRATOR, administrator.get("password"))
 
 
 def _command(name: str, *arguments: str) -> dict[str, Any]:
