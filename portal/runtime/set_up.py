@@ -18,7 +18,6 @@ from django.conf import settings
 from django.core.management import call_command
 
 from portal.conf import PortalConfig
-from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
 
 AUTHORITY = "local"
 TEMPLATE = "Orchestrator"
@@ -51,7 +50,10 @@ def run(config: PortalConfig, say: Callable[[str], None]) -> Made:
     _command("certificate_authority", "--name", AUTHORITY, "--create", "--trust")
     _command("server_certificate", "--authority", AUTHORITY, *(f"--name={host}" for host in hosts))
     _command("template", "--name", TEMPLATE)
-    for name, value in ((CA_SETTING, AUTHORITY), (TEMPLATE_SETTING, TEMPLATE)):
+    for name, value in (
+        ("CertificateAuthorityForSubmittedCSRs", AUTHORITY),
+        ("TemplateForSubmittedCSRs", TEMPLATE),
+    ):
         _command("setting", "--name", name, "--value", value, "--if-unset")
     administrator = _command(
         "user", "--username", ADMINISTRATOR, "--role", "Administrator", "--generate-password"
