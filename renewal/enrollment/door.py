@@ -71,7 +71,7 @@ def admit(
         chosen = choose(preferences)
     except NotConfigured as problem:
         raise NotAdmitted(Code.ENROLLMENT_NOT_CONFIGURED, str(problem)) from None
-    _check_requester(account, chosen)
+    check_requester(account, chosen)
     try:
         check_key_type(csr, frozenset(chosen.template.key_types))
         granted = check_names(
@@ -146,7 +146,7 @@ def _check_key_is_new(orchestrator: Orchestrator, csr: ParsedCSR, preferences: P
         raise NotAdmitted(Code.KEY_REUSE, "")
 
 
-def _check_requester(account: User, chosen: Chosen) -> None:
+def check_requester(account: User, chosen: Chosen) -> None:
     """Refuse a service account that is none of the allowed requesters of CA or template."""
     for what, row in (("CA", chosen.authority), ("template", chosen.template)):
         allowed = {user.pk for user in row.allowed_requesters.all()}

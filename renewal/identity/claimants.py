@@ -13,6 +13,7 @@ from datetime import datetime
 from orchestrators.models import BootstrapCredential, Orchestrator
 from renewal import certificates
 from renewal.models import Certificate, Claimant
+from renewal.rules.periods import is_valid
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts
 
@@ -92,7 +93,14 @@ def usable(orchestrator: Orchestrator, *, now: datetime) -> list[Claimant]:
         .select_related("certificate", "credential")
         .order_by("first_seen", "pk")
     )
-    return [row for row in rows if _is_usable(row, now)]
+    return [row for row in rows if is_usable(row, now)]
+
+
+def follow(orchestrator: Orchestrator, *, generation: int) -> None:
+    """Keep who came forward when a Disapprove raised the generation from ``generation``."""
+    Claimant.objects.filter(orchestrator=orchestrator, generation=generation).update(
+        generation=orchestrator.generation
+    )
 
 
 def choose(
@@ -123,11 +131,21 @@ def choose(
     return max(candidates, key=lambda c: (c.last_seen, c.pk))
 
 
-def _is_usable(row: Claimant, now: datetime) -> bool:
+def is_usable(row: Claimant, now: datetime) -> bool:
+    """Say whether an approval may name this one: valid now, and no other record's meanwhile."""
     if row.certificate is not None:
         certificate = row.certificate
-        return certificate.revoked_at is None and (
-            certificate.not_before <= now <= certificate.not_after
+        is_free = (
+            certificate.orchestrator_id == row.orchestrator_id
+            or certificate.orchestrator_id is None
+            or certificate.standing == Standing.SEEN
+        )
+        return (
+            is_free
+            and certificate.revoked_at is None
+            and is_valid(
+                not_before=certificate.not_before, not_after=certificate.not_after, now=now
+            )
         )
     credential = row.credential
     return (

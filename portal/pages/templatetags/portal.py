@@ -1,5 +1,170 @@
-"""Filters and tags of the pages."""
+"""Filters and tags of the pages: icons, times, shortened identifiers. No rule is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from django import template
+from django.http import QueryDict
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from orchestrators.protocol.codes import TEXTS, Code
 
 register = template.Library()
+
+_UNITS = (
+    (timedelta(days=365), "year"),
+    (timedelta(days=30), "month"),
+    (timedelta(days=1), "day"),
+    (timedelta(hours=1), "hour"),
+    (timedelta(minutes=1), "minute"),
+)
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """An icon of the sprite; decorative unless it has a label."""
+    sprite = static("vendor/tabler-icons/icons.svg")
+    if label:
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><use href="{}#{}"></use></svg>',
+            label,
+            sprite,
+            name,
+        )
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', sprite, name
+    )
+
+
+@register.simple_tag
+def chip(label: Any) -> SafeString:
+    """A state as icon, word and colour; its meaning on hover."""
+    return format_html(
+        '<span class="chip tone-{}" title="{}">{}<span>{}</span></span>',
+        label.tone,
+        label.meaning,
+        icon(label.icon),
+        label.word,
+    )
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """Return "3 minutes ago" or "in 12 days"; whole units, rounded down."""
+    gap = abs(moment - now)
+    for unit, word in _UNITS:
+        count = gap // unit
+        if count >= 1:
+            # Days stay days for as long as anybody counts in them.
+            if word in ("month", "year") and gap < timedelta(days=400):
+                continue
+            if word == "month":
+                continue
+            text = f"{count:,} {word}{'' if count == 1 else 's'}"
+            return f"in {text}" if moment > now else f"{text} ago"
+    return "just now" if moment <= now else "in a moment"
+
+
+@register.simple_tag(takes_context=True)
+def when(context: Mapping[str, Any], moment: datetime | None, empty: str = "never") -> SafeString:
+    """A moment, relative; the exact time, with its zone, on hover and in ``datetime``."""
+    if moment is None:
+        return format_html('<span class="muted">{}</span>', empty)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        relative(moment, context["now"]),
+    )
+
+
+@register.simple_tag
+def stamp(moment: datetime | None, empty: str = "–") -> SafeString:
+    """A moment, exact, with its zone."""
+    if moment is None:
+        return format_html('<span class="muted">{}</span>', empty)
+    return format_html(
+        '<time datetime="{}">{} <span class="zone">UTC</span></time>',
+        f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+        f"{moment:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+@register.simple_tag
+def short(value: str, name: str = "value") -> SafeString:
+    """A long identifier, shortened in the middle, that copies whole with one click."""
+    if not value:
+        return format_html('<span class="muted">{}</span>', "–")
+    shown = value if len(value) <= 16 else f"{value[:6]}…{value[-6:]}"
+    return format_html(
+        '<span class="copyable"><code title="{}">{}</code>'
+        '<button type="button" class="copy" data-copy="{}" aria-label="Copy {} {}" hidden>'
+        "{}</button></span>",
+        value,
+        shown,
+        value,
+        name,
+        shown,
+        icon("copy"),
+    )
+
+
+@register.simple_tag
+def lifetime(seconds: int) -> str:
+    """A length of time in its greatest whole unit."""
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds % size == 0 and seconds >= size:
+            count = seconds // size
+            return f"{count:,} {word}{'' if count == 1 else 's'}"
+    return "0 seconds"
+
+
+@register.filter
+def days(value: int | None) -> str:
+    """Whole days left, rounded down."""
+    if value is None:
+        return "–"
+    if value < 0:
+        gone = -value - 1
+        return "ended today" if gone == 0 else f"ended {gone:,} day{'' if gone == 1 else 's'} ago"
+    return f"{value:,} day{'' if value == 1 else 's'}"
+
+
+@register.filter
+def sentence_of(code: str) -> str:
+    """The sentence of a reply's code, as in the orchestrator's log."""
+    try:
+        return TEXTS[Code(code)].sentence
+    except ValueError:
+        return ""
+
+
+@register.filter
+def remedy_of(code: str) -> str:
+    """What a person can do about a reply's code."""
+    try:
+        return TEXTS[Code(code)].remedy
+    except ValueError:
+        return ""
+
+
+@register.filter
+def colons(value: str) -> str:
+    """Hex in pairs."""
+    return ":".join(value[i : i + 2] for i in range(0, len(value), 2))
+
+
+@register.simple_tag(takes_context=True)
+def query(context: Mapping[str, Any], **changes: Any) -> str:
+    """The page's own query string with members changed; an empty value removes one."""
+    parameters: QueryDict = context["request"].GET.copy()
+    for name, value in changes.items():
+        if value in (None, ""):
+            parameters.pop(name, None)
+        else:
+            parameters[name] = str(value)
+    return f"?{parameters.urlencode()}"

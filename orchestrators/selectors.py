@@ -1,0 +1,67 @@
+"""Reads of orchestrators for pages and API: sessions, jobs, bootstrap credentials.
+
+Owns no change and nothing of certificates; reads that join those are `renewal/selectors`'s.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from orchestrators.models import (
+    AgentSession,
+    BootstrapCredential,
+    EnrollmentClaim,
+    Job,
+    JobState,
+    Orchestrator,
+)
+
+OPEN_JOBS = (JobState.WAITING, JobState.IN_PROCESS)
+
+
+def orchestrator(pk: UUID) -> Orchestrator | None:
+    """Return a record with its service account."""
+    return Orchestrator.objects.select_related("service_account").filter(pk=pk).first()
+
+
+def sessions_of(orchestrator: Orchestrator) -> list[AgentSession]:
+    """Return the newest sessions of a record, newest first."""
+    return list(AgentSession.objects.filter(orchestrator=orchestrator).order_by("-id")[:10])
+
+
+def jobs_of(orchestrator: Orchestrator) -> list[Job]:
+    """Return the newest jobs of a record, newest first, without their logs."""
+    return list(Job.objects.filter(orchestrator=orchestrator).defer("log").order_by("-id")[:10])
+
+
+def job(orchestrator_id: UUID, job_id: UUID) -> Job | None:
+    """Return one job of a record with its log."""
+    return (
+        Job.objects.select_related("orchestrator")
+        .filter(job_id=job_id, orchestrator_id=orchestrator_id)
+        .first()
+    )
+
+
+def open_claim(orchestrator: Orchestrator, *, now: datetime) -> EnrollmentClaim | None:
+    """Return the claim under which a record may enrol for the first time."""
+    return (
+        EnrollmentClaim.objects.select_related("credential")
+        .filter(
+            orchestrator=orchestrator,
+            generation=orchestrator.generation,
+            closed_at=None,
+            expires_at__gt=now,
+        )
+        .first()
+    )
+
+
+def bootstrap_credentials() -> list[BootstrapCredential]:
+    """Return the newest bootstrap credentials, newest first."""
+    return list(
+        BootstrapCredential.objects.select_related("bound_to", "service_account").order_by("-id")[
+            :50
+        ]
+    )

@@ -1,0 +1,95 @@
+"""Signing in and out, one's own password, the theme.
+
+Owns these pages; who somebody is and what they may do is `portal/access`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth import views as auth
+from django.contrib.auth.forms import AuthenticationForm
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+from portal.access.catalogue import CATALOGUE
+from portal.access.permissions import holds
+from portal.pages.context import THEME_COOKIE, THEMES
+from portal.pages.gate import page
+
+_YEAR_SECONDS = 365 * 86400
+
+
+class SignInForm(AuthenticationForm):
+    """Sign-in of a person; a service account is told what it is."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        super().confirm_login_allowed(user)
+        if user.is_service_account:
+            raise forms.ValidationError(
+                "This is a service account: orchestrators run under it, nobody signs in with it.",
+                code="service_account",
+            )
+
+
+class SignIn(auth.LoginView):
+    """The sign-in page."""
+
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+
+sign_in = SignIn.as_view()
+sign_out = auth.LogoutView.as_view()
+
+
+class ChangePassword(auth.PasswordChangeView):
+    """One's own password."""
+
+    template_name = "account/password.html"
+    success_url = reverse_lazy("account")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        messages.success(self.request, "Your password was changed.")
+        return super().form_valid(form)
+
+
+change_password = page(methods=("GET", "HEAD", "POST"))(ChangePassword.as_view())
+
+
+@page()
+def account(request: HttpRequest) -> HttpResponseBase:
+    """One's own account: roles, and what each allows."""
+    return render(
+        request,
+        "account/account.html",
+        {
+            "roles": request.user.groups.order_by("name").values_list("name", flat=True),
+            "permissions": [(entry, holds(request.user, entry.permission)) for entry in CATALOGUE],
+        },
+    )
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keep the chosen theme in a cookie, so that the server writes it into each page."""
+    back = request.POST.get("next", "/")
+    if not url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
+        back = "/"
+    response = redirect(back)
+    chosen = request.POST.get("theme", "")
+    if chosen in THEMES:
+        response.set_cookie(
+            THEME_COOKIE,
+            chosen,
+            max_age=_YEAR_SECONDS,
+            secure=request.is_secure(),
+            httponly=True,
+            samesite="Lax",
+        )
+    return response

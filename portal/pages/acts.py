@@ -1,0 +1,383 @@
+"""What operators do to orchestrators, one or many: asked first, then done, then told.
+
+Owns the acts' names, permissions and words, the confirmation page, and the result of each item.
+Each item is one call of one service, in a transaction of its own: one that is refused does not
+stop the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from orchestrators import selectors as records
+from orchestrators.models import Orchestrator, Reenrollment, Status
+from orchestrators.records import parse_agent_id
+from portal.access.catalogue import Permission
+from portal.access.permissions import holds
+from portal.audit.trail import Actor
+from portal.pages.gate import ACT, BOTH, actor_of, demand, page
+from portal.preferences import store
+from renewal.configuration import periods
+from renewal.identity import approvals, claimants
+from renewal.identity.approvals import ActRefused, Shown
+from renewal.models import Claimant
+from renewal.selectors import fleet, history
+
+MOST_AT_ONCE = 200
+_REASON_LENGTH = 500
+_RESULT_KEY = "act_result"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One confirmed act on one orchestrator."""
+
+    actor: Actor
+    now: datetime
+    message: str
+    at_once: bool = False
+    shown: Shown | None = None
+    also_revoke: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing that an operator can do."""
+
+    name: str
+    label: str
+    icon: str
+    permission: Permission
+    consequence: str
+    done: str
+    unchanged: str
+    perform: Callable[[UUID, Order], bool]
+    statuses: frozenset[int]
+    is_dangerous: bool = False
+    is_renewal: bool = False
+    needs_reason: bool = False
+
+    def fits(self, orchestrator: Orchestrator) -> bool:
+        """Say whether the act makes sense for a record as it is."""
+        if self.name == "clear":
+            return orchestrator.flag != Reenrollment.NONE
+        return orchestrator.status in self.statuses
+
+
+def _approve(pk: UUID, order: Order) -> bool:
+    return approvals.approve(
+        pk, actor=order.actor, now=order.now, shown=order.shown, message=order.message
+    )
+
+
+def _disapprove(pk: UUID, order: Order) -> bool:
+    return approvals.disapprove(pk, actor=order.actor, now=order.now, message=order.message)
+
+
+def _reset(pk: UUID, order: Order) -> bool:
+    approvals.reset(
+        pk,
+        actor=order.actor,
+        now=order.now,
+        message=order.message,
+        also_revoke=order.also_revoke,
+    )
+    return True
+
+
+def _renewal(flag: Reenrollment) -> Callable[[UUID, Order], bool]:
+    def perform(pk: UUID, order: Order) -> bool:
+        return approvals.request_renewal(
+            pk,
+            flag,
+            actor=order.actor,
+            now=order.now,
+            at_once=order.at_once,
+            message=order.message,
+        )
+
+    return perform
+
+
+_ALL = frozenset({int(s) for s in Status})
+_APPROVED = frozenset({int(Status.APPROVED)})
+
+ACTS: dict[str, Act] = {
+    act.name: act
+    for act in (
+        Act(
+            "approve",
+            "Approve",
+            "check",
+            Permission.AGENTS_APPROVE,
+            "What was seen of it is what you approve: from its next request on it may work.",
+            "approved",
+            "was approved already",
+            _approve,
+            frozenset({int(Status.NEW), int(Status.DISAPPROVED)}),
+        ),
+        Act(
+            "request",
+            "Request renewal",
+            "refresh",
+            Permission.AGENTS_RENEW,
+            "It works on and is told to renew (A0100007), as in the warning period.",
+            "is asked to renew",
+            "nothing changed",
+            _renewal(Reenrollment.REQUESTED),
+            _APPROVED,
+            is_renewal=True,
+        ),
+        Act(
+            "require",
+            "Require renewal",
+            "flag-3",
+            Permission.AGENTS_RENEW,
+            "It gets no new session until it takes a new certificate (A0100008), as in the expiry "
+            "period.",
+            "must renew",
+            "nothing changed",
+            _renewal(Reenrollment.REQUIRED),
+            _APPROVED,
+            is_renewal=True,
+        ),
+        Act(
+            "clear",
+            "Clear the request",
+            "x",
+            Permission.AGENTS_RENEW,
+            "Nothing is asked of it any more; its certificate's own periods go on to count.",
+            "is asked no more",
+            "was not asked",
+            _renewal(Reenrollment.NONE),
+            _ALL,
+        ),
+        Act(
+            "disapprove",
+            "Disapprove",
+            "ban",
+            Permission.AGENTS_APPROVE,
+            "Its session ends at once and it gets no other. Its certificates stay what they are: "
+            "approving it again restores them.",
+            "disapproved",
+            "was disapproved already",
+            _disapprove,
+            frozenset({int(Status.NEW), int(Status.APPROVED)}),
+            is_dangerous=True,
+        ),
+        Act(
+            "reset",
+            "Reset",
+            "rotate-2",
+            Permission.AGENTS_RESET,
+            "It becomes New: session, thumbprints, renewal request, last error and open jobs are "
+            "removed. It may come back with any valid certificate of a trusted issuer, and must "
+            "be approved again.",
+            "reset",
+            "nothing changed",
+            _reset,
+            _ALL,
+            is_dangerous=True,
+            needs_reason=True,
+        ),
+    )
+}
+
+
+def acts_for(user: Any) -> list[Act]:
+    """Return the acts that a user may perform."""
+    return [act for act in ACTS.values() if holds(user, act.permission)]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One orchestrator of a confirmation page, with what an approval would name."""
+
+    row: fleet.FleetRow
+    claimant: Claimant | None = None
+    problem: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What the page shows, as it is sent back with the approval."""
+        if self.claimant is None:
+            return ""
+        certificate = self.claimant.certificate
+        return f"{self.claimant.pk}:{certificate.fingerprint_sha256 if certificate else ''}"
+
+
+@page(Permission.AGENTS_READ, methods=BOTH)
+def confirm(request: HttpRequest) -> HttpResponseBase:
+    """Show what an act will do before it is done. Changes nothing."""
+    given = request.POST if request.method == "POST" else request.GET
+    act = _act_of(given.get("act", ""))
+    demand(request, act.permission)
+    ids = _ids_of(given.getlist("ids"))
+    if not ids:
+        messages.warning(request, "No orchestrator was selected.")
+        return redirect("orchestrators")
+    return _ask(request, act, ids, chosen=given.get("claimant", ""))
+
+
+@page(Permission.AGENTS_READ, methods=ACT)
+def perform(request: HttpRequest) -> HttpResponseBase:
+    """Do what was confirmed: one service call for each orchestrator."""
+    act = _act_of(request.POST.get("act", ""))
+    demand(request, act.permission)
+    ids = _ids_of(request.POST.getlist("ids"))
+    if not ids:
+        raise BadRequest("No orchestrator was named.")
+    message = request.POST.get("message", "").strip()
+    if act.needs_reason and not message:
+        return _ask(request, act, ids, error="Say why: the audit log keeps it.")
+    if len(message) > _REASON_LENGTH:
+        return _ask(request, act, ids, error=f"At most {_REASON_LENGTH} characters.")
+    names = fleet.names_of(ids)
+    outcomes = [
+        {
+            "id": str(pk),
+            "name": names.get(pk) or "without a name",
+            **_one(act, pk, _order(request, act, pk, message)),
+        }
+        for pk in ids
+    ]
+    if len(ids) == 1:
+        only = outcomes[0]
+        level = messages.success if only["ok"] else messages.error
+        level(request, f"{only['name']}: {only['text']}.".replace("..", "."))
+        return redirect("orchestrator", pk=ids[0])
+    request.session[_RESULT_KEY] = {"act": act.name, "outcomes": outcomes}
+    return redirect("act_result")
+
+
+@page(Permission.AGENTS_READ)
+def result(request: HttpRequest) -> HttpResponseBase:
+    """What became of each item of the last act."""
+    stored = request.session.get(_RESULT_KEY)
+    if not stored:
+        return redirect("orchestrators")
+    outcomes = stored["outcomes"]
+    failed = sum(not outcome["ok"] for outcome in outcomes)
+    return render(
+        request,
+        "orchestrators/result.html",
+        {
+            "act": ACTS[stored["act"]],
+            "outcomes": sorted(outcomes, key=lambda o: o["ok"]),
+            "failed": failed,
+            "succeeded": len(outcomes) - failed,
+        },
+    )
+
+
+def _one(act: Act, pk: UUID, order: Order) -> dict[str, Any]:
+    try:
+        changed = act.perform(pk, order)
+    except ActRefused as refused:
+        return {"ok": False, "text": str(refused), "reason": refused.reason}
+    return {"ok": True, "text": act.done if changed else act.unchanged, "reason": ""}
+
+
+def _order(request: HttpRequest, act: Act, pk: UUID, message: str) -> Order:
+    return Order(
+        actor=actor_of(request),
+        now=timezone.now(),
+        message=message,
+        at_once=act.is_renewal and request.POST.get("at_once") == "now",
+        shown=_shown_of(request.POST.get(f"shown-{pk}", "")) if act.name == "approve" else None,
+        also_revoke=_numbers(request.POST.getlist("revoke")) if act.name == "reset" else (),
+    )
+
+
+def _ask(
+    request: HttpRequest, act: Act, ids: Sequence[UUID], *, chosen: str = "", error: str = ""
+) -> HttpResponseBase:
+    now = timezone.now()
+    rows = fleet.chosen(ids, periods(store.load()), now=now)
+    if not rows:
+        raise Http404("There is no such orchestrator.")
+    candidates = [
+        _candidate(row, chosen, now=now) if act.name == "approve" else Candidate(row)
+        for row in rows
+    ]
+    only = rows[0].orchestrator if len(rows) == 1 else None
+    return render(
+        request,
+        "orchestrators/act.html",
+        {
+            "act": act,
+            "candidates": candidates,
+            "only": only,
+            "error": error,
+            "message": request.POST.get("message", ""),
+            "certificates": [
+                entry
+                for entry in history.certificates_of(only, now=now)
+                if entry.certificate.revoked_at is None and entry.days_left >= 0
+            ]
+            if act.name == "reset" and only
+            else [],
+            "open_jobs": sum(j.state in records.OPEN_JOBS for j in records.jobs_of(only))
+            if act.name == "reset" and only
+            else 0,
+        },
+        status=400 if error else 200,
+    )
+
+
+def _candidate(row: fleet.FleetRow, chosen: str, *, now: datetime) -> Candidate:
+    """Return what an approval would name; conflicts are decided on the orchestrator's own page."""
+    if row.orchestrator.status == Status.APPROVED:
+        return Candidate(row, problem="It is approved already.")
+    if row.orchestrator.status == Status.DISAPPROVED and row.orchestrator.thumbprint:
+        return Candidate(row)
+    expected = int(chosen) if chosen.isascii() and chosen.isdigit() else None
+    try:
+        claimant = claimants.choose(
+            claimants.usable(row.orchestrator, now=now), expected=expected, fingerprint=None
+        )
+    except claimants.NobodyCameForward:
+        return Candidate(row, problem="Nothing valid has been seen of it yet: let it register.")
+    except claimants.ClaimantConflict:
+        return Candidate(row, problem="Several strangers came forward: choose one on its page.")
+    except claimants.ClaimantChanged:
+        return Candidate(row, problem="That one is not there any more: look again on its page.")
+    return Candidate(row, claimant=claimant)
+
+
+def _act_of(name: str) -> Act:
+    if name not in ACTS:
+        raise BadRequest("There is no such act.")
+    return ACTS[name]
+
+
+def _ids_of(values: Sequence[str]) -> list[UUID]:
+    if len(values) > MOST_AT_ONCE:
+        raise BadRequest(f"At most {MOST_AT_ONCE} orchestrators at once.")
+    ids = [parse_agent_id(value) for value in values]
+    if None in ids:
+        raise BadRequest("An orchestrator's id is not a GUID.")
+    return list(dict.fromkeys(pk for pk in ids if pk is not None))
+
+
+def _numbers(values: Sequence[str]) -> tuple[int, ...]:
+    if any(not (v.isascii() and v.isdigit() and len(v) < 19) for v in values):
+        raise BadRequest("A certificate's number is not a number.")
+    return tuple(int(v) for v in values)
+
+
+def _shown_of(value: str) -> Shown | None:
+    claimant, _, fingerprint = value.partition(":")
+    if not (claimant.isascii() and claimant.isdigit() and len(claimant) < 19):
+        return None
+    return Shown(claimant=int(claimant), fingerprint=fingerprint or None)

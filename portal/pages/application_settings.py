@@ -1,0 +1,167 @@
+"""Application settings: each with its type, default, effect and last change.
+
+Owns the pages and widgets; what a value may be is judged by `portal/preferences`. One setting is
+changed at a time, so that each change has its own row in the audit log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from portal.access.catalogue import Permission, entry_for
+from portal.access.permissions import holds
+from portal.audit.models import AuditEntry
+from portal.pages.gate import BOTH, actor_of, demand, page
+from portal.preferences import store
+from portal.preferences.definitions import BY_NAME, EDITABLE, Definition, Kind, SettingInvalid
+from portal.preferences.models import Setting
+from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
+from renewal.models import CertificateAuthority, Template
+
+
+@dataclass(frozen=True)
+class Line:
+    """One setting as the list shows it."""
+
+    definition: Definition
+    value: str
+    stored: Setting | None
+    may_change: bool
+
+    @property
+    def is_default(self) -> bool:
+        return self.value == self.definition.default
+
+    @property
+    def value_text(self) -> str:
+        return shown(self.definition, self.value)
+
+    @property
+    def default_text(self) -> str:
+        return shown(self.definition, self.definition.default)
+
+
+def shown(definition: Definition, value: str) -> str:
+    """Return a value in words."""
+    if definition.kind is Kind.FLAG:
+        return "On" if value.strip().lower() == "true" else "Off"
+    if definition.kind is Kind.NUMBER:
+        return f"{int(value):,} {definition.unit}".strip()
+    return value or "not set"
+
+
+def needed_for(definition: Definition) -> Permission:
+    """Return the permission that changing a setting needs."""
+    return Permission.RENEWAL_PERIODS_MODIFY if definition.periods else Permission.SETTINGS_MODIFY
+
+
+@page(Permission.SETTINGS_READ)
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The list, in groups."""
+    stored = {row.name: row for row in Setting.objects.all()}
+    lines = [_line(request, definition, stored.get(definition.name)) for definition in EDITABLE]
+    lines.sort(key=lambda line: line.definition.group)
+    groups = [(name, list(g)) for name, g in groupby(lines, key=lambda x: x.definition.group)]
+    return render(request, "settings/list.html", {"groups": groups})
+
+
+@page(Permission.SETTINGS_READ, methods=BOTH)
+def edit(request: HttpRequest, name: str) -> HttpResponseBase:
+    """One setting: its widget and its history."""
+    definition = BY_NAME.get(name)
+    if definition is None or definition.internal:
+        raise Http404("There is no such setting.")
+    line = _line(request, definition, Setting.objects.filter(name=name).first())
+    form = SettingForm(definition, initial={"value": _initial(definition, line.value)})
+    if request.method == "POST":
+        demand(request, needed_for(definition))
+        form = SettingForm(definition, request.POST)
+        if form.is_valid() and _save(request, definition, form):
+            return redirect("settings")
+    return render(
+        request,
+        "settings/edit.html",
+        {
+            "line": line,
+            "form": form,
+            "needed": entry_for(needed_for(definition)),
+            "history": AuditEntry.objects.filter(
+                object_type="setting", object_id=definition.name
+            ).order_by("-id")[:20],
+        },
+        status=400 if form.errors else 200,
+    )
+
+
+class SettingForm(forms.Form):
+    """One typed widget."""
+
+    def __init__(self, definition: Definition, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["value"] = _field(definition)
+
+    def text(self) -> str:
+        """Return the value as the store keeps it."""
+        value = self.cleaned_data["value"]
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return "" if value is None else str(value)
+
+
+def _save(request: HttpRequest, definition: Definition, form: SettingForm) -> bool:
+    try:
+        changed = store.change(
+            definition.name, form.text(), actor=actor_of(request), now=timezone.now()
+        )
+    except SettingInvalid as problem:
+        form.add_error("value", str(problem))
+        return False
+    said = "was changed." if changed else "is what it was."
+    messages.success(request, f"{definition.label} {said}")
+    return True
+
+
+def _line(request: HttpRequest, definition: Definition, stored: Setting | None) -> Line:
+    return Line(
+        definition=definition,
+        value=stored.value if stored else definition.default,
+        stored=stored,
+        may_change=holds(request.user, needed_for(definition)),
+    )
+
+
+def _initial(definition: Definition, value: str) -> Any:
+    return value.strip().lower() == "true" if definition.kind is Kind.FLAG else value
+
+
+def _field(definition: Definition) -> forms.Field:
+    label = definition.label + (f" ({definition.unit})" if definition.unit else "")
+    if definition.kind is Kind.FLAG:
+        return forms.BooleanField(label=label, required=False)
+    if definition.kind is Kind.NUMBER:
+        return forms.IntegerField(
+            label=label, min_value=definition.least, max_value=definition.most
+        )
+    if definition.name == CA_SETTING:
+        names = CertificateAuthority.objects.filter(enabled=True).order_by("name")
+        return _choice(label, list(names.values_list("name", flat=True)))
+    if definition.name == TEMPLATE_SETTING:
+        return _choice(
+            label, list(Template.objects.order_by("name").values_list("name", flat=True))
+        )
+    return forms.CharField(label=label, required=False, max_length=2000)
+
+
+def _choice(label: str, names: Sequence[str]) -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=label, required=False, choices=[("", "not set"), *((name, name) for name in names)]
+    )

@@ -1,0 +1,83 @@
+"""Who may see a page, and who acts: the one way into every view.
+
+Owns the order of the checks: method, sign-in, no service account, permissions. Which permissions
+a page needs is said where the page is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.cache import patch_cache_control
+
+from portal.access.catalogue import Permission
+from portal.access.permissions import PermissionMissing, require
+from portal.audit.trail import Actor
+from portal.edge.request_id import current_request_id
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+READ = ("GET", "HEAD")
+ACT = ("POST",)
+BOTH = ("GET", "HEAD", "POST")
+
+
+def page(*needed: Permission, methods: tuple[str, ...] = READ) -> Callable[[View[P]], View[P]]:
+    """Let a view be called only by a signed-in person who holds what it needs."""
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method not in methods:
+                return _not_allowed(request, methods)
+            if not request.user.is_authenticated:
+                target = request.get_full_path() if request.method in READ else "/"
+                return redirect_to_login(target)
+            if request.user.is_service_account:
+                logout(request)
+                raise PermissionDenied("A service account cannot sign in to the pages.")
+            demand(request, Permission.PORTAL_READ, *needed)
+            try:
+                response = view(request, *args, **kwargs)
+            except BadRequest as problem:
+                response = render(request, "400.html", {"exception": problem}, status=400)
+            patch_cache_control(response, private=True, no_cache=True)
+            return response
+
+        return guarded
+
+    return decorate
+
+
+def demand(request: HttpRequest, *needed: Permission) -> None:
+    """Raise PermissionDenied, with the access string that is missing."""
+    try:
+        for permission in needed:
+            require(request.user, permission)
+    except PermissionMissing as missing:
+        raise PermissionDenied(str(missing)) from None
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Return who acts, for the audit row."""
+    return Actor(
+        name=request.user.get_username(),
+        user_id=request.user.pk,
+        source_address=str(request.META.get("REMOTE_ADDR", "")),
+        request_id=current_request_id(),
+    )
+
+
+def _not_allowed(request: HttpRequest, methods: tuple[str, ...]) -> HttpResponse:
+    context: dict[str, Any] = {"methods": ", ".join(methods)}
+    response = render(request, "405.html", context, status=405)
+    response["Allow"] = ", ".join(methods)
+    return response

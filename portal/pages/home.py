@@ -1,0 +1,108 @@
+"""The first page: what is going on, and what is still to be set up.
+
+Owns the page; what is counted, and how, is `renewal/selectors/overview.py`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+
+from portal import health
+from portal.access.catalogue import Permission
+from portal.access.permissions import holds
+from portal.pages.gate import page
+from portal.preferences import store
+from renewal.configuration import periods
+from renewal.selectors.overview import SetUp, overview, set_up
+from renewal.selectors.states import LABELS, RenewalState
+
+_ORDER = (
+    RenewalState.WAITING,
+    RenewalState.EXPIRED,
+    RenewalState.REQUIRED,
+    RenewalState.WARNING,
+    RenewalState.UNUSED,
+    RenewalState.ENROLLING,
+    RenewalState.OK,
+    RenewalState.DISAPPROVED,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the first-run checklist."""
+
+    done: bool
+    name: str
+    how: str
+    url: str
+
+
+@page()
+def home(request: HttpRequest) -> HttpResponseBase:
+    """The first page."""
+    now = timezone.now()
+    preferences = store.load()
+    context = {
+        "steps": [],
+        "clock_offset": round(health.clock_offset_seconds(), 1),
+        "most_clock_offset": health.MOST_CLOCK_OFFSET_SECONDS,
+        "broker_answers": health.broker_answers(),
+    }
+    if holds(request.user, Permission.AGENTS_READ):
+        seen = overview(periods(preferences), now=now)
+        state = set_up(preferences)
+        context |= {
+            "overview": seen,
+            "tiles": [(s, LABELS[s], seen.by_state[s]) for s in _ORDER],
+            "demonstration": [
+                (s, LABELS[s], seen.demonstration[s]) for s in _ORDER if seen.demonstration.get(s)
+            ],
+            "demonstration_total": sum(seen.demonstration.values()),
+            "set_up": state,
+            "steps": _steps(state),
+        }
+    return render(request, "home.html", context)
+
+
+def _steps(state: SetUp) -> list[Step]:
+    if state.is_complete:
+        return []
+    return [
+        Step(
+            state.has_authority,
+            "A certificate authority",
+            "It issues the orchestrators' certificates.",
+            reverse("authorities"),
+        ),
+        Step(
+            state.has_template,
+            "A template",
+            "It says which keys, names and validity those certificates have.",
+            reverse("authorities"),
+        ),
+        Step(
+            state.has_settings,
+            "CA and template chosen for submitted CSRs",
+            "Without both, no renewal works.",
+            reverse("settings"),
+        ),
+        Step(
+            state.has_anchor,
+            "A trusted issuer",
+            "Only its certificates can prove who an orchestrator is.",
+            reverse("trusted_issuers"),
+        ),
+        Step(
+            state.has_orchestrator,
+            "The first orchestrator",
+            f"It registers at {settings.CONFIG.agent_url}.",
+            reverse("add_orchestrator"),
+        ),
+    ]

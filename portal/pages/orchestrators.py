@@ -1,0 +1,173 @@
+"""The list of orchestrators and the page of one.
+
+Owns the way from a URL's parameters to the list's filters, and what the detail page shows. Rows
+and states come from `renewal/selectors`, the outlook from `renewal/explain.py`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeVar
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from orchestrators import jobs, own_names
+from orchestrators import selectors as records
+from orchestrators.models import Orchestrator, Status
+from orchestrators.protocol.messages import AgentPlatform
+from portal.access.catalogue import Permission
+from portal.pages.acts import ACTS, acts_for
+from portal.pages.gate import ACT, actor_of, page
+from portal.pages.timeline import told
+from portal.preferences import store
+from renewal.configuration import periods
+from renewal.explain import explain
+from renewal.identity.claimants import is_usable
+from renewal.selectors import fleet, history
+from renewal.selectors.fleet import MARKS, Filters, Mark
+from renewal.selectors.states import LABELS, RenewalState
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def filters_of(request: HttpRequest) -> Filters:
+    """Return the filters of a URL; what it does not know narrows nothing."""
+    given = request.GET
+    belongs = {"real": False, "demonstration": True}
+    return Filters(
+        state=_member(RenewalState, given.get("state", "")),
+        mark=_member(Mark, given.get("mark", "")),
+        query=given.get("q", "").replace("\x00", "").strip()[:200],
+        by_name=given.get("sort") == "name",
+        demonstration=belongs.get(given.get("fleet", "")),
+    )
+
+
+def _member(kind: type[E], value: str) -> E | None:
+    try:
+        return kind(value)
+    except ValueError:
+        return None
+
+
+@page(Permission.AGENTS_READ)
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The list."""
+    now = timezone.now()
+    preferences = store.load()
+    filters = filters_of(request)
+    return render(
+        request,
+        "orchestrators/list.html",
+        {
+            "page": fleet.page(
+                filters, periods(preferences), now=now, cursor=request.GET.get("cursor", "")
+            ),
+            "filters": filters,
+            "states": [(state, LABELS[state]) for state in RenewalState],
+            "marks": [(mark, MARKS[mark]) for mark in Mark],
+            "acts": acts_for(request.user),
+        },
+    )
+
+
+@page(Permission.AGENTS_READ)
+def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """One orchestrator: its state, why, what happens next, and its history."""
+    now = timezone.now()
+    preferences = store.load()
+    orchestrator = found(pk)
+    claimants = history.claimants_of(orchestrator) if _needs_approval(orchestrator) else []
+    claim = records.open_claim(orchestrator, now=now)
+    certificates = history.certificates_of(orchestrator, now=now)
+    events = history.events_of(pk, cursor=request.GET.get("cursor", ""))
+    shown_jobs = records.jobs_of(orchestrator)
+    row = fleet.rows_of([orchestrator], periods(preferences), now=now)[0]
+    return render(
+        request,
+        "orchestrators/detail.html",
+        {
+            "orchestrator": orchestrator,
+            "row": row,
+            "platform": AgentPlatform(orchestrator.platform).name.capitalize()
+            if orchestrator.platform in set(AgentPlatform)
+            else orchestrator.platform,
+            "explanation": explain(
+                orchestrator, preferences, now=now, claim=claim, claimants=claimants
+            ),
+            "claim": claim,
+            "claimants": [(c, is_usable(c, now)) for c in claimants],
+            "certificates": certificates,
+            "requests": history.enrollments_without_certificate(orchestrator),
+            "events": [told(entry) for entry in events.rows],
+            "events_following": events.following,
+            "sessions": records.sessions_of(orchestrator),
+            "jobs": shown_jobs,
+            "has_open_job": any(job.state in records.OPEN_JOBS for job in shown_jobs),
+            "readiness": history.identity_readiness(orchestrator),
+            "acts": [act for act in acts_for(request.user) if act.fits(orchestrator)],
+            "reset": ACTS["reset"],
+        },
+    )
+
+
+@page(Permission.AGENTS_READ, Permission.AGENTS_MODIFY, methods=ACT)
+def request_logs(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Queue a FetchLogs job."""
+    jobs.request_logs(found(pk), actor=actor_of(request), now=timezone.now())
+    messages.success(
+        request, "The log was asked for: the job goes out with the orchestrator's next session."
+    )
+    return redirect("orchestrator", pk=pk)
+
+
+@page(Permission.AGENTS_READ)
+def log(request: HttpRequest, pk: UUID, job_id: UUID) -> HttpResponseBase:
+    """The log that a FetchLogs job brought, as text."""
+    job = records.job(pk, job_id)
+    if job is None:
+        raise Http404("There is no such job of this orchestrator.")
+    return render(request, "orchestrators/log.html", {"job": job, "orchestrator": job.orchestrator})
+
+
+@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+def set_names(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Set the names that certificates may carry beside the orchestrator's own."""
+    names = request.POST.get("names", "").replace(",", "\n").splitlines()
+    try:
+        changed = own_names.set_extra_names(pk, names, actor=actor_of(request))
+    except own_names.NameRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "The names were changed." if changed else "Nothing changed.")
+    return redirect("orchestrator", pk=pk)
+
+
+@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+def accept_name(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Accept the differing name that the page showed."""
+    try:
+        changed = own_names.accept_seen_name(
+            pk, request.POST.get("name", ""), actor=actor_of(request)
+        )
+    except own_names.NameRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "The name was accepted." if changed else "Nothing changed.")
+    return redirect("orchestrator", pk=pk)
+
+
+def found(pk: UUID) -> Orchestrator:
+    """Return the record, or answer 404."""
+    orchestrator = records.orchestrator(pk)
+    if orchestrator is None:
+        raise Http404("There is no such orchestrator.")
+    return orchestrator
+
+
+def _needs_approval(orchestrator: Orchestrator) -> bool:
+    return orchestrator.status != Status.APPROVED

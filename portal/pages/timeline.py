@@ -1,0 +1,109 @@
+"""Audit rows as sentences: what an operator reads in a timeline.
+
+Owns the words and icons. The rows themselves are `portal/audit`'s; an action without words of its
+own is shown by its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrators.models import Reenrollment
+from orchestrators.protocol.codes import TEXTS, Code
+from portal.audit.models import AuditEntry
+
+_WORDS: dict[str, tuple[str, str, str]] = {
+    "registered": ("Registered for the first time", "plug-connected", "neutral"),
+    "added": ("Added by an operator", "plus", "neutral"),
+    "approved": ("Approved", "user-check", "healthy"),
+    "disapproved": ("Disapproved", "ban", "failed"),
+    "reset": ("Reset", "rotate-2", "required"),
+    "renewal_requested": ("Renewal requested", "flag-3", "warning"),
+    "renewal_request_cleared": ("Renewal request cleared", "x", "neutral"),
+    "flag_cleared": ("Renewal request fulfilled and cleared", "check", "healthy"),
+    "enrollment_requested": ("CSR received, enrollment requested", "send", "neutral"),
+    "certificate_issued": ("Certificate issued", "certificate", "healthy"),
+    "certificate_proven": ("New certificate used for the first time", "circle-check", "healthy"),
+    "legacy_thumbprint_cleared": ("Legacy thumbprint cleared", "x", "neutral"),
+    "enrollment_refused": ("Enrollment refused", "circle-x", "failed"),
+    "enrollment_rejected": ("The CA's answer was rejected", "circle-x", "failed"),
+    "enrollment_discarded": ("Certificate came too late and was discarded", "ban", "warning"),
+    "enrollment_expired": ("Enrollment given up", "clock-x", "failed"),
+    "revocation_requested": ("Revocation recorded", "lock", "neutral"),
+    "revoked": ("Revoked at its CA", "lock", "neutral"),
+    "revocation_failed": ("Revocation failed", "alert-triangle", "failed"),
+    "revocation_retried": ("Revocation tried again", "refresh", "neutral"),
+    "revocation_lapsed": ("Expired before it could be revoked", "clock-x", "neutral"),
+    "revoke_at_its_issuer": ("To be revoked at its own issuer", "info-circle", "warning"),
+    "logs_requested": ("Log asked for", "file-text", "neutral"),
+    "names_changed": ("Names changed", "user-check", "neutral"),
+    "name_accepted": ("Name accepted", "user-check", "neutral"),
+    "setting_changed": ("Setting changed", "settings", "neutral"),
+    "trust_anchor_added": ("Issuer trusted", "shield-check", "healthy"),
+    "trust_anchor_removed": ("Issuer no longer trusted", "shield-check", "warning"),
+    "bootstrap_credential_added": ("Bootstrap credential added", "key", "neutral"),
+    "bootstrap_credential_revoked": ("Bootstrap credential revoked", "key", "warning"),
+}
+_HIDDEN = frozenset({"generation", "status", "row", "agent_id", "flag", "at_once"})
+
+
+@dataclass(frozen=True)
+class Told:
+    """One audit row as a timeline shows it."""
+
+    entry: AuditEntry
+    title: str
+    icon: str
+    tone: str
+    details: tuple[tuple[str, str], ...]
+
+    @property
+    def by(self) -> str:
+        return self.entry.actor_name
+
+
+def told(entry: AuditEntry) -> Told:
+    """Return an audit row with its words."""
+    if entry.action.startswith("refused_"):
+        code = entry.action.removeprefix("refused_")
+        return Told(entry, _refusal(code), "circle-x", "failed", (("code", code), *_details(entry)))
+    plain = entry.action.replace("_", " ").capitalize()
+    title, icon, tone = _WORDS.get(entry.action, (plain, "info-circle", "neutral"))
+    if entry.action == "renewal_requested":
+        required = entry.after.get("flag") == Reenrollment.REQUIRED
+        title = "Renewal required" if required else title
+        title += ", now" if entry.after.get("at_once") else ", at the next session"
+    return Told(entry, title, icon, tone, _details(entry))
+
+
+def _refusal(code: str) -> str:
+    try:
+        return f"Refused: {TEXTS[Code(code)].sentence}"
+    except ValueError:
+        return f"Refused: {code}"
+
+
+def _details(entry: AuditEntry) -> tuple[tuple[str, str], ...]:
+    """Return what changed, as short pairs."""
+    pairs = []
+    for key in dict.fromkeys([*entry.before, *entry.after]):
+        before, after = _text(entry.before.get(key)), _text(entry.after.get(key))
+        if key in _HIDDEN:
+            continue
+        if before == after or not (before or after):
+            continue
+        name = key.replace("_", " ")
+        if key in entry.before and key in entry.after:
+            pairs.append((name, f"{before or '–'} → {after or '–'}"))
+        elif after:
+            pairs.append((name, after))
+    return tuple(pairs)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(str(entry) for entry in value)
+    return str(value)

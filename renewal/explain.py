@@ -1,0 +1,267 @@
+"""What happens at the next session of a stored orchestrator, and why.
+
+Owns the gathering of facts as if it registered now, with each certificate or credential that it
+could come with, without and with a CSR. The answer is `rules/decision.py`'s, the same function
+that answers the orchestrator itself; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator, Status
+from orchestrators.protocol.codes import TEXTS, Code
+from orchestrators.protocol.messages import ResultStatus, message_text
+from portal.access.catalogue import Permission, entry_for
+from portal.access.permissions import missing
+from portal.preferences.store import Preferences
+from renewal.configuration import Chosen, NotConfigured, choose, periods
+from renewal.enrollment import door, intents
+from renewal.gather import certificate_facts, record_facts
+from renewal.models import Certificate, Claimant
+from renewal.rules.decision import (
+    Caller,
+    CsrFacts,
+    Decision,
+    Effect,
+    EnrollmentFacts,
+    Facts,
+    Outcome,
+    decide,
+)
+from renewal.rules.limits import limit
+from renewal.rules.periods import Periods, days_left, window
+from renewal.rules.standing import ACCEPTED, Standing
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The reply to one kind of Register, in the words of the orchestrator's own log."""
+
+    decision: Decision
+
+    @property
+    def message(self) -> str:
+        """The sentence that the orchestrator logs."""
+        code = self.decision.code
+        return message_text(code, self.decision.detail) if code else ""
+
+    @property
+    def remedy(self) -> str:
+        return TEXTS[self.decision.code].remedy if self.decision.code else ""
+
+    @property
+    def outcome(self) -> str:
+        """One sentence: session or none, certificate or none."""
+        if self.decision.gives_certificate:
+            return "Gets a session and a new certificate."
+        if self.decision.grants_session:
+            return "Gets a session; work goes on."
+        return "Gets no session."
+
+    @property
+    def tone(self) -> str:
+        status = self.decision.status
+        if status is ResultStatus.SUCCESS:
+            return "healthy"
+        return "warning" if status is ResultStatus.WARNING else "failed"
+
+
+@dataclass(frozen=True)
+class Dates:
+    """When a certificate's periods begin: the rule behind the level."""
+
+    counted_from: datetime
+    warning_from: datetime
+    expiry_from: datetime
+    not_after: datetime
+    days_left: int
+    level: int
+
+    @property
+    def lifetime_days(self) -> int:
+        return (self.not_after - self.counted_from) // timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What happens if the orchestrator comes with this certificate or credential."""
+
+    without_csr: Answer
+    with_csr: Answer
+    certificate: Certificate | None = None
+    credential: BootstrapCredential | None = None
+    dates: Dates | None = None
+    used_last: bool = False
+
+    @property
+    def standing(self) -> str:
+        return Standing(self.certificate.standing).value if self.certificate else ""
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What would become of a CSR at the door and at the CA, as far as is known without one."""
+
+    missing_permission: str
+    refused: CsrFacts
+    enrollment: EnrollmentFacts
+    issued_recently: bool
+    chosen: Chosen | None
+
+    @property
+    def obstacle(self) -> str:
+        """Why a CSR would lead to no certificate; empty if nothing stands against it."""
+        if self.missing_permission:
+            return f"The service account lacks {self.missing_permission}."
+        if self.refused.refused is not None:
+            return self.refused.detail
+        return self.enrollment.detail
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The outlooks of one orchestrator, the likeliest first."""
+
+    outlooks: list[Outlook]
+    prospect: Prospect | None
+    flag: int
+
+
+def explain(
+    orchestrator: Orchestrator,
+    preferences: Preferences,
+    *,
+    now: datetime,
+    claim: EnrollmentClaim | None = None,
+    claimants: Sequence[Claimant] = (),
+) -> Explanation:
+    """Return what the next Register would be answered. A constant number of queries."""
+    rules = periods(preferences)
+    prospect = None
+    if orchestrator.status == Status.APPROVED:
+        prospect = prospect_of(orchestrator, preferences, now=now)
+    base = Facts(
+        now=now,
+        caller=Caller.CERTIFICATE,
+        periods=rules,
+        record=record_facts(orchestrator, has_open_claim=claim is not None),
+        issued_recently=prospect.issued_recently if prospect else False,
+    )
+    held = list(
+        Certificate.objects.filter(orchestrator=orchestrator, standing__in=sorted(ACCEPTED))
+        .defer("der")
+        .order_by("-id")
+    )
+    seen = [c.certificate for c in claimants if c.certificate is not None]
+    outlooks = [
+        _outlook(
+            replace(base, certificate=certificate_facts(certificate, None)),
+            prospect,
+            certificate=certificate,
+            dates=_dates(certificate, rules, now=now),
+            used_last=certificate.thumbprint == orchestrator.last_thumbprint_used,
+        )
+        for certificate in [*held, *(c for c in seen if c not in held)]
+    ]
+    credentials = [claim.credential] if claim is not None else []
+    credentials += [c.credential for c in claimants if c.credential is not None]
+    outlooks += [
+        _outlook(replace(base, caller=Caller.BOOTSTRAP), prospect, credential=credential)
+        for credential in dict.fromkeys(credentials)
+    ]
+    outlooks.sort(key=lambda o: not o.used_last)
+    return Explanation(outlooks, prospect, orchestrator.flag)
+
+
+def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: datetime) -> Prospect:
+    """Return what is known of the way of a good CSR before there is one."""
+    account = orchestrator.service_account
+    lacking = " and ".join(
+        entry_for(p).access_string
+        for p in missing(account, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
+    )
+    refused, chosen = CsrFacts(), None
+    try:
+        chosen = choose(preferences)
+        door.check_requester(account, chosen)
+    except NotConfigured as problem:
+        refused = CsrFacts(Code.ENROLLMENT_NOT_CONFIGURED, str(problem))
+    except door.NotAdmitted as problem:
+        lacking = lacking or problem.detail
+    return Prospect(
+        missing_permission=lacking,
+        refused=refused,
+        enrollment=_enrollment(orchestrator, chosen, preferences, now=now),
+        issued_recently=door.issued_recently(orchestrator, preferences=preferences, now=now),
+        chosen=chosen,
+    )
+
+
+def _enrollment(
+    orchestrator: Orchestrator, chosen: Chosen | None, preferences: Preferences, *, now: datetime
+) -> EnrollmentFacts:
+    limited = limit(
+        intents.history(orchestrator, now=now),
+        now=now,
+        unused_grace=timedelta(minutes=preferences.number("UnusedCertificateGraceMinutes")),
+    )
+    if limited is not None:
+        when = f", until {limited.until:%Y-%m-%d %H:%M} UTC" if limited.until else ""
+        return EnrollmentFacts(Outcome.WAITING, detail=f"{limited.reason.capitalize()}{when}.")
+    if chosen is not None and intents.is_broken(chosen.authority, now=now):
+        return EnrollmentFacts(
+            Outcome.WAITING, detail=f"The CA {chosen.authority.name} does not answer."
+        )
+    return EnrollmentFacts(Outcome.DELIVERED)
+
+
+def _outlook(
+    facts: Facts,
+    prospect: Prospect | None,
+    *,
+    certificate: Certificate | None = None,
+    credential: BootstrapCredential | None = None,
+    dates: Dates | None = None,
+    used_last: bool = False,
+) -> Outlook:
+    asked = replace(facts, csr=CsrFacts())
+    with_csr = decide(asked)
+    if prospect is not None and Effect.ENROLL in with_csr.effects:
+        with_csr = decide(
+            replace(
+                asked,
+                csr=prospect.refused,
+                missing_permission=prospect.missing_permission,
+                enrollment=prospect.enrollment,
+            )
+        )
+    return Outlook(
+        without_csr=Answer(decide(facts)),
+        with_csr=Answer(with_csr),
+        certificate=certificate,
+        credential=credential,
+        dates=dates,
+        used_last=used_last,
+    )
+
+
+def _dates(certificate: Certificate, rules: Periods, *, now: datetime) -> Dates:
+    lifetime = certificate.not_after - certificate.counted_from
+    return Dates(
+        counted_from=certificate.counted_from,
+        warning_from=certificate.not_after - rules.warning_for(lifetime),
+        expiry_from=certificate.not_after - rules.expiry_for(lifetime),
+        not_after=certificate.not_after,
+        days_left=days_left(certificate.not_after, now),
+        level=int(
+            window(
+                rules,
+                counted_from=certificate.counted_from,
+                not_after=certificate.not_after,
+                now=now,
+            )
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Reads that cross tables, for pages and API: they change nothing and decide nothing."""

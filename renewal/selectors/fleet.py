@@ -1,0 +1,306 @@
+"""The list of orchestrators: filtered, searched, sorted, a page at a time.
+
+Owns which rows a list shows and what each row says. A constant number of queries, whatever the
+fleet's size: keyset paging over orders that indexes have, and one query for each thing that rows
+say of other tables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from django.db.models import F, Q, QuerySet
+
+from orchestrators.models import AgentSession, Orchestrator, Reenrollment, Status
+from orchestrators.names import canonical
+from orchestrators.protocol.codes import RENEWAL_CODES
+from orchestrators.records import parse_agent_id
+from renewal.models import Certificate, Revocation
+from renewal.revocations import OVERDUE_AFTER
+from renewal.rules.lifecycle import RevocationState
+from renewal.rules.periods import Periods, days_left
+from renewal.selectors.keyset import Segment, Slice, cut
+from renewal.selectors.states import LABELS, Label, RenewalState, having, state_of
+
+PAGE_SIZE = 50
+_BAR_DAYS = 365
+"""The bar of the days left has one scale for all rows: a year is full."""
+_LEAST_HEX = 6
+
+
+class Mark(StrEnum):
+    """Something that a row says beside its state."""
+
+    UNUSED = "unused"
+    REQUESTED = "requested"
+    REQUIRED = "required"
+    WRONG_CERTIFICATE = "wrong-certificate"
+    REVOCATION = "revocation"
+    NAME_DIFFERS = "name-differs"
+    ERROR = "error"
+    RETURNING = "returning"
+
+
+MARKS: dict[Mark, Label] = {
+    Mark.UNUSED: Label(
+        "Issued, not used",
+        "progress-check",
+        "waiting",
+        "A new certificate was delivered; no session has proven it yet.",
+    ),
+    Mark.REQUESTED: Label(
+        "Requested", "flag-3", "warning", "An operator requested a new certificate."
+    ),
+    Mark.REQUIRED: Label(
+        "Renewal required", "flag-3", "required", "An operator requires a new certificate."
+    ),
+    Mark.WRONG_CERTIFICATE: Label(
+        "Wrong certificate",
+        "urgent",
+        "failed",
+        "The thumbprint used last is neither the expected nor the legacy one.",
+    ),
+    Mark.REVOCATION: Label(
+        "Revocation overdue",
+        "alert-triangle",
+        "failed",
+        "The CA has not revoked an old certificate yet.",
+    ),
+    Mark.NAME_DIFFERS: Label(
+        "Other name seen",
+        "user-check",
+        "warning",
+        "It now calls itself by another name; the name counts only once accepted.",
+    ),
+    Mark.ERROR: Label(
+        "Error", "circle-x", "failed", "Its last request was answered with an error."
+    ),
+    Mark.RETURNING: Label(
+        "Return after Reset", "rotate-2", "waiting", "It was Reset; its return needs approval."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list shows; every member comes from the URL."""
+
+    state: RenewalState | None = None
+    mark: Mark | None = None
+    query: str = ""
+    by_name: bool = False
+    demonstration: bool | None = None
+
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(self.state or self.mark or self.query or self.demonstration is not None)
+
+
+@dataclass(frozen=True)
+class FleetRow:
+    """One line of the list."""
+
+    orchestrator: Orchestrator
+    state: RenewalState
+    days_left: int | None
+    share: int
+    """Per cent of the bar."""
+    marks: tuple[Mark, ...]
+    in_session: bool
+
+    @property
+    def label(self) -> Label:
+        return LABELS[self.state]
+
+    @property
+    def mark_labels(self) -> list[Label]:
+        return [MARKS[mark] for mark in self.marks]
+
+
+@dataclass(frozen=True)
+class FleetPage:
+    rows: list[FleetRow]
+    following: str
+    preceding: str
+
+
+def page(
+    filters: Filters, periods: Periods, *, now: datetime, cursor: str = "", size: int = PAGE_SIZE
+) -> FleetPage:
+    """Return one page of the list."""
+    found: Slice[Orchestrator] = cut(_segments(filters, periods, now=now), cursor=cursor, size=size)
+    return FleetPage(rows_of(found.rows, periods, now=now), found.following, found.preceding)
+
+
+def rows_of(
+    orchestrators: Iterable[Orchestrator], periods: Periods, *, now: datetime
+) -> list[FleetRow]:
+    """Return what the list says of each record: two queries."""
+    records = list(orchestrators)
+    ids = [o.pk for o in records]
+    overdue = set(
+        overdue_revocations(now)
+        .filter(orchestrator__in=ids)
+        .values_list("orchestrator_id", flat=True)
+    )
+    live = set(
+        AgentSession.objects.live(now)
+        .filter(orchestrator__in=ids)
+        .values_list("orchestrator_id", flat=True)
+    )
+    return [_row(o, periods, overdue=o.pk in overdue, live=o.pk in live, now=now) for o in records]
+
+
+def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
+    """Return the revocations that failed, or that no CA has carried out in time (S46)."""
+    return Revocation.objects.filter(
+        Q(state=RevocationState.FAILED)
+        | Q(
+            state__in=[RevocationState.WAITING, RevocationState.SUBMITTED],
+            created_at__lt=now - OVERDUE_AFTER,
+        )
+    )
+
+
+def matching(filters: Filters, periods: Periods, *, now: datetime) -> QuerySet[Orchestrator]:
+    """Return the records that the filters name, in no order."""
+    rows = Orchestrator.objects.all()
+    if filters.state is not None:
+        rows = rows.filter(having(filters.state, periods, now=now))
+    if filters.mark is not None:
+        rows = rows.filter(_marked(filters.mark, now=now))
+    if filters.demonstration is not None:
+        rows = rows.filter(demonstration=filters.demonstration)
+    if filters.query:
+        rows = rows.filter(_found_by(filters.query))
+    return rows
+
+
+def hex_of(text: str) -> str:
+    """Return a thumbprint or serial number in lower-case hex, whatever it was copied from.
+
+    Colons, spaces, dashes and the invisible mark that Windows' certificate dialog puts first are
+    left out; empty if anything else is in it.
+    """
+    plain = re.sub(r"[\s:\-\u200e\u200f\u202a-\u202e\ufeff]", "", text.strip()).lower()
+    plain = plain.removeprefix("0x")
+    return plain if re.fullmatch(r"[0-9a-f]+", plain) else ""
+
+
+def _segments(filters: Filters, periods: Periods, *, now: datetime) -> list[Segment[Orchestrator]]:
+    rows = matching(filters, periods, now=now)
+    if filters.by_name:
+        return [Segment(rows, ("name_key", "id"))]
+    with_certificate = rows.filter(status=Status.APPROVED, certificate_not_after__isnull=False)
+    by_state: dict[RenewalState, Segment[Orchestrator]] = {
+        RenewalState.WAITING: Segment(rows.filter(status=Status.NEW), ("name_key", "id")),
+        RenewalState.ENROLLING: Segment(
+            rows.filter(status=Status.APPROVED, certificate_not_after__isnull=True),
+            ("name_key", "id"),
+        ),
+        RenewalState.OK: Segment(with_certificate, ("certificate_not_after", "id")),
+        RenewalState.DISAPPROVED: Segment(
+            rows.filter(status=Status.DISAPPROVED), ("name_key", "id")
+        ),
+    }
+    if filters.state is None or filters.state is RenewalState.UNUSED:
+        return list(by_state.values())
+    return [by_state.get(filters.state, by_state[RenewalState.OK])]
+
+
+def _marked(mark: Mark, *, now: datetime) -> Q:
+    if mark is Mark.UNUSED:
+        return Q(awaiting_first_use_since__isnull=False)
+    if mark is Mark.REQUESTED:
+        return Q(flag=Reenrollment.REQUESTED)
+    if mark is Mark.REQUIRED:
+        return Q(flag=Reenrollment.REQUIRED)
+    if mark is Mark.WRONG_CERTIFICATE:
+        return (
+            Q(status=Status.APPROVED)
+            & ~Q(last_thumbprint_used="")
+            & ~Q(last_thumbprint_used=F("thumbprint"))
+            & ~Q(last_thumbprint_used=F("legacy_thumbprint"))
+        )
+    if mark is Mark.REVOCATION:
+        return Q(pk__in=overdue_revocations(now).values("orchestrator_id"))
+    if mark is Mark.NAME_DIFFERS:
+        return ~Q(client_machine_seen="")
+    if mark is Mark.RETURNING:
+        return Q(status=Status.NEW, reset_at__isnull=False)
+    return Q(last_error_at__isnull=False) & ~Q(last_error_code__in=sorted(RENEWAL_CODES))
+
+
+def _found_by(query: str) -> Q:
+    """By id, beginning of the name, or beginning of a thumbprint that it has or ever had."""
+    condition = Q(name_key__startswith=canonical(query))
+    if (agent_id := parse_agent_id(query.strip())) is not None:
+        condition |= Q(pk=agent_id)
+    if len(digits := hex_of(query)) >= _LEAST_HEX:
+        held = Certificate.objects.filter(orchestrator__isnull=False)
+        if len(digits) == 64:
+            held = held.filter(fingerprint_sha256=digits)
+        else:
+            held = held.filter(thumbprint__startswith=digits.upper())
+        condition |= Q(pk__in=held.values("orchestrator_id"))
+    return condition
+
+
+def _row(
+    orchestrator: Orchestrator, periods: Periods, *, overdue: bool, live: bool, now: datetime
+) -> FleetRow:
+    not_after = orchestrator.certificate_not_after
+    left = days_left(not_after, now) if not_after else None
+    share = 0 if left is None else min(max(round(100 * left / _BAR_DAYS), 0), 100)
+    state = state_of(orchestrator, periods, now=now)
+    return FleetRow(
+        orchestrator=orchestrator,
+        state=state,
+        days_left=left,
+        share=share,
+        marks=tuple(_marks(orchestrator, state, overdue=overdue)),
+        in_session=live,
+    )
+
+
+def _marks(orchestrator: Orchestrator, state: RenewalState, *, overdue: bool) -> Iterable[Mark]:
+    if state is RenewalState.WAITING and orchestrator.reset_at is not None:
+        yield Mark.RETURNING
+    if orchestrator.awaiting_first_use_since is not None and state is not RenewalState.UNUSED:
+        yield Mark.UNUSED
+    if orchestrator.flag == Reenrollment.REQUESTED:
+        yield Mark.REQUESTED
+    if orchestrator.flag == Reenrollment.REQUIRED:
+        yield Mark.REQUIRED
+    if uses_wrong_certificate(orchestrator):
+        yield Mark.WRONG_CERTIFICATE
+    if overdue:
+        yield Mark.REVOCATION
+    if orchestrator.client_machine_seen:
+        yield Mark.NAME_DIFFERS
+
+
+def uses_wrong_certificate(orchestrator: Orchestrator) -> bool:
+    """Say whether an approved one used a thumbprint that is neither expected nor legacy (S52)."""
+    return (
+        orchestrator.status == Status.APPROVED
+        and bool(orchestrator.last_thumbprint_used)
+        and orchestrator.last_thumbprint_used
+        not in (orchestrator.thumbprint, orchestrator.legacy_thumbprint)
+    )
+
+
+def chosen(ids: Iterable[UUID], periods: Periods, *, now: datetime) -> list[FleetRow]:
+    """Return the rows of a selection, in the order of their names."""
+    records = Orchestrator.objects.filter(pk__in=list(ids)).order_by("name_key", "id")
+    return rows_of(records, periods, now=now)
+
+
+def names_of(ids: Iterable[UUID]) -> Mapping[UUID, str]:
+    """Return the names of records by id."""
+    return dict(Orchestrator.objects.filter(pk__in=list(ids)).values_list("pk", "client_machine"))

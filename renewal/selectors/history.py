@@ -1,0 +1,152 @@
+"""One orchestrator's past: its certificates step by step, and the log of what was done to it.
+
+Owns the reading for the orchestrator's page. Bounded: the newest rows, older ones by cursor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from orchestrators.models import Orchestrator
+from portal.access.catalogue import CATALOGUE, CatalogueEntry, Permission
+from portal.access.permissions import holds
+from portal.audit.models import AuditEntry
+from renewal.models import Certificate, Claimant, Enrollment, Revocation
+from renewal.rules.lifecycle import RevocationState
+from renewal.rules.periods import days_left
+from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
+from renewal.selectors.keyset import Segment, Slice, cut
+
+MOST_CERTIFICATES = 30
+EVENTS_PER_PAGE = 60
+_ENDED = frozenset({Standing.SUPERSEDED, Standing.DISCARDED, Standing.ARCHIVED, Standing.REJECTED})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step in the life of a certificate; ``at`` is None while it is still to come."""
+
+    word: str
+    at: datetime | None
+    note: str = ""
+    tone: str = "done"
+
+
+@dataclass(frozen=True)
+class CertificateHistory:
+    """One certificate of an orchestrator with what happened around it."""
+
+    certificate: Certificate
+    enrollment: Enrollment | None
+    revocation: Revocation | None
+    days_left: int
+
+    @property
+    def authenticates(self) -> bool:
+        return self.certificate.standing in ACCEPTED and self.certificate.revoked_at is None
+
+    @property
+    def standing_word(self) -> str:
+        return Standing(self.certificate.standing).value.capitalize()
+
+    @property
+    def steps(self) -> list[Step]:
+        """Return requested, issued, first used, given way, revoked: in this order."""
+        certificate, standing = self.certificate, Standing(self.certificate.standing)
+        steps: list[Step] = []
+        if self.enrollment is not None:
+            steps.append(
+                Step("CSR received", self.enrollment.created_at, self.enrollment.requested_by)
+            )
+            steps.append(
+                Step("Issued", certificate.delivered_at or certificate.created_at, _issuer_of(self))
+            )
+        else:
+            steps.append(Step("First seen", certificate.created_at))
+        if certificate.proven_at is not None:
+            steps.append(Step("First used", certificate.proven_at))
+        elif standing in UNPROVEN:
+            steps.append(Step("First use", None, "no session has proven it yet", "open"))
+        if standing in _ENDED:
+            steps.append(Step(self.standing_word, certificate.standing_since))
+        if self.revocation is not None:
+            steps.append(_revocation_step(self.revocation))
+        elif certificate.revoked_at is not None:
+            steps.append(Step("Revoked", certificate.revoked_at, certificate.revocation_reason))
+        return steps
+
+
+def _issuer_of(history: CertificateHistory) -> str:
+    authority = history.certificate.authority
+    return f"by {authority.name}" if authority else ""
+
+
+def _revocation_step(revocation: Revocation) -> Step:
+    if revocation.state == RevocationState.DONE:
+        return Step("Revoked at its CA", revocation.finished_at, revocation.reason)
+    if revocation.state == RevocationState.LAPSED:
+        return Step("Expired before its revocation", revocation.finished_at)
+    if revocation.state == RevocationState.FAILED:
+        return Step("Revocation failed", revocation.finished_at, revocation.last_error, "failed")
+    note = revocation.last_error or "the CA has not been reached yet"
+    return Step("Revocation recorded", revocation.created_at, note, "open")
+
+
+def certificates_of(orchestrator: Orchestrator, *, now: datetime) -> list[CertificateHistory]:
+    """Return the newest certificates of a record, newest first (one query)."""
+    rows = (
+        Certificate.objects.filter(orchestrator=orchestrator)
+        .select_related("enrollment", "revocation", "authority", "predecessor")
+        .defer("der", "predecessor__der", "enrollment__csr_der", "enrollment__subject_der")
+        .order_by("-id")[:MOST_CERTIFICATES]
+    )
+    return [
+        CertificateHistory(
+            certificate=row,
+            enrollment=getattr(row, "enrollment", None),
+            revocation=getattr(row, "revocation", None),
+            days_left=days_left(row.not_after, now),
+        )
+        for row in rows
+    ]
+
+
+def enrollments_without_certificate(orchestrator: Orchestrator) -> list[Enrollment]:
+    """Return the newest requests that (so far) led to no certificate."""
+    return list(
+        Enrollment.objects.filter(orchestrator=orchestrator, certificate=None)
+        .select_related("authority", "template")
+        .defer("csr_der", "subject_der")
+        .order_by("-id")[:10]
+    )
+
+
+def events_of(orchestrator_id: UUID, *, cursor: str = "") -> Slice[AuditEntry]:
+    """Return a page of the record's audit rows, newest first."""
+    rows = AuditEntry.objects.filter(orchestrator_id=orchestrator_id)
+    return cut([Segment(rows, ("-id",))], cursor=cursor, size=EVENTS_PER_PAGE)
+
+
+def claimants_of(orchestrator: Orchestrator) -> list[Claimant]:
+    """Return everybody who came forward for this generation of a record."""
+    return list(
+        Claimant.objects.filter(orchestrator=orchestrator, generation=orchestrator.generation)
+        .select_related("certificate", "credential")
+        .order_by("first_seen", "pk")
+    )
+
+
+def identity_readiness(orchestrator: Orchestrator) -> list[tuple[CatalogueEntry, bool]]:
+    """Return what renewal needs of the service account, and whether it holds it (S50)."""
+    needed = (
+        Permission.ENROLL_CSR,
+        Permission.CERTIFICATES_READ,
+        Permission.CERTIFICATES_REVOKE,
+    )
+    return [
+        (entry, holds(orchestrator.service_account, entry.permission))
+        for entry in CATALOGUE
+        if entry.permission in needed
+    ]

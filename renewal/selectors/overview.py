@@ -1,0 +1,129 @@
+"""What the first page tells: capped counts, health of the CAs, what is still to be set up.
+
+Owns the counting. No count costs more than its cap, and records of the demonstration fleet never
+enter the counts of the real one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from orchestrators.models import BootstrapCredential, Orchestrator
+from portal.preferences.store import Preferences
+from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
+from renewal.models import CertificateAuthority, Enrollment, Template, TrustAnchor
+from renewal.rules.lifecycle import OPEN_ENROLLMENT, EnrollmentState
+from renewal.rules.periods import Periods
+from renewal.selectors.fleet import Filters, Mark, matching, overdue_revocations
+from renewal.selectors.states import RenewalState, state_of
+
+CAP = 10_000
+_DAY = timedelta(days=1)
+_DEMONSTRATION_CAP = 500
+_FAILED = (EnrollmentState.REFUSED, EnrollmentState.REJECTED, EnrollmentState.EXPIRED)
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number that stops at the cap."""
+
+    value: int
+
+    @property
+    def is_capped(self) -> bool:
+        return self.value > CAP
+
+    def __str__(self) -> str:
+        return f"{CAP:,}+" if self.is_capped else f"{self.value:,}"
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything that the first page counts."""
+
+    by_state: Mapping[RenewalState, Count]
+    unused: Count
+    wrong_certificate: Count
+    failed_enrollments: Count
+    open_enrollments: Count
+    overdue_revocations: Count
+    demonstration: Mapping[RenewalState, int]
+    authorities: list[CertificateAuthority]
+
+    @property
+    def total(self) -> int:
+        return sum(min(count.value, CAP) for count in self.by_state.values())
+
+    @property
+    def total_text(self) -> str:
+        capped = any(count.is_capped for count in self.by_state.values())
+        return f"{self.total:,}{'+' if capped else ''}"
+
+
+def counted(rows: QuerySet[Any]) -> Count:
+    """Count rows up to the cap."""
+    return Count(rows[: CAP + 1].count())
+
+
+def overview(periods: Periods, *, now: datetime) -> Overview:
+    """Gather the counts of the first page: a constant number of queries."""
+
+    def real(**narrowed: Any) -> Count:
+        return counted(matching(Filters(demonstration=False, **narrowed), periods, now=now))
+
+    of_the_real = Q(orchestrator__isnull=True) | Q(orchestrator__demonstration=False)
+    demonstration = Orchestrator.objects.filter(demonstration=True)[:_DEMONSTRATION_CAP]
+    return Overview(
+        by_state={state: real(state=state) for state in RenewalState},
+        unused=real(mark=Mark.UNUSED),
+        wrong_certificate=real(mark=Mark.WRONG_CERTIFICATE),
+        failed_enrollments=counted(
+            Enrollment.objects.filter(of_the_real, state__in=_FAILED, finished_at__gt=now - _DAY)
+        ),
+        open_enrollments=counted(
+            Enrollment.objects.filter(of_the_real, state__in=sorted(OPEN_ENROLLMENT))
+        ),
+        overdue_revocations=counted(overdue_revocations(now).filter(of_the_real)),
+        demonstration=Counter(state_of(o, periods, now=now) for o in demonstration),
+        authorities=list(CertificateAuthority.objects.order_by("name")[:20]),
+    )
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What a portal needs before the first orchestrator can renew."""
+
+    has_authority: bool
+    has_template: bool
+    has_settings: bool
+    has_anchor: bool
+    has_orchestrator: bool
+    has_credential: bool
+
+    @property
+    def is_complete(self) -> bool:
+        return (
+            self.has_authority
+            and self.has_template
+            and self.has_settings
+            and self.has_anchor
+            and self.has_orchestrator
+        )
+
+
+def set_up(preferences: Preferences) -> SetUp:
+    """Return what is set up."""
+    return SetUp(
+        has_authority=CertificateAuthority.objects.filter(enabled=True).exists(),
+        has_template=Template.objects.exists(),
+        has_settings=bool(preferences.text(CA_SETTING) and preferences.text(TEMPLATE_SETTING)),
+        has_anchor=TrustAnchor.objects.filter(enabled=True).exists(),
+        has_orchestrator=Orchestrator.objects.filter(demonstration=False).exists(),
+        has_credential=BootstrapCredential.objects.exists(),
+    )

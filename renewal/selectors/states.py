@@ -1,0 +1,155 @@
+"""The renewal state of an orchestrator as a list shows it: one word, one filter.
+
+Owns the words and their order of precedence, and the translation of each into a database filter
+that a test keeps equal to the word. How urgent a renewal is comes from `rules/decision.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, Value
+from django.db.models.lookups import LessThanOrEqual
+
+from orchestrators.models import Orchestrator, Reenrollment, Status
+from renewal.gather import record_facts
+from renewal.rules.decision import CertificateFacts, current_level
+from renewal.rules.periods import Level, Periods, whole_second
+
+
+class RenewalState(StrEnum):
+    """What an operator has to know first. Every record is in exactly one state."""
+
+    WAITING = "waiting"
+    ENROLLING = "enrolling"
+    EXPIRED = "expired"
+    REQUIRED = "required"
+    UNUSED = "unused"
+    WARNING = "warning"
+    OK = "ok"
+    DISAPPROVED = "disapproved"
+
+
+@dataclass(frozen=True)
+class Label:
+    """How a state is shown: never by colour alone."""
+
+    word: str
+    icon: str
+    tone: str
+    meaning: str
+
+
+LABELS: dict[RenewalState, Label] = {
+    RenewalState.WAITING: Label(
+        "Waiting", "hourglass", "waiting", "Waits for an operator's approval; has no session."
+    ),
+    RenewalState.ENROLLING: Label(
+        "May enrol",
+        "send",
+        "waiting",
+        "Approved with a bootstrap credential; its first certificate is still to come.",
+    ),
+    RenewalState.EXPIRED: Label(
+        "Expired",
+        "clock-x",
+        "failed",
+        "Its certificate has expired and cannot renew itself: Reset is the way back.",
+    ),
+    RenewalState.REQUIRED: Label(
+        "Required",
+        "alert-octagon",
+        "required",
+        "Gets no session until it comes with a CSR and takes a new certificate.",
+    ),
+    RenewalState.UNUSED: Label(
+        "Issued, not used",
+        "progress-check",
+        "waiting",
+        "A new certificate was delivered; no session has proven it yet.",
+    ),
+    RenewalState.WARNING: Label(
+        "Warning",
+        "alert-triangle",
+        "warning",
+        "Works on, and is told at each session that it should renew.",
+    ),
+    RenewalState.OK: Label("OK", "circle-check", "healthy", "Nothing is due."),
+    RenewalState.DISAPPROVED: Label(
+        "Disapproved", "ban", "neutral", "An operator does not let it work."
+    ),
+}
+
+
+def state_of(orchestrator: Orchestrator, periods: Periods, *, now: datetime) -> RenewalState:
+    """Return the state of a record."""
+    if orchestrator.status == Status.NEW:
+        return RenewalState.WAITING
+    if orchestrator.status != Status.APPROVED:
+        return RenewalState.DISAPPROVED
+    unused = orchestrator.awaiting_first_use_since is not None
+    not_after = orchestrator.certificate_not_after
+    if not_after is None:
+        return RenewalState.UNUSED if unused else RenewalState.ENROLLING
+    if whole_second(now) > not_after:
+        return RenewalState.EXPIRED
+    counted_from = orchestrator.certificate_counted_from or not_after
+    certificate = CertificateFacts(
+        not_before=counted_from, not_after=not_after, counted_from=counted_from
+    )
+    level = current_level(record_facts(orchestrator), certificate, periods, now)
+    if level is Level.EXPIRY:
+        return RenewalState.REQUIRED
+    if unused:
+        return RenewalState.UNUSED
+    return RenewalState.WARNING if level is Level.WARNING else RenewalState.OK
+
+
+def having(state: RenewalState, periods: Periods, *, now: datetime) -> Q:
+    """Return the filter for the records in ``state``."""
+    if state is RenewalState.WAITING:
+        return Q(status=Status.NEW)
+    if state is RenewalState.DISAPPROVED:
+        return Q(status=Status.DISAPPROVED)
+    approved = Q(status=Status.APPROVED)
+    unused = Q(awaiting_first_use_since__isnull=False)
+    absent = Q(certificate_not_after__isnull=True)
+    if state is RenewalState.ENROLLING:
+        return approved & absent & ~unused
+    moment = whole_second(now)
+    if state is RenewalState.EXPIRED:
+        return approved & Q(certificate_not_after__lt=moment)
+    valid = approved & Q(certificate_not_after__gte=moment)
+    required = Q(flag=Reenrollment.REQUIRED) | _in_expiry(periods, moment)
+    if state is RenewalState.REQUIRED:
+        return valid & required
+    if state is RenewalState.UNUSED:
+        return approved & unused & (absent | (Q(certificate_not_after__gte=moment) & ~required))
+    warned = Q(flag=Reenrollment.REQUESTED) | _within(
+        moment, periods.warning, periods.warning_divisor
+    )
+    calm = valid & ~unused & ~required
+    return calm & (warned if state is RenewalState.WARNING else ~warned)
+
+
+def _in_expiry(periods: Periods, moment: datetime) -> Q:
+    """The expiry period is never longer than the warning period."""
+    both = _within(moment, periods.expiry, periods.expiry_divisor) & _within(
+        moment, periods.warning, periods.warning_divisor
+    )
+    return both | Q(certificate_not_after__lte=F("certificate_counted_from"))
+
+
+def _within(moment: datetime, period: timedelta, divisor: int) -> Q:
+    """Time left <= period, and <= lifetime / divisor (multiplied out: no division in SQL)."""
+    left = ExpressionWrapper(
+        (F("certificate_not_after") - Value(moment, DateTimeField())), DurationField()
+    )
+    lifetime = ExpressionWrapper(
+        F("certificate_not_after") - F("certificate_counted_from"), DurationField()
+    )
+    return Q(certificate_not_after__lte=moment + period) & Q(
+        LessThanOrEqual(ExpressionWrapper(left * Value(divisor), DurationField()), lifetime)
+    )

@@ -1,0 +1,64 @@
+// Conveniences only: every page works without this file.
+// Copy buttons, the number of selected rows, "select all", and "/" for the search field.
+(() => {
+  "use strict";
+
+  const prepare = (root) => {
+    for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+    for (const box of root.querySelectorAll("[data-select-all][hidden]")) box.hidden = false;
+    count();
+  };
+
+  const count = () => {
+    const form = document.getElementById("selection");
+    if (!form) return;
+    const boxes = [...form.querySelectorAll("input[name=ids]")];
+    const selected = boxes.filter((box) => box.checked).length;
+    const note = document.getElementById("selected");
+    if (note) note.textContent = selected ? `${selected} selected` : "Select orchestrators to act on them";
+    form.classList.toggle("has-selection", selected > 0);
+    const all = form.querySelector("[data-select-all]");
+    if (all) {
+      all.checked = selected > 0 && selected === boxes.length;
+      all.indeterminate = selected > 0 && selected < boxes.length;
+    }
+  };
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy], [data-copy-from]");
+    if (!button) return;
+    const source = button.dataset.copyFrom && document.getElementById(button.dataset.copyFrom);
+    try {
+      await navigator.clipboard.writeText(source ? source.textContent : button.dataset.copy);
+    } catch {
+      return;
+    }
+    button.classList.add("copied");
+    const before = button.getAttribute("aria-label");
+    if (before) button.setAttribute("aria-label", "Copied");
+    setTimeout(() => {
+      button.classList.remove("copied");
+      if (before) button.setAttribute("aria-label", before);
+    }, 1500);
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-select-all]")) {
+      for (const box of event.target.form.querySelectorAll("input[name=ids]")) box.checked = event.target.checked;
+    }
+    if (event.target.matches("[data-select-all], input[name=ids]")) count();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    const field = document.getElementById("search");
+    if (!field) return;
+    event.preventDefault();
+    field.focus();
+    field.select();
+  });
+
+  document.addEventListener("htmx:afterSettle", (event) => prepare(event.target));
+  prepare(document);
+})();
