@@ -16,7 +16,7 @@ from orchestrators.models import Orchestrator, Status
 from portal.audit.models import Category
 from portal.audit.trail import PORTAL, record
 from renewal import certificates, dispatch, issuers, revocations
-from renewal.ca.base import Issued, IssueRequest
+from renewal.ca.base import CAError, Issued, IssueRequest
 from renewal.identity import standings
 from renewal.models import Certificate, Enrollment
 from renewal.rules.lifecycle import EnrollmentEvent, EnrollmentState, next_enrollment
@@ -45,6 +45,10 @@ def accept(row: Enrollment, request: IssueRequest, issued: Issued, *, now: datet
         log.error("enrollment %s: the CA's answer was rejected: %s", row.pk, problem)
         _reject(row, issued, problem.reason, now=now)
         return
+    except CAError as problem:
+        # The lease runs out, the row is looked for again, and the same answer judged then.
+        log.warning("enrollment %s: the CA's answer cannot be judged now: %s", row.pk, problem)
+        return
     try:
         with transaction.atomic():
             _store(row, facts, now=now)
@@ -64,13 +68,15 @@ def _store(row: Enrollment, facts: CertificateFacts, *, now: datetime) -> None:
         )
     if not _still_ours(row):
         return
+    # CAs backdate notBefore; an operator's certificate may have been made old on purpose.
+    counts_from_issue = not row.for_operator and whole_second(now) < facts.not_after
     certificate = certificates.create(
         facts,
         standing=Standing.OWN if row.for_operator else Standing.DISCARDED,
         now=now,
         orchestrator=orchestrator,
         authority=row.authority,
-        counted_from=whole_second(now) if whole_second(now) < facts.not_after else None,
+        counted_from=whole_second(now) if counts_from_issue else None,
         intent_flag_counter=row.flag_counter,
     )
     certificate.generation = row.generation

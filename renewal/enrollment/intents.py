@@ -41,6 +41,14 @@ class Submission:
     limited: Limited | None = None
 
 
+@dataclass(frozen=True)
+class Validity:
+    """Dates that an operator asks for, to the second."""
+
+    not_before: datetime
+    not_after: datetime
+
+
 def submit(
     orchestrator: Orchestrator,
     admitted: Admitted,
@@ -107,10 +115,14 @@ def insert(
     serial_number: str,
     actor: Actor,
     now: datetime,
+    validity: Validity | None = None,
 ) -> Enrollment:
-    """Insert the row; serial number and dates are fixed here."""
+    """Insert the row; serial number and dates are fixed here (the template's, unless given)."""
     template = admitted.chosen.template
-    not_before = whole_second(now) - timedelta(seconds=template.backdate_seconds)
+    validity = validity or Validity(
+        whole_second(now) - timedelta(seconds=template.backdate_seconds),
+        whole_second(now) + timedelta(seconds=template.validity_seconds),
+    )
     row = Enrollment.objects.create(
         orchestrator=orchestrator,
         for_operator=orchestrator is None,
@@ -127,8 +139,8 @@ def insert(
         service_account=orchestrator.service_account.username if orchestrator else "",
         extended_key_usages=template.extended_key_usages,
         serial_number=serial_number,
-        not_before=not_before,
-        not_after=whole_second(now) + timedelta(seconds=template.validity_seconds),
+        not_before=validity.not_before,
+        not_after=validity.not_after,
         next_attempt_at=now,
         created_at=now,
     )
@@ -189,10 +201,9 @@ def give_up_waiting(enrollment: Enrollment) -> None:
     ).update(late=True)
 
 
-def handed_over(enrollment: Enrollment) -> None:
+def handed_over(certificate: Certificate) -> None:
     """Note that the certificate went out in a reply after all."""
-    if enrollment.late:
-        Enrollment.objects.filter(pk=enrollment.pk).update(late=False)
+    Enrollment.objects.filter(certificate=certificate, late=True).update(late=False)
 
 
 def _discard(row: Enrollment, *, now: datetime) -> None:
