@@ -1,0 +1,185 @@
+"""Making and changing users and API tokens.
+
+Owns what a valid account is and the audit rows of these acts. Roles are made by `roles.py`; what
+they allow is `catalogue.py`'s; who may change accounts is checked by the faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import Group
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+
+from portal.access.models import ApiToken, User
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+
+LONGEST_TOKEN_DAYS = 3650
+
+
+class AccountRefused(ValueError):
+    """The account or token cannot be made like this; ``reason`` is stable."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+def save_user(
+    username: str,
+    *,
+    actor: Actor,
+    is_service_account: bool = False,
+    roles: Sequence[str] | None = None,
+    email: str | None = None,
+    is_active: bool | None = None,
+    password: str | None = None,
+) -> tuple[User, bool]:
+    """Create or change a user; return it and whether anything changed. Raises AccountRefused.
+
+    What is None stays as it is. A new user without a password can use tokens only; a service
+    account never has one.
+    """
+    _check_username(username)
+    if email:
+        _check_email(email)
+    with transaction.atomic():
+        user = User.objects.select_for_update().filter(username=username).first()
+        before = _state(user) if user is not None else {}
+        if user is None:
+            user = User(username=username, is_service_account=is_service_account)
+            user.set_unusable_password()
+        elif is_service_account and not user.is_service_account:
+            raise AccountRefused(
+                "not_a_service_account", f"{username!r} is a person's account and stays one."
+            )
+        groups = _groups(roles) if roles is not None else None
+        if email is not None:
+            user.email = email
+        if is_active is not None:
+            user.is_active = is_active
+        sets_password = password is not None and _takes_password(user, password)
+        user.save()
+        if groups is not None:
+            user.groups.set(groups)
+        after = _state(user)
+        if before == after and not sets_password:
+            return user, False
+        record(
+            actor,
+            Category.ACCESS,
+            "user_changed" if before else "user_added",
+            object_type="user",
+            object_id=user.pk,
+            object_name=username,
+            before=before,
+            after={**after, **({"password": "set"} if sets_password else {})},
+        )
+    return user, True
+
+
+def issue_token(
+    user: User, name: str, *, lasts: timedelta, actor: Actor, now: datetime
+) -> tuple[ApiToken, str]:
+    """Return the live token of this name and an empty text, or a new one and its text (shown
+    once). An expired one gives way. Raises AccountRefused.
+    """
+    _check_token(name, lasts)
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        found = ApiToken.objects.filter(user=user, name=name, revoked_at=None).first()
+        if found is not None and found.expires_at > now:
+            return found, ""
+        if found is not None:
+            ApiToken.objects.filter(pk=found.pk).update(revoked_at=now)
+        token, text = ApiToken.issue(user=user, name=name, created_at=now, expires_at=now + lasts)
+        _audit_token(token, "token_issued", actor)
+    return token, text
+
+
+def revoke_token(user: User, name: str, *, actor: Actor, now: datetime) -> tuple[ApiToken, bool]:
+    """Revoke a token from the next request on; return it and whether that changed anything."""
+    with transaction.atomic():
+        tokens = ApiToken.objects.select_for_update().filter(user=user, name=name)
+        token = tokens.filter(revoked_at=None).first() or tokens.order_by("-pk").first()
+        if token is None:
+            raise AccountRefused("unknown_token", f"{user.username!r} never had a token {name!r}.")
+        if token.revoked_at is not None:
+            return token, False
+        token.revoked_at = now
+        token.save(update_fields=["revoked_at"])
+        _audit_token(token, "token_revoked", actor)
+    return token, True
+
+
+def _check_username(username: str) -> None:
+    # A backslash is allowed: DOMAIN\user (Basic credentials of existing clients).
+    if not username.strip() or len(username) > 150 or not username.isprintable():
+        raise AccountRefused("username_invalid", "A user name has 1 to 150 printable characters.")
+    if ":" in username:
+        raise AccountRefused("username_invalid", "A user name has no colon (RFC 7617 §2).")
+
+
+def _check_email(email: str) -> None:
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise AccountRefused("email_invalid", f"{email!r} is not a mail address.") from None
+
+
+def _check_token(name: str, lasts: timedelta) -> None:
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        raise AccountRefused("token_invalid", "A token's name has 1 to 100 printable characters.")
+    if not timedelta(0) < lasts <= timedelta(days=LONGEST_TOKEN_DAYS):
+        raise AccountRefused("token_invalid", f"A token lasts 1 to {LONGEST_TOKEN_DAYS} days.")
+
+
+def _groups(roles: Sequence[str]) -> list[Group]:
+    found = {group.name: group for group in Group.objects.filter(name__in=roles)}
+    for role in roles:
+        if role not in found:
+            known = ", ".join(Group.objects.order_by("name").values_list("name", flat=True))
+            raise AccountRefused("unknown_role", f"There is no role {role!r}; there are {known}.")
+    return list(found.values())
+
+
+def _takes_password(user: User, password: str) -> bool:
+    """Set the password unless it is the user's already; say whether it was set."""
+    if user.is_service_account:
+        raise AccountRefused(
+            "service_account_password", "A service account never signs in and has no password."
+        )
+    if user.has_usable_password() and user.check_password(password):
+        return False
+    try:
+        validate_password(password, user)
+    except ValidationError as problem:
+        raise AccountRefused("password_refused", " ".join(problem.messages)) from None
+    user.set_password(password)
+    return True
+
+
+def _state(user: User) -> dict[str, object]:
+    return {
+        "email": user.email,
+        "active": user.is_active,
+        "service_account": user.is_service_account,
+        "roles": sorted(user.groups.values_list("name", flat=True)),
+    }
+
+
+def _audit_token(token: ApiToken, action: str, actor: Actor) -> None:
+    record(
+        actor,
+        Category.ACCESS,
+        action,
+        object_type="token",
+        object_id=token.pk,
+        object_name=token.name,
+        after={"user": token.user.username, "expires_at": token.expires_at.isoformat()},
+    )

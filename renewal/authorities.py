@@ -1,0 +1,230 @@
+"""Making certificate authorities of this portal: a local one with its folder, and who may ask.
+
+Owns how a local CA comes to be so that a crash at any step is mended by doing it again, and what
+it means to trust a CA of this portal. Rows, options and secrets of any type are `issuers.py`'s;
+who may do this is checked by the faces.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.text import slugify
+
+from portal.access.models import User
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+from renewal import crl, issuers
+from renewal.ca.base import CABackend
+from renewal.ca.local import LocalCA
+from renewal.identity import trust
+from renewal.models import Certificate, CertificateAuthority, RevocationList
+from renewal.x509.certificates import read_certificate
+from renewal.x509.keys import DEFAULT_KEY_TYPE
+
+
+class AuthorityRefused(ValueError):
+    """A certificate authority cannot be like this; ``reason`` is stable."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A certificate authority as somebody wants it. None leaves what there is."""
+
+    name: str
+    type: str
+    options: Mapping[str, Any]
+    """Secrets among them are encrypted; what is left out stays."""
+    hold_seconds: int | None = None
+    is_enabled: bool | None = None
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot stand in the address of a CRL."""
+    if not name.strip() or len(name) > 100 or not name.isprintable() or "/" in name:
+        raise AuthorityRefused(
+            "name_invalid", "A CA's name has 1 to 100 printable characters and no slash."
+        )
+
+
+def save(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[CertificateAuthority, bool]:
+    """Create or change a CA whose keys are elsewhere or exist already; say whether it changed.
+
+    Raises AuthorityRefused, CAMisconfigured.
+    """
+    check_name(wanted.name)
+    row = CertificateAuthority.objects.filter(name=wanted.name).first()
+    if row is not None and row.type != wanted.type:
+        raise AuthorityRefused(
+            "type_differs", f"{wanted.name!r} is of type {row.type}; a type never changes."
+        )
+    row, changed = issuers.save_authority(
+        name=wanted.name,
+        alias=wanted.type,
+        options={**(row.options if row else {}), **wanted.options},
+        hold_seconds=_or(wanted.hold_seconds, row.hold_seconds if row else 25),
+        enabled=_or(wanted.is_enabled, row.enabled if row else True),
+        actor=actor,
+        now=now,
+    )
+    return row, _publish_first(row, now=now) or changed
+
+
+def create_local(
+    wanted: Wanted, *, key_type: str = DEFAULT_KEY_TYPE, actor: Actor, now: datetime
+) -> tuple[CertificateAuthority, bool]:
+    """Make a local CA with keys of its own, or change the one of this name.
+
+    The row with the passphrase is committed first and enabled last: after a crash in between, the
+    next call finds the passphrase and finishes. Raises AuthorityRefused, CAMisconfigured.
+    """
+    check_name(wanted.name)
+    row = CertificateAuthority.objects.filter(name=wanted.name).first()
+    if row is not None and not _is_unfinished(row):
+        return save(wanted, actor=actor, now=now)
+    directory = settings.CONFIG.data_dir / "ca" / _slug(wanted.name)
+    if row is None and directory.exists():
+        raise AuthorityRefused(
+            "folder_exists",
+            f"{directory} holds a CA already. To use it, give its folder as option directory and "
+            "its passphrase instead of creating one.",
+        )
+    options: dict[str, Any] = {"crl_url": crl_url(wanted.name), **wanted.options}
+    options["directory"] = str(directory)
+    passphrase = options.get("passphrase") or (
+        issuers.open_secrets(row.encrypted_secrets)["passphrase"]
+        if row is not None
+        else secrets.token_urlsafe(32)
+    )
+    options["passphrase"] = passphrase
+    LocalCA.validate_options(options)
+    issuers.save_authority(
+        name=wanted.name,
+        alias="local",
+        options=options,
+        hold_seconds=_or(wanted.hold_seconds, 25),
+        enabled=False,
+        actor=actor,
+        now=now,
+    )
+    is_made = row is not None and directory.exists()
+    if not is_made:
+        LocalCA.create(
+            directory, name=wanted.name, passphrase=passphrase, key_type=key_type, now=now
+        )
+    row, changed = issuers.save_authority(
+        name=wanted.name,
+        alias="local",
+        options={k: v for k, v in options.items() if k != "passphrase"},
+        hold_seconds=_or(wanted.hold_seconds, 25),
+        enabled=_or(wanted.is_enabled, True),
+        actor=actor,
+        now=now,
+    )
+    published = _publish_first(row, now=now)
+    return row, published or changed or not is_made
+
+
+def crl_url(name: str) -> str:
+    """Return the address at which this portal serves a CA's CRL."""
+    return f"{settings.CONFIG.public_url}/crl/{quote(name, safe='')}.crl"
+
+
+def set_requesters(row: CertificateAuthority, users: Sequence[User], *, actor: Actor) -> bool:
+    """Set who may ask a CA (nobody means everybody); say whether that changed anything."""
+    with transaction.atomic():
+        names = row.allowed_requesters.values_list("username", flat=True)
+        before, after = sorted(names), sorted(user.username for user in users)
+        if before == after:
+            return False
+        row.allowed_requesters.set(users)
+        record(
+            actor,
+            Category.AUTHORITY,
+            "authority_requesters_changed",
+            object_type="authority",
+            object_id=row.pk,
+            object_name=row.name,
+            before={"allowed_requesters": before},
+            after={"allowed_requesters": after},
+        )
+    return True
+
+
+def trust_authority(row: CertificateAuthority, *, actor: Actor, now: datetime) -> bool:
+    """Let certificates of a CA prove who an orchestrator is: its roots become trusted issuers,
+    its issuing certificate helps to build the path. Say whether that changed anything.
+    """
+    backend = issuers.backend(row)
+    changed = False
+    for der in backend.trust_anchors():
+        _, added = trust.add_anchor(der, name=f"{row.name} root", actor=actor, now=now)
+        changed |= added
+    if isinstance(backend, LocalCA):
+        _, added = trust.add_anchor(
+            backend.issuing_certificate().der,
+            name=f"{row.name} issuing",
+            is_intermediate=True,
+            actor=actor,
+            now=now,
+        )
+        changed |= added
+    return changed
+
+
+def write_ca_file(row: CertificateAuthority, *, replaces: bool) -> bool:
+    """Write the roots with which orchestrators verify the portal's TLS server, atomically.
+
+    ``replaces``: also if there is such a file for another CA. Say whether it was written.
+    """
+    backend: CABackend = issuers.backend(row)
+    content = "".join(read_certificate(der).pem for der in backend.trust_anchors())
+    path: Path = settings.CONFIG.ca_file
+    if path.exists() and (not replaces or path.read_text() == content):
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    aside.write_text(content)
+    aside.replace(path)
+    return True
+
+
+def _publish_first(row: CertificateAuthority, *, now: datetime) -> bool:
+    if not row.enabled or RevocationList.objects.filter(authority=row).exists():
+        return False
+    return crl.publish(row.pk, now=now) is not None
+
+
+def _is_unfinished(row: CertificateAuthority) -> bool:
+    """Say whether the making of a local CA broke off before it was enabled."""
+    return (
+        row.type == "local"
+        and not row.enabled
+        and row.version == 1
+        and not Certificate.objects.filter(authority=row).exists()
+    )
+
+
+def _slug(name: str) -> str:
+    slug = slugify(name)[:60]
+    if not slug:
+        raise AuthorityRefused("name_invalid", "A local CA's name has a Latin letter or a digit.")
+    return slug
+
+
+def _or(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value

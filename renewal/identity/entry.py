@@ -1,0 +1,228 @@
+"""Entering an orchestrator by hand: an Approved record with its name, id and certificate.
+
+Owns this act whole, for deployments that already know their orchestrators. The certificate may
+have any age, expired ones included; it counts from its notBefore. What authenticates afterwards is
+judged as for everybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.db.models import Q
+
+from orchestrators.models import Orchestrator, Status
+from orchestrators.names import canonical
+from orchestrators.protocol.messages import MessageError, checked_text
+from orchestrators.records import rename
+from portal.access.models import User
+from portal.access.roles import SHARED_SERVICE_ACCOUNT
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+from renewal import certificates
+from renewal.identity import standings
+from renewal.identity.approvals import ActRefused
+from renewal.models import Certificate, Enrollment
+from renewal.rules.standing import ACCEPTED, Standing
+from renewal.x509.certificates import CertificateFacts
+
+MOST_EXTRA_NAMES = 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An orchestrator as somebody enters it. None leaves what there is."""
+
+    name: str
+    id: UUID | None = None
+    certificate: CertificateFacts | None = None
+    service_account: User | None = None
+    extra_names: Sequence[str] | None = None
+    demonstration: bool | None = None
+
+
+def enter(entry: Entry, *, actor: Actor, now: datetime) -> tuple[Orchestrator, bool]:
+    """Create or complete the Approved record; return it and whether anything changed.
+
+    Nothing is taken from another orchestrator, and a certificate that the record has already is
+    never exchanged: Reset is the way to that. Raises ActRefused.
+    """
+    _check_names(entry)
+    if entry.certificate is not None:
+        _check_certificate(entry.certificate)
+    with transaction.atomic():
+        orchestrator = _found(entry)
+        before = _state(orchestrator) if orchestrator is not None else {}
+        if orchestrator is None:
+            account = entry.service_account or User.objects.get(username=SHARED_SERVICE_ACCOUNT)
+            orchestrator = Orchestrator(
+                id=entry.id or uuid4(),
+                service_account=account,
+                status=Status.APPROVED,
+                created_at=now,
+            )
+            rename(orchestrator, entry.name)
+        if entry.service_account is not None:
+            orchestrator.service_account = entry.service_account
+        if entry.extra_names is not None:
+            orchestrator.extra_names = list(dict.fromkeys(n.strip() for n in entry.extra_names))
+        if entry.demonstration is not None:
+            orchestrator.demonstration = entry.demonstration
+        if not before or _state(orchestrator) != before:
+            orchestrator.save()
+        if entry.certificate is not None:
+            _bind(orchestrator, entry.certificate, now=now)
+        after = _state(orchestrator)
+        if before == after:
+            return orchestrator, False
+        record(
+            actor,
+            Category.ORCHESTRATOR,
+            "changed_by_hand" if before else "entered",
+            object_type="orchestrator",
+            object_id=orchestrator.pk,
+            object_name=orchestrator.client_machine,
+            orchestrator_id=orchestrator.pk,
+            before=before,
+            after=after,
+        )
+    return orchestrator, True
+
+
+def _check_names(entry: Entry) -> None:
+    names = [entry.name, *(entry.extra_names or ())]
+    if len(names) > MOST_EXTRA_NAMES + 1 or any(
+        not name.strip() or len(name) > 253 for name in names
+    ):
+        raise ActRefused(
+            "name_invalid",
+            f"A name has 1 to 253 characters; there are at most {MOST_EXTRA_NAMES} extra names.",
+        )
+    try:
+        for name in names:
+            checked_text(name, "A name")
+    except MessageError as error:
+        raise ActRefused("name_invalid", f"{error}.") from None
+    if entry.service_account is not None and not entry.service_account.is_service_account:
+        raise ActRefused(
+            "not_a_service_account", f"{entry.service_account.username!r} is a person's account."
+        )
+
+
+def _check_certificate(facts: CertificateFacts) -> None:
+    if facts.is_ca or not facts.has_client_auth:
+        raise ActRefused(
+            "certificate_unsuitable",
+            "An orchestrator's certificate has the extended key usage clientAuth and is no CA's.",
+        )
+
+
+def _found(entry: Entry) -> Orchestrator | None:
+    """Return the record that is meant, locked; None if it is to be made. Raises ActRefused."""
+    rows = Orchestrator.objects.select_for_update(of=("self",)).select_related("service_account")
+    key = canonical(entry.name)[:255]
+    named = rows.filter(status=Status.APPROVED, name_key=key).first()
+    if entry.id is None:
+        if named is None:
+            _refuse_returning(key)
+        return named
+    found = rows.filter(pk=entry.id).first()
+    if named is not None and (found is None or found.pk != named.pk):
+        raise ActRefused(
+            "name_taken",
+            f"Another approved orchestrator, {named.pk}, has the name {entry.name!r}.",
+        )
+    if found is None:
+        return None
+    if found.status != Status.APPROVED:
+        raise ActRefused(
+            "not_approved",
+            f"The orchestrator {found.pk} exists and is {found.get_status_display()}: approve it.",
+        )
+    if found.name_key != key:
+        raise ActRefused(
+            "name_differs", f"The orchestrator {found.pk} is called {found.client_machine!r}."
+        )
+    return found
+
+
+def _refuse_returning(name_key: str) -> None:
+    """Do not make a second record beside one of this name that was Reset or disapproved."""
+    found = (
+        Orchestrator.objects.filter(name_key=name_key)
+        .filter(Q(status=Status.DISAPPROVED) | Q(reset_at__isnull=False))
+        .first()
+    )
+    if found is not None:
+        raise ActRefused(
+            "not_approved",
+            f"The orchestrator {found.pk} of this name is {found.get_status_display()}: approve "
+            "it, or enter another one with an id of its own.",
+        )
+
+
+def _bind(orchestrator: Orchestrator, facts: CertificateFacts, *, now: datetime) -> None:
+    """Make a certificate the current one of a record that has none."""
+    row = Certificate.objects.filter(fingerprint_sha256=facts.fingerprint_sha256).first()
+    if row is not None and row.orchestrator_id == orchestrator.pk and row.standing in ACCEPTED:
+        return
+    _check_is_free(orchestrator, facts, row)
+    if standings.accepted_of(orchestrator):
+        raise ActRefused(
+            "has_certificate",
+            f"{orchestrator.client_machine!r} has another certificate. Reset it, let it register "
+            "with the new one and approve its return.",
+        )
+    if row is None:
+        row = certificates.create(
+            facts,
+            standing=Standing.SEEN,
+            now=now,
+            orchestrator=orchestrator,
+            authority=certificates.issuing_authority(facts),
+        )
+    row.orchestrator = orchestrator
+    row.generation = orchestrator.generation
+    row.counted_from = row.not_before
+    row.save(update_fields=["orchestrator", "generation", "counted_from"])
+    standings.bind(orchestrator, row, now=now)
+
+
+def _check_is_free(
+    orchestrator: Orchestrator, facts: CertificateFacts, row: Certificate | None
+) -> None:
+    """Refuse a certificate or a key that is or was another one's, or is revoked (I4)."""
+    if row is not None and row.revoked_at is not None:
+        raise ActRefused("certificate_revoked", "This certificate is revoked.")
+    holders = Certificate.objects.filter(
+        spki_sha256=facts.spki_sha256, orchestrator__isnull=False
+    ).exclude(standing=Standing.SEEN)
+    asked = Enrollment.objects.filter(
+        spki_sha256=facts.spki_sha256, orchestrator__isnull=False
+    ).exclude(orchestrator=orchestrator)
+    if holders.exclude(orchestrator=orchestrator).exists() or asked.exists():
+        raise ActRefused(
+            "certificate_of_another", "This certificate or its key belongs to another orchestrator."
+        )
+    if holders.filter(orchestrator=orchestrator).exists():
+        raise ActRefused(
+            "certificate_used",
+            "This orchestrator had this certificate or its key before; it is not taken again.",
+        )
+    if row is not None and row.standing == Standing.REJECTED:
+        raise ActRefused("certificate_used", "This certificate was a wrong answer of its CA.")
+
+
+def _state(orchestrator: Orchestrator) -> dict[str, object]:
+    return {
+        "status": Status(orchestrator.status).label,
+        "name": orchestrator.client_machine,
+        "thumbprint": orchestrator.thumbprint,
+        "service_account": orchestrator.service_account.username,
+        "extra_names": list(orchestrator.extra_names),
+        "demonstration": orchestrator.demonstration,
+    }
