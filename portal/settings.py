@@ -181,5 +181,7 @@ LOGGING = {
         # Refusals are answers, not incidents; the audit log has those that matter.
         "django.request": {"level": "ERROR"},
         "axes": {"level": "WARNING"},
+        # Every task is found in the rows; its coming and going is no news.
+        "celery": {"level": "WARNING"},
     },
 }
