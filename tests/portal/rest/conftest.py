@@ -109,11 +109,14 @@ def orchestrator(db: None) -> Callable[..., Orchestrator]:
     """Factory of records; Approved unless told otherwise."""
 
     def make(name: str = "agent01", **changes: Any) -> Orchestrator:
-        made = Orchestrator(
-            service_account=User.objects.get(username=SHARED_SERVICE_ACCOUNT),
-            created_at=SEEN,
-            **{"status": Status.APPROVED, "platform": 7, "version": "1.0.0.0", **changes},
-        )
+        usual: dict[str, Any] = {
+            "service_account": User.objects.get(username=SHARED_SERVICE_ACCOUNT),
+            "status": Status.APPROVED,
+            "platform": 7,
+            "version": "1.0.0.0",
+            "created_at": SEEN,
+        }
+        made = Orchestrator(**{**usual, **changes})
         rename(made, name)
         made.save(force_insert=True)
         return made

@@ -37,7 +37,6 @@ NEEDS: dict[tuple[str, str], Permission | None] = {
 }
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("role", [*ROLES, None])
 @pytest.mark.parametrize(("method", "path"), NEEDS)
 def test_each_role_may_call_what_its_permissions_say(

@@ -16,7 +16,7 @@ from portal.audit.models import AuditEntry
 from portal.rest import agents
 from tests.portal.rest.conftest import Caller, refused
 
-pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+pytestmark = pytest.mark.django_db
 
 ID = "3f1d3a1e-0000-4000-8000-000000000001"
 JSON = "application/json"
