@@ -66,8 +66,9 @@ def certify(
     csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     csr_file, certificate_file = folder / "request.csr", folder / "given.pem"
     csr_file.write_bytes(csr.public_bytes(Encoding.PEM))
-    # An hour of the day that is left is not a day less.
-    not_after = now.replace(microsecond=0) + timedelta(days=days_left, hours=1)
+    # An hour more, away from the present, so that the day does not change while one looks.
+    hour = timedelta(hours=1 if days_left >= 0 else -1)
+    not_after = now.replace(microsecond=0) + timedelta(days=days_left) + hour
     manage(
         "certificate",
         *("--authority", place.authority, "--template", place.template, "--csr", str(csr_file)),
