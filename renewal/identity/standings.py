@@ -42,10 +42,9 @@ def deliver(orchestrator: Orchestrator, certificate: Certificate, *, now: dateti
     """
     held = {c.pk: c for c in accepted_of(orchestrator)}
     movement = on_delivery(Held(c.pk, Standing(c.standing)) for c in held.values())
-    if current := next(
-        (c for c in held.values() if c.standing in (Standing.CURRENT, Standing.NAMED)), None
-    ):
-        certificate.predecessor = current
+    # After a lost reply the one in use is the legacy one already.
+    in_use = (Standing.CURRENT, Standing.NAMED, Standing.LEGACY)
+    certificate.predecessor = next((c for c in held.values() if c.standing in in_use), None)
     _apply(held, movement, now)
     certificate.standing = Standing.ISSUED
     certificate.standing_since = certificate.delivered_at = now
