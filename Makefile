@@ -69,7 +69,7 @@ test: $(VENV)/.test-stamp
 	$(CHECKED) $(BIN)/mypy --no-error-summary .
 	$(CHECKED) $(BIN)/lint-imports --quiet
 	$(CHECKED) $(BIN)/python manage.py check --verbosity 0
-	$(CHECKED) $(SAFE) $(BIN)/python manage.py check --deploy --fail-level WARNING --verbosity 0
+	$(CHECKED) $(SAFE) $(BIN)/python manage.py check --deploy --tag security --fail-level WARNING --verbosity 0
 	$(CHECKED) $(BIN)/python manage.py makemigrations --check --dry-run --verbosity 1 || { \
 		echo "A model has changed without a migration." >&2; exit 1; }
 	@$(BIN)/python -m tests.services.run --numprocesses $(WORKERS) $(PYTEST)

@@ -83,12 +83,6 @@ def postgresql(run_folder: Path, request: pytest.FixtureRequest) -> Iterator[Ser
         yield Server(Path(folder))
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-def database_kind(request: pytest.FixtureRequest) -> str:
-    """Both databases, for tests that start a portal of their own."""
-    return str(request.param)
-
-
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a Redis server on a private unix socket: Debian's, not the embedded one."""

@@ -41,7 +41,10 @@ def accepts(address: tuple[str, int] | Path) -> bool:
 
 
 class Process:
-    """One started process with its output in a file."""
+    """One started process with its output in a file.
+
+    ``environment`` is the whole environment; without it, this process's own is inherited.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
-                env={**os.environ, **(environment or {})},
+                env=environment,
                 user=user,
                 start_new_session=True,
             )
@@ -114,6 +117,7 @@ def gunicorn(
         [sys.executable, "-m", "gunicorn", "-c", f"python:portal.runtime.{module}"],
         log,
         environment={
+            **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.services.echo_site",
             "PORTAL_DATA_DIR": str(data_dir),
             "PORTAL_BIND": bind,

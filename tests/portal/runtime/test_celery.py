@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -90,6 +91,15 @@ def test_what_a_killed_broker_had_taken_is_there_again(embedded: Broker) -> None
         assert connection.default_channel.client.llen("portal") == 5
 
 
+def test_a_redis_server_is_as_good_a_broker(redis_url: str) -> None:
+    app = Celery("test", broker=redis_url, set_as_current=False)
+    app.conf.update(portal_app.conf.changes)
+    app.conf.broker_url = redis_url
+    app.send_task("nobody.takes.it", args=[1], ignore_result=True)
+    with app.connection_for_read() as connection:
+        assert connection.default_channel.client.llen("portal") == 1
+
+
 def test_the_broker_is_reachable_by_its_own_user_alone(embedded: Broker) -> None:
     embedded.start()
     assert embedded.config.run_dir.stat().st_mode & 0o777 == 0o700
@@ -163,6 +173,7 @@ def test_a_task_of_a_killed_worker_is_done_by_the_next(
 ) -> None:
     embedded.start()
     environment = {
+        **os.environ,
         "PORTAL_DATA_DIR": str(short_folder),
         "DJANGO_SETTINGS_MODULE": "portal.settings",
         "REDIS_URL": "",

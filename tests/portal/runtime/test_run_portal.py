@@ -42,9 +42,9 @@ def degraded(portal: PortalUnderTest) -> dict[str, object]:
 
 
 def test_it_starts_survives_crashes_and_ends(
-    portal_processes: Callable[..., PortalUnderTest], database_kind: str
+    portal_processes: Callable[..., PortalUnderTest],
 ) -> None:
-    portal = portal_processes(database_kind)
+    portal = portal_processes("sqlite")
     assert is_serving(portal)
     assert degraded(portal)["broker"] is False
     assert "Password  " in portal.said()
@@ -82,7 +82,7 @@ def test_it_starts_survives_crashes_and_ends(
 def test_a_broker_that_is_down_or_frozen_stops_neither_port(
     portal_processes: Callable[..., PortalUnderTest],
 ) -> None:
-    portal = portal_processes()
+    portal = portal_processes("postgresql")
     with portal.paused("broker"):
         assert is_serving(portal)
         assert degraded(portal)["broker"] is True
