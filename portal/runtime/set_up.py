@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.core.management import call_command
 
 from portal.conf import PortalConfig
@@ -35,7 +34,6 @@ class Made:
 def run(config: PortalConfig, say: Callable[[str], None]) -> Made:
     """Run every step."""
     say("Setting up: database …")
-    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     call_command("migrate", interactive=False, verbosity=0)
     say("Setting up: certificate authority, server certificate, settings …")
     hosts = dict.fromkeys(
