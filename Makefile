@@ -67,7 +67,7 @@ test: $(VENV)/.test-stamp
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	$(CHECKED) $(BIN)/mypy --no-error-summary .
-	$(CHECKED) $(BIN)/lint-imports --quiet
+	$(CHECKED) $(BIN)/lint-imports >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	$(CHECKED) $(BIN)/python manage.py check --verbosity 0
 	$(CHECKED) $(SAFE) $(BIN)/python manage.py check --deploy --tag security --fail-level WARNING --verbosity 0
 	$(CHECKED) $(BIN)/python manage.py makemigrations --check --dry-run --verbosity 1 || { \
