@@ -7,6 +7,7 @@ variable; Ctrl-C stops every process; running it again keeps the data.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -100,6 +101,9 @@ class Command(BaseCommand):
         finally:
             self._say("Stopping …")
             supervisor.stop()
+            if config.run_dir.parent != config.data_dir:
+                # A short path in /tmp stood in for a long one; nothing else would remove it.
+                shutil.rmtree(config.run_dir, ignore_errors=True)
 
     def _tell(self, config: PortalConfig, options: plan.Options, made: set_up.Made) -> None:
         manage = f"PORTAL_DATA_DIR={config.data_dir} {sys.executable} {ROOT / 'manage.py'}"

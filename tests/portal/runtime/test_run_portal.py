@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from portal.conf import load
 from portal.runtime.supervisor import answers
 from tests.services.portal import PortalUnderTest, environment
 from tests.services.ports import free_port
@@ -158,3 +159,4 @@ def test_a_data_folder_with_a_long_path_works_until_its_terminal_closes(
     os.kill(portal.process.pid, signal.SIGHUP)
     assert portal.process.popen.wait(60) == 0
     assert not any(pid and runs(pid) for pid in pids)
+    assert not load(portal.environment).run_dir.exists()
