@@ -199,7 +199,8 @@ def _check_is_free(
     if row is not None and row.revoked_at is not None:
         raise ActRefused("certificate_revoked", "This certificate is revoked.")
     holders = Certificate.objects.filter(
-        spki_sha256=facts.spki_sha256, orchestrator__isnull=False
+        Q(spki_sha256=facts.spki_sha256) | Q(fingerprint_sha256=facts.fingerprint_sha256),
+        orchestrator__isnull=False,
     ).exclude(standing=Standing.SEEN)
     asked = Enrollment.objects.filter(
         spki_sha256=facts.spki_sha256, orchestrator__isnull=False

@@ -14,7 +14,18 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import (
+    CharField,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from portal.audit.models import AuditEntry
@@ -239,11 +250,12 @@ def _delivered_over_a_fence() -> QuerySet[Enrollment]:
         object_id=Cast(OuterRef("pk"), CharField()),
         action="certificate_issued",
     )
-    fence = AuditEntry.objects.filter(
+    raised_to = Cast(KeyTextTransform("generation", "after"), IntegerField())
+    fence = AuditEntry.objects.annotate(raised_to=raised_to).filter(
         orchestrator_id=OuterRef("orchestrator_id"),
         action__in=["reset", "disapproved"],
         pk__lt=OuterRef("issue"),
-        after__generation__gt=OuterRef("generation"),
+        raised_to__gt=OuterRef("generation"),
     )
     rows = Enrollment.objects.filter(
         orchestrator__isnull=False, certificate__standing__in=sorted(ACCEPTED)
