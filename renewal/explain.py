@@ -97,6 +97,16 @@ class Outlook:
     used_last: bool = False
 
     @property
+    def is_same_with_csr(self) -> bool:
+        """A CSR changes nothing in what is answered."""
+        one, other = self.without_csr.decision, self.with_csr.decision
+        return (one.code, one.reason, one.gives_certificate) == (
+            other.code,
+            other.reason,
+            other.gives_certificate,
+        )
+
+    @property
     def standing(self) -> str:
         return Standing(self.certificate.standing).value if self.certificate else ""
 

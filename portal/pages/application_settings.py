@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from django import forms
@@ -69,9 +68,10 @@ def index(request: HttpRequest) -> HttpResponseBase:
     """The list, in groups."""
     stored = {row.name: row for row in Setting.objects.all()}
     lines = [_line(request, definition, stored.get(definition.name)) for definition in EDITABLE]
-    lines.sort(key=lambda line: line.definition.group)
-    groups = [(name, list(g)) for name, g in groupby(lines, key=lambda x: x.definition.group)]
-    return render(request, "settings/list.html", {"groups": groups})
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(line.definition.group, []).append(line)
+    return render(request, "settings/list.html", {"groups": groups.items()})
 
 
 @page(Permission.SETTINGS_READ, methods=BOTH)

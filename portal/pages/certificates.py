@@ -1,17 +1,24 @@
-"""Certificates: found, looked at, downloaded.
+"""Certificates: found, looked at, downloaded, requested with a CSR.
 
 Owns these pages; which certificates a search finds is `renewal/selectors/certificates.py`'s.
 """
 
 from __future__ import annotations
 
+from operator import attrgetter
+from typing import Any
+
+from django import forms
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from portal.access.catalogue import Permission
-from portal.pages.gate import page
-from renewal.models import Certificate
+from portal.access.models import User
+from portal.pages.gate import BOTH, actor_of, page
+from renewal import operator_requests
+from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
 from renewal.rules.periods import days_left
 from renewal.rules.standing import Standing
 from renewal.selectors import certificates
@@ -80,6 +87,74 @@ def download(request: HttpRequest, pk: int, form: str) -> HttpResponseBase:
         name = f"{certificate.serial_number}.pem"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
+
+
+class CsrForm(forms.Form):
+    """A CSR, and who is to enrol it."""
+
+    csr = forms.CharField(
+        label="CSR (PEM or base64)",
+        max_length=32_000,
+        widget=forms.Textarea(
+            attrs={
+                "rows": 12,
+                "class": "mono",
+                "placeholder": "-----BEGIN CERTIFICATE REQUEST-----",
+            }
+        ),
+        help_text="A certification request alone. A private key is refused and never stored.",
+    )
+    authority = forms.ModelChoiceField(
+        CertificateAuthority.objects.filter(enabled=True).order_by("name"),
+        label="Certificate authority",
+        to_field_name="name",
+        empty_label=None,
+    )
+    template = forms.ModelChoiceField(
+        Template.objects.order_by("name"), to_field_name="name", empty_label=None
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("authority", "template"):
+            self.fields[name].label_from_instance = attrgetter("name")  # type: ignore[attr-defined]
+
+
+@page(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR, methods=BOTH)
+def from_csr(request: HttpRequest) -> HttpResponseBase:
+    """Ask a CA for a certificate with a CSR, for no orchestrator."""
+    form = CsrForm(request.POST or None)
+    assert isinstance(request.user, User)
+    if request.method == "POST" and form.is_valid():
+        order = operator_requests.Order(
+            csr=form.cleaned_data["csr"],
+            authority=form.cleaned_data["authority"],
+            template=form.cleaned_data["template"],
+        )
+        try:
+            enrollment, _ = operator_requests.enroll(
+                order,
+                actor=actor_of(request),
+                now=timezone.now(),
+                requester=request.user,
+            )
+        except operator_requests.RequestRefused as refused:
+            form.add_error("csr", str(refused))
+        else:
+            return _told(request, enrollment)
+    return render(
+        request, "certificates/from_csr.html", {"form": form}, status=400 if form.errors else 200
+    )
+
+
+def _told(request: HttpRequest, enrollment: Enrollment) -> HttpResponseBase:
+    if enrollment.certificate_id is None:
+        messages.warning(
+            request, "The CA has not answered yet; the certificate appears here when it does."
+        )
+        return redirect("certificates")
+    messages.success(request, "The certificate was issued.")
+    return redirect("certificate", pk=enrollment.certificate_id)
 
 
 def _found(pk: int) -> Certificate:

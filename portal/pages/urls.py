@@ -40,6 +40,7 @@ urlpatterns = [
     path("orchestrators/<uuid:pk>/logs", orchestrators.request_logs, name="request_logs"),
     path("orchestrators/<uuid:pk>/logs/<uuid:job_id>", orchestrators.log, name="job_log"),
     path("certificates", certificates.index, name="certificates"),
+    path("certificates/from-csr", certificates.from_csr, name="certificate_from_csr"),
     path("certificates/<int:pk>", certificates.detail, name="certificate"),
     path(
         "certificates/<int:pk>.pem",
