@@ -136,10 +136,11 @@ def certificate(
     **fields: Any,
 ) -> Certificate:
     """A certificate of ``holder``; not written into its columns."""
-    name = holder.client_machine if holder else "portal"
+    name = (holder.client_machine if holder else "") or "nobody"
+    escaped = "".join(f"\\{ch}" if ch in ',+"\\<>;=' else ch for ch in name)
     facts = read_certificate(
         pki.certificate(
-            f"CN={name or 'nobody'}",
+            f"CN={escaped}",
             not_before=now + left - lifetime,
             not_after=now + left,
             serial_number=next(_numbers) << 64,
