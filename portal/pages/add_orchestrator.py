@@ -50,7 +50,7 @@ class AddForm(forms.Form):
 @page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=BOTH)
 def add(request: HttpRequest) -> HttpResponseBase:
     """The page; a POST makes a one-time credential and shows its secret this once."""
-    form = AddForm(request.POST or None)
+    form = AddForm(request.POST if request.method == "POST" else None)
     made: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
         now = timezone.now()

@@ -123,7 +123,7 @@ class CsrForm(forms.Form):
 @page(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR, methods=BOTH)
 def from_csr(request: HttpRequest) -> HttpResponseBase:
     """Ask a CA for a certificate with a CSR, for no orchestrator."""
-    form = CsrForm(request.POST or None)
+    form = CsrForm(request.POST if request.method == "POST" else None)
     assert isinstance(request.user, User)
     if request.method == "POST" and form.is_valid():
         order = operator_requests.Order(

@@ -75,7 +75,7 @@ def template(now: datetime) -> Template:
     row, _ = Template.objects.get_or_create(
         name="Orchestrator",
         defaults={
-            "key_types": ["EC P-256", "RSA 3072"],
+            "key_types": ["EC-P256", "RSA-3072"],
             "extended_key_usages": ["1.3.6.1.5.5.7.3.2"],
             "created_at": now,
         },

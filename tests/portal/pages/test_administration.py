@@ -1,0 +1,315 @@
+"""The other pages: dashboard, adding, settings, issuers, certificates, audit."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from django.conf import settings as django_settings
+
+from orchestrators import credentials
+from orchestrators.models import BootstrapCredential
+from portal.audit.models import AuditEntry
+from portal.preferences import store
+from portal.preferences.models import Setting
+from renewal.authorities import Wanted, create_local
+from renewal.models import Certificate, CertificateAuthority, Template, TrustAnchor
+from renewal.selectors.states import RenewalState
+from tests import pki
+from tests.portal.pages import fleet as rows
+
+DAY = timedelta(days=1)
+
+
+# --- dashboard ------------------------------------------------------------------------------
+
+
+def test_the_dashboard_counts_real_records_and_shows_the_demonstration_apart(fleet, admin):
+    page = admin.get("/")
+    overview = page.context["overview"]
+    expected = dict.fromkeys(RenewalState, 1) | {
+        RenewalState.WAITING: 3,
+        RenewalState.OK: 3,
+        RenewalState.WARNING: 2,
+    }
+    assert {s: c.value for s, c in overview.by_state.items()} == expected
+    assert overview.demonstration == {RenewalState.OK: 1, RenewalState.REQUIRED: 1}
+    assert overview.total == 13
+    assert "not counted above" in page.content.decode()
+
+
+def test_each_number_of_the_dashboard_leads_to_as_many_rows(fleet, admin):
+    page = admin.get("/")
+    tiles = re.findall(
+        r'href="(/orchestrators\?state=[^"]+)".*?tile-number">([\d,]+)<',
+        page.content.decode(),
+        re.DOTALL,
+    )
+    assert len(tiles) == len(RenewalState)
+    for href, number in tiles:
+        rows_shown = admin.get(href.replace("&amp;", "&")).context["page"].rows
+        assert len(rows_shown) == int(number), href
+
+
+def test_what_needs_a_look_is_told(fleet, now, admin):
+    rows.enrollment(fleet.warned, now=now, state="refused", last_error="No")
+    CertificateAuthority.objects.update(failures_in_a_row=4, last_error="connection refused")
+    page = admin.get("/")
+    overview = page.context["overview"]
+    assert overview.overdue_revocations.value == 1
+    assert overview.failed_enrollments.value == 1
+    assert overview.unused.value == 1
+    assert overview.wrong_certificate.value == 1
+    text = page.content.decode()
+    assert "connection refused" in text
+    assert "no answer" in text  # no broker runs here
+    assert "may also approve its return" in text
+
+
+def test_counts_stop_at_their_cap(fleet, admin, monkeypatch):
+    monkeypatch.setattr("renewal.selectors.overview.CAP", 2)
+    text = admin.get("/").content.decode()
+    assert ">2+<" in text
+
+
+def test_an_empty_portal_shows_the_first_steps_until_they_are_done(db, now, admin):
+    page = admin.get("/")
+    assert [step.done for step in page.context["steps"]] == [False] * 5
+    rows.set_up(now)
+    assert [s.done for s in admin.get("/").context["steps"]] == [True] * 4 + [False]
+    rows.approved("first", now=now, left=300 * DAY)
+    assert admin.get("/").context["steps"] == []
+
+
+# --- adding ---------------------------------------------------------------------------------
+
+
+def test_adding_hands_out_a_credential_once_with_all_that_is_needed(db, admin):
+    page = admin.post("/orchestrators/add", {"name": "web 1, O=x", "valid_days": "3"})
+    made = page.context["made"]
+    assert "no-store" in page["Cache-Control"]
+    credential = credentials.find_basic(made["credential"].name, made["secret"])
+    assert credential == made["credential"]
+    assert credential.one_time
+    text = page.content.decode()
+    assert made["secret"] in text
+    assert made["secret"] not in admin.get("/orchestrators/add").content.decode()
+    assert "--bootstrap-user" in made["command"]
+    assert "'web 1, O=x'" in made["command"]
+    assert made["secret"] not in made["command"]
+    config = json.loads(made["c_agent"])
+    assert config["Hostname"] == "127.0.0.1:8443"
+    assert config["VirtualDirectory"] == "KeyfactorAgents"
+    assert (config["AgentId"], config["EnrollOnStartup"]) == ("", True)
+    assert config["CSRSubject"] == "CN=web 1\\, O\\=x"
+    assert len(made["c_agent"]) < 4096
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"name": "", "valid_days": "3"},
+        {"name": "a:b", "valid_days": "3"},
+        {"name": "x" * 121, "valid_days": "3"},
+        {"name": "ok", "valid_days": "0"},
+        {"name": "ok", "valid_days": "1e9"},
+        {},
+    ],
+)
+def test_a_bad_form_makes_no_credential(db, admin, form):
+    assert admin.post("/orchestrators/add", form).status_code == 400
+    assert not BootstrapCredential.objects.exists()
+
+
+def test_a_credential_is_revoked(db, admin):
+    made = admin.post("/orchestrators/add", {"name": "a", "valid_days": "3"}).context["made"]
+    admin.post(f"/orchestrators/add/credentials/{made['credential'].pk}/revoke")
+    assert BootstrapCredential.objects.get().revoked_at is not None
+
+
+def test_the_ca_file_is_downloaded_or_told_to_be_missing(db, admin):
+    path = django_settings.CONFIG.ca_file
+    assert admin.get("/orchestrators/add/portal-ca.pem").status_code == 404
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("-----BEGIN CERTIFICATE-----\n")
+    try:
+        response = admin.get("/orchestrators/add/portal-ca.pem")
+        assert response.content.startswith(b"-----BEGIN")
+        assert "attachment" in response["Content-Disposition"]
+    finally:
+        path.unlink()
+
+
+# --- settings -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stored"),
+    [
+        ("SessionLengthMinutes", "60", 60),
+        ("RevokeOldClientAuthCertificate", "on", True),
+        ("RevokeOldClientAuthCertificate", "", False),
+        ("CertificateAuthorityForSubmittedCSRs", "Portal CA", "Portal CA"),
+        ("OrchestratorDomainSuffixes", "example.com, corp", ("example.com", "corp")),
+        ("ClientCertificateWarningDays", "90", 90),
+    ],
+)
+def test_a_setting_is_changed_with_its_widget(db, now, admin, name, value, stored):
+    rows.set_up(now)
+    form = {"value": value} if value else {}
+    assert admin.post(f"/settings/{name}", form)["Location"] == "/settings"
+    assert store.load().values[name] == stored
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SessionLengthMinutes", "1"),
+        ("SessionLengthMinutes", "many"),
+        ("SessionLengthMinutes", ""),
+        ("CertificateAuthorityForSubmittedCSRs", "No such CA"),
+        ("TemplateForSubmittedCSRs", "No such template"),
+        ("ClientCertificateExpiryDays", "180"),
+        ("OrchestratorDomainSuffixes", "x" * 2001),
+    ],
+)
+def test_a_bad_value_is_refused_where_it_was_typed_and_nothing_changes(db, now, admin, name, value):
+    rows.set_up(now)
+    before = store.load()
+    response = admin.post(f"/settings/{name}", {"value": value})
+    assert response.status_code == 400
+    assert 'id="id_value_error"' in response.content.decode()
+    assert store.load() == before
+
+
+def test_a_settings_page_shows_default_effect_and_who_changed_it(db, now, admin):
+    admin.post("/settings/SessionLengthMinutes", {"value": "60"})
+    text = admin.get("/settings").content.decode()
+    assert "60 minutes" in text
+    assert "default 1,380 minutes" in text
+    assert "by administrator" in text
+    history = admin.get("/settings/SessionLengthMinutes").content.decode()
+    assert "1380 → 60" in history
+
+
+def test_internal_and_unknown_settings_have_no_page(db, admin):
+    for name in ("TrustAnchorsRevision", "Nonsense"):
+        assert admin.get(f"/settings/{name}").status_code == 404
+        assert admin.post(f"/settings/{name}", {"value": "1"}).status_code == 404
+    assert not Setting.objects.filter(name="TrustAnchorsRevision").exists()
+
+
+def test_the_periods_are_read_only_without_their_own_permission(db, as_role):
+    text = as_role("Operator").get("/settings/ClientCertificateWarningDays").content.decode()
+    assert "/renewal_periods/modify/" in text
+    assert '<form method="post" class="card' not in text
+
+
+# --- trusted issuers ------------------------------------------------------------------------
+
+
+def anchor_pem(now) -> str:
+    der = pki.root(not_before=now - DAY, not_after=now + 100 * DAY)
+    body = base64.encodebytes(der).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n"
+
+
+def test_an_issuer_is_trusted_and_removed(db, now, admin):
+    response = admin.post("/trusted-issuers", {"pem": anchor_pem(now), "name": ""})
+    assert response["Location"] == "/trusted-issuers"
+    anchor = TrustAnchor.objects.get()
+    assert (anchor.name, anchor.enabled) == ("Test Root CA", True)
+    asked = admin.get(f"/trusted-issuers/{anchor.pk}/remove").content.decode()
+    assert anchor.fingerprint_sha256 in asked
+    admin.post(f"/trusted-issuers/{anchor.pk}/remove")
+    assert not TrustAnchor.objects.get().enabled
+    assert AuditEntry.objects.filter(action="trust_anchor_removed").exists()
+
+
+def test_what_is_no_issuer_is_refused_with_the_reason(db, now, admin):
+    leaf = base64.encodebytes(pki.certificate()).decode()
+    pem = f"-----BEGIN CERTIFICATE-----\n{leaf}-----END CERTIFICATE-----\n"
+    for form, reason in (
+        ({"pem": pem}, "not a CA"),
+        ({"pem": "nonsense"}, "not a certificate"),
+        ({}, "pasted, or as a file"),
+    ):
+        response = admin.post("/trusted-issuers", form)
+        assert response.status_code == 400
+        assert reason in response.content.decode()
+    assert not TrustAnchor.objects.exists()
+
+
+# --- certificates ---------------------------------------------------------------------------
+
+
+def found(client, **query) -> set[str]:
+    return {c.pk for c, _ in client.get("/certificates", query).context["rows"]}
+
+
+def test_certificates_are_found_by_name_serial_and_thumbprint(fleet, admin):
+    certificate = Certificate.objects.get(orchestrator=fleet.calm)
+    for query in (
+        "app-server-01",
+        "SERVER-01.example",
+        certificate.serial_number,
+        certificate.serial_number.upper(),
+        ":".join(re.findall("..", certificate.thumbprint)),
+        certificate.fingerprint_sha256,
+    ):
+        assert found(admin, q=query) == {certificate.pk}, query
+    assert found(admin, q="nothing like it") == set()
+
+
+def test_ended_certificates_are_shown_only_if_asked_for(fleet, admin):
+    expired = Certificate.objects.get(orchestrator=fleet.expired).pk
+    revoked = Certificate.objects.get(standing="superseded").pk
+    assert not {expired, revoked} & found(admin)
+    assert {expired, revoked} == found(admin, shown="ended")
+    assert {expired, revoked} < found(admin, shown="all")
+
+
+def test_downloads_are_the_certificate(fleet, admin):
+    certificate = Certificate.objects.get(orchestrator=fleet.calm)
+    der = admin.get(f"/certificates/{certificate.pk}.cer").content
+    pem = admin.get(f"/certificates/{certificate.pk}.pem").content
+    assert der == bytes(certificate.der)
+    assert x509.load_pem_x509_certificate(pem).serial_number == int(certificate.serial_number, 16)
+    assert admin.get("/certificates/99999999.pem").status_code == 404
+    assert admin.get(f"/certificates/{10**30}").status_code == 404
+
+
+def test_a_certificate_is_made_from_a_csr(db, now, admin):
+    authority, _ = create_local(Wanted("Pages CA", "local", {}), actor=rows.ALICE, now=now)
+    Template.objects.create(
+        name="Any",
+        key_types=["EC-P256"],
+        names_policy="open",
+        extended_key_usages=["1.3.6.1.5.5.7.3.2"],
+        created_at=now,
+    )
+    csr = base64.b64encode(pki.csr("CN=made-by-hand")).decode()
+    form = {"csr": csr, "authority": authority.name, "template": "Any"}
+    response = admin.post("/certificates/from-csr", form)
+    certificate = Certificate.objects.get(common_name="made-by-hand")
+    assert response["Location"] == f"/certificates/{certificate.pk}"
+    assert certificate.standing == "own"
+    bad = admin.post("/certificates/from-csr", {**form, "csr": "nonsense"})
+    assert bad.status_code == 400
+    assert 'id="id_csr_error"' in bad.content.decode()
+
+
+# --- audit ----------------------------------------------------------------------------------
+
+
+def test_the_audit_log_is_filtered(fleet, admin):
+    assert len(admin.get("/audit").context["events"]) == AuditEntry.objects.count()
+    by_agent = admin.get("/audit", {"who": "agent"}).context["events"]
+    assert {event.by for event in by_agent} == {"agent"}
+    enrollments = admin.get("/audit", {"category": "enrollment"}).context["events"]
+    assert {event.entry.category for event in enrollments} == {"enrollment"}
+    assert admin.get("/audit", {"request": "none"}).context["events"] == []

@@ -1,0 +1,100 @@
+"""How many SQL statements each page costs: checked in, and the same with 3 and with 60 rows.
+
+Transaction control is not counted. A page whose number changes is a line in the diff of
+query_counts.json, which UPDATE_QUERY_COUNTS=1 writes anew (without -n).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from orchestrators.models import Orchestrator
+from portal.access.models import User
+from renewal.models import Certificate, Claimant
+from renewal.rules.standing import Standing
+from tests.portal.pages import fleet as rows
+
+BASELINE = Path(__file__).with_name("query_counts.json")
+CONTROL = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+PAGES = (
+    "/",
+    "/orchestrators",
+    "/orchestrators?state=required",
+    "/orchestrators?mark=revocation",
+    "/orchestrators?q=host",
+    "/orchestrators?sort=name",
+    "/orchestrators/{orchestrator}",
+    "/orchestrators/act?act=reset&ids={orchestrator}",
+    "/orchestrators/act?act=request&{ids}",
+    "/orchestrators/add",
+    "/certificates",
+    "/certificates?q=host",
+    "/certificates/{certificate}",
+    "/authorities",
+    "/trusted-issuers",
+    "/settings",
+    "/settings/SessionLengthMinutes",
+    "/audit",
+    "/account",
+)
+
+
+def statements(path: str) -> int:
+    ids = "&".join(f"ids={pk}" for pk in Orchestrator.objects.values_list("pk", flat=True)[:60])
+    path = path.format(
+        orchestrator=Orchestrator.objects.get(client_machine="unit-0").pk,
+        certificate=Certificate.objects.earliest("pk").pk,
+        ids=ids,
+    )
+    client = Client()
+    client.force_login(User.objects.get(username="admin"))
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(path).status_code == 200
+    return sum(not q["sql"].lstrip().upper().startswith(CONTROL) for q in captured)
+
+
+def grow(first: int, last: int, now) -> None:
+    """Add records with all that pages show around them."""
+    holder = Orchestrator.objects.filter(client_machine="unit-0").first()
+    for number in range(first, last):
+        made = rows.approved(
+            f"unit-{number}", now=now, left=timedelta(days=5 * number + 3), flag=number % 3
+        )
+        holder = holder or made
+        rows.noted(holder, "logs_requested", message=str(number))
+        rows.certificate(holder, now=now, standing=Standing.SUPERSEDED)
+        rows.enrollment(made, now=now, state="refused")
+        waiting = rows.orchestrator(f"host-{number}", now=now, status=1)
+        Claimant.objects.create(
+            orchestrator=waiting,
+            generation=0,
+            certificate=rows.certificate(waiting, now=now, standing=Standing.SEEN),
+            first_seen=now,
+            last_seen=now,
+        )
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_costs_as_many_statements_with_3_rows_as_with_60(db, now, path):
+    rows.set_up(now)
+    rows.user("admin", "Administrator")
+    grow(0, 3, now)
+    few = statements(path)
+    grow(3, 60, now)
+    many = statements(path)
+    assert few == many
+    baseline = json.loads(BASELINE.read_text())
+    if os.environ.get("UPDATE_QUERY_COUNTS"):
+        baseline = {known: baseline[known] for known in PAGES if known in baseline} | {path: many}
+        BASELINE.write_text(json.dumps(baseline, indent=2, sort_keys=True) + "\n")
+    assert many == baseline.get(path)
