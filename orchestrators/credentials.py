@@ -12,7 +12,6 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
 
 from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator
 from orchestrators.names import claim_key
@@ -157,21 +156,38 @@ def open_claim(
     )
 
 
+def follow(orchestrator: Orchestrator, *, generation: int) -> None:
+    """Keep an open claim over a Disapprove, which raised the generation from ``generation``.
+
+    A disapproved record serves no claim; approving it again restores what it had.
+    """
+    EnrollmentClaim.objects.filter(
+        orchestrator=orchestrator, generation=generation, closed_at=None
+    ).update(generation=orchestrator.generation)
+
+
 def has_open_claim(
-    orchestrator: Orchestrator, credential: BootstrapCredential, *, now: datetime
+    orchestrator: Orchestrator,
+    credential: BootstrapCredential,
+    client_machine: str,
+    *,
+    now: datetime,
 ) -> bool:
-    """Say whether this credential may enrol for this record now."""
-    return (
-        EnrollmentClaim.objects.filter(
-            orchestrator=orchestrator,
-            credential=credential,
-            generation=orchestrator.generation,
-            closed_at=None,
-            expires_at__gt=now,
-        )
-        .filter(~Q(claim_key=""))
-        .exists()
-    )
+    """Say whether this credential may enrol for this record under this name now.
+
+    The name is the one that the approval showed, whatever start stamp it has.
+    """
+    key = claim_key(client_machine)
+    if not key:
+        return False
+    return EnrollmentClaim.objects.filter(
+        orchestrator=orchestrator,
+        credential=credential,
+        generation=orchestrator.generation,
+        claim_key=key,
+        closed_at=None,
+        expires_at__gt=now,
+    ).exists()
 
 
 def _audit(credential: BootstrapCredential, action: str, actor: Actor) -> None:

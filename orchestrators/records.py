@@ -20,6 +20,10 @@ from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 
+NAME_FIELDS = ["client_machine", "name_key", "claim_key"]
+_CONTACT_FIELDS = ["last_seen", "last_address", "last_thumbprint_used"]
+_BODY_FIELDS = ["platform", "version", "capabilities", "client_parameters"]
+
 
 @dataclass(frozen=True)
 class Contact:
@@ -39,6 +43,16 @@ def parse_agent_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def locked(orchestrator_id: UUID) -> Orchestrator | None:
+    """Return the record with its row locked; None if it is deleted."""
+    return (
+        Orchestrator.objects.select_for_update(of=("self",))
+        .select_related("service_account")
+        .filter(pk=orchestrator_id)
+        .first()
+    )
 
 
 def named_by(body: RegisterRequest) -> Orchestrator | None:
@@ -118,18 +132,23 @@ def create_new(
 def refresh_new(
     orchestrator: Orchestrator, body: RegisterRequest, contact: Contact, *, now: datetime
 ) -> None:
-    """Refresh a New record with the newest body; its name follows unless it was Reset."""
+    """Refresh a New record with the newest body; its name follows unless it was Reset.
+
+    Writes what it owns and nothing else: an approval may be waiting for the row.
+    """
+    fields = [*_CONTACT_FIELDS, *_BODY_FIELDS]
     if orchestrator.reset_at is None and body.client_machine:
         rename(orchestrator, body.client_machine)
+        fields += NAME_FIELDS
     _refresh(orchestrator, body, contact, now)
-    orchestrator.save()
+    orchestrator.save(update_fields=fields)
 
 
 def rename(orchestrator: Orchestrator, client_machine: str) -> None:
     """Set a record's name and its canonical forms (unsaved)."""
     orchestrator.client_machine = client_machine
-    orchestrator.name_key = canonical(client_machine)[:255]
-    orchestrator.claim_key = claim_key(client_machine)[:255]
+    orchestrator.name_key = canonical(client_machine)
+    orchestrator.claim_key = claim_key(client_machine)
 
 
 def touch(
@@ -145,10 +164,10 @@ def touch(
 
     With a body of the orchestrator itself also platform, version, capabilities and parameters.
     """
-    fields = ["last_seen", "last_address", "last_thumbprint_used"]
+    fields = list(_CONTACT_FIELDS)
     if body is not None:
         _refresh(orchestrator, body, contact, now)
-        fields += ["platform", "version", "capabilities", "client_parameters"]
+        fields += _BODY_FIELDS
         seen = body.client_machine
         differs = bool(seen) and claim_key(seen) != orchestrator.claim_key
         orchestrator.client_machine_seen = seen if differs else ""

@@ -51,20 +51,21 @@ def for_certificate(
     Runs in the transaction of the reply, with the orchestrator's row locked.
     """
     row = _locked(parsed.fingerprint_sha256)
-    bootstrap = credentials.find_certificate(parsed.fingerprint_sha256) if row is None else None
-    if bootstrap is not None and is_valid(
-        not_before=parsed.not_before, not_after=parsed.not_after, now=now
-    ):
-        gathered = for_credential(bootstrap, body, preferences, now=now)
-        gathered.parsed = parsed
-        return gathered
     if row is None:
         row = Certificate.objects.filter(fingerprint_sha256=parsed.fingerprint_sha256).first()
+        usable = (row is None or row.revoked_at is None) and is_valid(
+            not_before=parsed.not_before, not_after=parsed.not_after, now=now
+        )
+        bootstrap = credentials.find_certificate(parsed.fingerprint_sha256) if usable else None
+        if bootstrap is not None:
+            gathered = for_credential(bootstrap, body, preferences, now=now)
+            gathered.parsed = parsed
+            return gathered
     own = row.orchestrator if row is not None and row.orchestrator_id is not None else None
     known = row is not None and own is not None
     if row is not None and row.standing == Standing.SEEN:
         own, known = _record_of_seen(row, own, body)
-    orchestrator = own if known else records.named_by(body)
+    orchestrator = own if known else _locked_if_new(records.named_by(body))
     return Gathered(
         facts=Facts(
             now=now,
@@ -92,13 +93,9 @@ def for_credential(
     """Gather for a caller without a certificate of its own, with a bootstrap credential."""
     orchestrator = records.named_by(body) if body.client_machine else None
     if orchestrator is not None:
-        orchestrator = (
-            Orchestrator.objects.select_for_update(of=("self",))
-            .select_related("service_account")
-            .get(pk=orchestrator.pk)
-        )
+        orchestrator = records.locked(orchestrator.pk)
     has_claim = orchestrator is not None and credentials.has_open_claim(
-        orchestrator, credential, now=now
+        orchestrator, credential, body.client_machine, now=now
     )
     return Gathered(
         facts=Facts(
@@ -146,6 +143,16 @@ def record_facts(orchestrator: Orchestrator, *, has_open_claim: bool = False) ->
         had_session=orchestrator.had_session,
         has_open_claim=has_open_claim,
     )
+
+
+def _locked_if_new(orchestrator: Orchestrator | None) -> Orchestrator | None:
+    """Lock a record that a stranger may refresh, and look again: it may be approved by now.
+
+    Nobody's else is locked: a stranger does not get to hold an approved record's row.
+    """
+    if orchestrator is None or orchestrator.status != Status.NEW.value:
+        return orchestrator
+    return records.locked(orchestrator.pk)
 
 
 def _locked(fingerprint: str) -> Certificate | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -91,8 +91,9 @@ def agent_view(view: Callable[[HttpRequest], JsonResponse]) -> Callable[..., Jso
                 response["WWW-Authenticate"] = 'Basic realm="KeyfactorAgents"'
             return response
         except MessageError as error:
-            return refusal(400, Code.BODY_INVALID, str(error))
-        except (DatabaseError, InterfaceError):
+            # It could be parsed, and its sender has proven who it is: a readable refusal.
+            return refusal(200, Code.BODY_INVALID, str(error))
+        except (OperationalError, InterfaceError):
             log.exception("the database does not answer")
             response = refusal(503, Code.DATABASE_DOWN)
             response["Retry-After"] = _RETRY_AFTER_SECONDS
@@ -105,8 +106,8 @@ def agent_view(view: Callable[[HttpRequest], JsonResponse]) -> Callable[..., Jso
     return wrapped
 
 
-def read_body(request: HttpRequest, limit: int) -> object:
-    """Return the decoded JSON body. Raises Refused with 413 or 400."""
+def read_body(request: HttpRequest, limit: int) -> dict[str, Any]:
+    """Return the decoded JSON object. Raises Refused with 413 or 400."""
     try:
         announced = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
@@ -117,9 +118,12 @@ def read_body(request: HttpRequest, limit: int) -> object:
     if len(raw) > limit:
         raise Refused(413, Code.BODY_TOO_LARGE, f"The limit is {limit} bytes.")
     try:
-        return json.loads(raw, object_pairs_hook=_first_wins, parse_constant=_no_constant)
+        body = json.loads(raw, object_pairs_hook=_first_wins, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise Refused(400, Code.BODY_INVALID) from None
+    if not isinstance(body, dict):
+        raise Refused(400, Code.BODY_INVALID)
+    return body
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -50,6 +50,9 @@ from renewal.x509.certificates import CertificateFacts
 _SAME_REFUSAL_AGAIN = timedelta(minutes=10)
 """A refusal that repeats within this time is one audit event."""
 
+_READS_ANEW = frozenset({Effect.REFRESH_NEW, Effect.BIND, Effect.PROMOTE, Effect.ENROLL})
+"""What is done once must be decided on rows as they are under the record's lock."""
+
 
 @dataclass
 class Registration:
@@ -91,6 +94,10 @@ class Registration:
             with transaction.atomic():
                 gathered = self._gather()
                 decision = decide(gathered.facts)
+                if _READS_ANEW.intersection(decision.effects):
+                    # What was joined to a row that had to be waited for is older than its lock.
+                    gathered = self._gather()
+                    decision = decide(gathered.facts)
                 if gathered.facts.csr is not None and Effect.PROMOTE in decision.effects:
                     # Promotion and enrollment are a transaction each (row 11).
                     self._promote(gathered)
@@ -117,8 +124,9 @@ class Registration:
         if Effect.ENROLL not in decision.effects or admitted is None:
             return self._act(gathered, decision)
         if gathered.credential is not None:
-            orchestrator.save(update_fields=["client_machine", "name_key", "claim_key"])
+            orchestrator.save(update_fields=records.NAME_FIELDS)
         if admitted.existing is not None:
+            intents.handed_over(admitted.existing)
             return self._deliver(gathered, admitted.existing)
         if Effect.BIND in decision.effects and gathered.certificate is not None:
             standings.bind(orchestrator, gathered.certificate, now=self.now)
@@ -167,12 +175,7 @@ class Registration:
 
     def _second_step(self, step: _Step, row: Enrollment) -> _Step:
         with transaction.atomic():
-            orchestrator = (
-                Orchestrator.objects.select_for_update(of=("self",))
-                .select_related("service_account")
-                .filter(pk=_required(step.gathered.orchestrator).pk)
-                .first()
-            )
+            orchestrator = records.locked(_required(step.gathered.orchestrator).pk)
             row = Enrollment.objects.select_related("certificate", "authority").get(pk=row.pk)
             if orchestrator is None or orchestrator.generation != row.generation:
                 # Reset or disapproved meanwhile: decide afresh, without the CSR.
@@ -181,7 +184,7 @@ class Registration:
                 return fresh._act(gathered, decide(gathered.facts))
             gathered = replace(step.gathered, orchestrator=orchestrator)
             if row.certificate is not None and row.certificate.standing in UNPROVEN:
-                intents.handed_over(row)
+                intents.handed_over(row.certificate)
                 return self._deliver(gathered, row.certificate)
             intents.give_up_waiting(row)
             facts = replace(gathered.facts, enrollment=_outcome(row))

@@ -29,6 +29,7 @@ from portal.agent_api.messages import (
     COMPLETION_LIMIT,
     REGISTER_LIMIT,
     SESSION_LIMIT,
+    CallerCertificate,
     Refused,
     address_of,
     agent_view,
@@ -57,7 +58,7 @@ _FRESH_SHARE = 0.9
 @agent_view
 def register(request: HttpRequest) -> JsonResponse:
     """POST /Session/Register."""
-    body = RegisterRequest.parse(read_body(request, REGISTER_LIMIT))
+    raw = read_body(request, REGISTER_LIMIT)
     caller = certificate_of(request)
     credential = credential_of(request) if caller is None else None
     now = timezone.now()
@@ -66,7 +67,7 @@ def register(request: HttpRequest) -> JsonResponse:
         caller.check(revision=preferences.number("TrustAnchorsRevision"), now=now)
         _audit_ignored_basic(request, caller.parsed.thumbprint_sha1)
     registration = Registration(
-        body=body,
+        body=RegisterRequest.parse(raw),
         address=address_of(request),
         request_id=current_request_id(),
         preferences=preferences,
@@ -88,13 +89,14 @@ def register(request: HttpRequest) -> JsonResponse:
 @agent_view
 def heartbeat(request: HttpRequest) -> JsonResponse:
     """POST /Session/Heartbeat: one query, and one write when last_seen is stale."""
-    body = HeartbeatRequest.parse(read_body(request, SESSION_LIMIT))
+    raw = read_body(request, SESSION_LIMIT)
     now = timezone.now()
     caller = certificate_of(request)
     if caller is None:
         # A credential holds no session; without either it is nobody.
         credential_of(request)
         return _no_session()
+    body = HeartbeatRequest.parse(raw)
     session = gather.for_session(caller.parsed.fingerprint_sha256, body.session_token, now=now)
     revision = (
         session.trust_revision
@@ -118,8 +120,9 @@ def heartbeat(request: HttpRequest) -> JsonResponse:
 @agent_view
 def fetch_logs_configuration(request: HttpRequest) -> JsonResponse:
     """POST /Jobs/FetchLogs/Configuration."""
-    body = JobRequest.parse(read_body(request, SESSION_LIMIT))
-    orchestrator = _in_session(request, body.session_token)
+    raw, caller = read_body(request, SESSION_LIMIT), _caller_of(request)
+    body = JobRequest.parse(raw)
+    orchestrator = _in_session(caller, body.session_token)
     job = jobs.start(orchestrator, body.job_id, now=timezone.now()) if orchestrator else None
     if orchestrator is None or job is None:
         code = Code.JOB_UNKNOWN if orchestrator else Code.SESSION_INVALID
@@ -144,8 +147,9 @@ def fetch_logs_configuration(request: HttpRequest) -> JsonResponse:
 @agent_view
 def fetch_logs_completion(request: HttpRequest) -> JsonResponse:
     """POST /Jobs/FetchLogs/Completion."""
-    body = JobCompletion.parse(read_body(request, COMPLETION_LIMIT))
-    orchestrator = _in_session(request, body.session_token)
+    raw, caller = read_body(request, COMPLETION_LIMIT), _caller_of(request)
+    body = JobCompletion.parse(raw)
+    orchestrator = _in_session(caller, body.session_token)
     if orchestrator is None:
         return reply({"Result": problem(ResultStatus.ERROR, Code.SESSION_INVALID)})
     done = jobs.complete(
@@ -164,13 +168,18 @@ def unknown_endpoint(request: HttpRequest) -> JsonResponse:
     return refusal(404, Code.ENDPOINT_UNKNOWN)
 
 
-def _in_session(request: HttpRequest, token: str) -> Orchestrator | None:
-    """Return the orchestrator whose live session this is; None for every other caller that can
-    be answered. Raises Refused for nobody.
-    """
+def _caller_of(request: HttpRequest) -> CallerCertificate:
+    """Return the certificate of a call that needs one. Raises Refused with 401."""
     caller = certificate_of(request)
     if caller is None:
         raise Refused(401, Code.UNAUTHENTICATED)
+    return caller
+
+
+def _in_session(caller: CallerCertificate, token: str) -> Orchestrator | None:
+    """Return the orchestrator whose live session this is; None for every other caller that can
+    be answered. Raises Refused for a stranger.
+    """
     now = timezone.now()
     session = gather.for_session(caller.parsed.fingerprint_sha256, token, now=now)
     revision = (

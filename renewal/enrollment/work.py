@@ -36,6 +36,7 @@ from renewal.ca.base import (
 from renewal.enrollment import delivery
 from renewal.models import CertificateAuthority, Enrollment
 from renewal.rules.lifecycle import (
+    IN_FLIGHT,
     OPEN_ENROLLMENT,
     EnrollmentEvent,
     EnrollmentState,
@@ -306,11 +307,23 @@ def _look_for(row: Enrollment, *, now: datetime) -> None:
         return
     if found is not None:
         delivery.accept(row, request, found, now=now)
+    elif _has_open_sibling(row):
+        # One open enrollment for a record: the lost one is asked again when the newer has ended.
+        _later(row, now=now)
     else:
         _end(row, EnrollmentEvent.RESUBMIT, now=now, error="the CA is asked again")
         Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.WAITING).update(
             next_attempt_at=now
         )
+
+
+def _has_open_sibling(row: Enrollment) -> bool:
+    return (
+        row.orchestrator_id is not None
+        and Enrollment.objects.filter(
+            orchestrator=row.orchestrator_id, state__in=[EnrollmentState.WAITING, *IN_FLIGHT]
+        ).exists()
+    )
 
 
 def _poll(row: Enrollment, *, now: datetime) -> None:

@@ -86,6 +86,9 @@ def disapprove(orchestrator_id: UUID, *, actor: Actor, now: datetime, message: s
         orchestrator.status = Status.DISAPPROVED
         orchestrator.generation += 1
         orchestrator.save(update_fields=["status", "generation"])
+        # Approving it again needs no new contact, nor does a claim that was open.
+        claimants.follow(orchestrator, generation=orchestrator.generation - 1)
+        credentials.follow(orchestrator, generation=orchestrator.generation - 1)
         sessions.end_sessions(orchestrator, reason="disapproved", now=now)
         _discard_open_enrollments(orchestrator, now=now)
         _audit(orchestrator, "disapproved", actor, before=before, message=message)

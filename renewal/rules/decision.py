@@ -148,6 +148,8 @@ class Decision:
 
 def decide(facts: Facts) -> Decision:
     """Return the answer to a Register (the decision table in docs/agent-protocol.md)."""
+    if facts.record is not None and not _is_known(facts.record):
+        return _failed("The record's status or flag is not known.")
     if facts.caller is Caller.NOBODY:
         return Decision(
             row="20",
@@ -201,9 +203,14 @@ def _failed(reason: str) -> Decision:
     return _refused("-", Code.DECISION_FAILED, reason, Effect.AUDIT)
 
 
+def _is_known(record: RecordFacts) -> bool:
+    return record.status in set(Status) and record.flag in set(Level)
+
+
 def _unusable(facts: Facts, certificate: CertificateFacts) -> Decision | None:
     """Row 17: its own certificate, but expired, not yet valid, revoked or dropped."""
-    own = certificate.standing is not None
+    # One that was merely seen with a record is not that record's: its last contact stays.
+    own = certificate.standing not in (None, Standing.SEEN)
     effects = (Effect.TOUCH, Effect.AUDIT) if own else (Effect.AUDIT,)
     if certificate.revoked:
         return _refused("17", Code.CERTIFICATE_REVOKED, "The certificate is revoked.", *effects)
@@ -270,7 +277,8 @@ def _decide_bootstrap(facts: Facts) -> Decision:
     if record is None or record.status is Status.NEW:
         return _waiting_for_approval("14", Status.NEW)
     if record.status is Status.DISAPPROVED:
-        return _waiting_for_approval("14", Status.DISAPPROVED)
+        # A credential proves no record to be its own: nothing of this one moves.
+        return _refused("14", Code.DISAPPROVED, "The orchestrator was disapproved.", Effect.AUDIT)
     if not record.has_open_claim:
         return _refused(
             "19a",
