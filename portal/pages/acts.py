@@ -306,10 +306,10 @@ def _ask(
     rows = fleet.chosen(ids, periods(store.load()), now=now)
     if not rows:
         raise Http404("There is no such orchestrator.")
-    candidates = [
-        _candidate(row, chosen, now=now) if act.name == "approve" else Candidate(row)
-        for row in rows
-    ]
+    candidates = [Candidate(row) for row in rows]
+    if act.name == "approve":
+        seen = history.usable_claimants((row.orchestrator for row in rows), now=now)
+        candidates = [_candidate(row, seen[row.orchestrator.pk], chosen) for row in rows]
     only = rows[0].orchestrator if len(rows) == 1 else None
     return render(
         request,
@@ -335,7 +335,7 @@ def _ask(
     )
 
 
-def _candidate(row: fleet.FleetRow, chosen: str, *, now: datetime) -> Candidate:
+def _candidate(row: fleet.FleetRow, seen: Sequence[Claimant], chosen: str) -> Candidate:
     """Return what an approval would name; conflicts are decided on the orchestrator's own page."""
     if row.orchestrator.status == Status.APPROVED:
         return Candidate(row, problem="It is approved already.")
@@ -343,9 +343,7 @@ def _candidate(row: fleet.FleetRow, chosen: str, *, now: datetime) -> Candidate:
         return Candidate(row)
     expected = int(chosen) if chosen.isascii() and chosen.isdigit() else None
     try:
-        claimant = claimants.choose(
-            claimants.usable(row.orchestrator, now=now), expected=expected, fingerprint=None
-        )
+        claimant = claimants.choose(seen, expected=expected, fingerprint=None)
     except claimants.NobodyCameForward:
         return Candidate(row, problem="Nothing valid has been seen of it yet: let it register.")
     except claimants.ClaimantConflict:

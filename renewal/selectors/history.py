@@ -5,14 +5,19 @@ Owns the reading for the orchestrator's page. Bounded: the newest rows, older on
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+from django.db.models import F
 
 from orchestrators.models import Orchestrator
 from portal.access.catalogue import CATALOGUE, CatalogueEntry, Permission
 from portal.access.permissions import holds
 from portal.audit.models import AuditEntry
+from renewal.identity.claimants import is_usable
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
 from renewal.rules.lifecycle import RevocationState
 from renewal.rules.periods import days_left
@@ -136,6 +141,25 @@ def claimants_of(orchestrator: Orchestrator) -> list[Claimant]:
         .select_related("certificate", "credential")
         .order_by("first_seen", "pk")
     )
+
+
+def usable_claimants(
+    orchestrators: Iterable[Orchestrator], *, now: datetime
+) -> dict[UUID, list[Claimant]]:
+    """Return who may be approved now, by record (one query for all of them)."""
+    rows = (
+        Claimant.objects.filter(
+            orchestrator__in=[o.pk for o in orchestrators],
+            generation=F("orchestrator__generation"),
+        )
+        .select_related("certificate", "credential")
+        .order_by("first_seen", "pk")
+    )
+    found: dict[UUID, list[Claimant]] = defaultdict(list)
+    for row in rows:
+        if is_usable(row, now):
+            found[row.orchestrator_id].append(row)
+    return found
 
 
 def identity_readiness(orchestrator: Orchestrator) -> list[tuple[CatalogueEntry, bool]]:

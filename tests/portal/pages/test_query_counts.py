@@ -34,6 +34,7 @@ PAGES = (
     "/orchestrators/{orchestrator}",
     "/orchestrators/act?act=reset&ids={orchestrator}",
     "/orchestrators/act?act=request&{ids}",
+    "/orchestrators/act?act=approve&{ids}",
     "/orchestrators/add",
     "/certificates",
     "/certificates?q=host",
