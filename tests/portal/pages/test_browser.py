@@ -1,0 +1,212 @@
+"""The pages in a real browser: usable, accessible in both themes, quiet in the console.
+
+Owns what only a browser can show: axe, overflow, the content security policy, keyboard, and the
+small scripts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from orchestrators.models import Orchestrator, Status
+from tests.portal.pages import fleet as rows
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PATHS = (
+    "/",
+    "/orchestrators",
+    "/orchestrators?q=nothing-like-it",
+    "/orchestrators/{calm}",
+    "/orchestrators/{unused}",
+    "/orchestrators/{renewed}",
+    "/orchestrators/{conflicting}",
+    "/orchestrators/{enrolling}",
+    "/orchestrators/act?act=reset&ids={unused}",
+    "/orchestrators/act?act=require&ids={calm}&ids={warned}",
+    "/orchestrators/act?act=approve&ids={waiting}&ids={conflicting}",
+    "/orchestrators/add",
+    "/certificates",
+    "/certificates/from-csr",
+    "/authorities",
+    "/trusted-issuers",
+    "/settings",
+    "/settings/SessionLengthMinutes",
+    "/settings/RevokeOldClientAuthCertificate",
+    "/audit",
+    "/account",
+    "/account/password",
+    "/no-such-page",
+)
+
+
+@pytest.fixture(scope="module")
+def chromium(chromium_path: str) -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright's loop runs in this thread; the database is used between its calls only.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(chromium: Browser, live_server: Any, settings: Any) -> tuple[str, rows.Fleet]:
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
+    rows.user("admin", "Administrator")
+    return live_server.url, rows.fleet(timezone.now())
+
+
+def opened(
+    chromium: Browser, url: str, *, width: int = 1280, theme: str = "light", **options: Any
+) -> tuple[Page, list[str]]:
+    """A signed-in page, and what it says to the console."""
+    context = chromium.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=theme, **options
+    )
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"{url}/sign-in")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(rows.PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+    return page, said
+
+
+def addresses(fleet: rows.Fleet) -> list[str]:
+    ids = {name: str(record.pk) for name, record in vars(fleet).items()}
+    return [path.format(**ids) for path in PATHS]
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 375)])
+def test_every_page_is_accessible_fits_its_window_and_says_nothing_to_the_console(
+    chromium, site, theme, width
+):
+    url, fleet = site
+    page, said = opened(chromium, url, width=width, theme=theme)
+    axe = Axe()
+    problems = []
+    for path in addresses(fleet):
+        page.goto(url + path)
+        results = axe.run(page, options={"runOnly": {"type": "tag", "values": RULES}})
+        problems += [
+            f"{path}: {v['id']}: {[n['target'] for n in v['nodes']][:3]}"
+            for v in results.response["violations"]
+        ]
+        needed = page.evaluate("document.documentElement.scrollWidth")
+        if needed > width:
+            problems.append(f"{path}: {needed} px wide in a window of {width}")
+    problems += [text for text in said if "404 (Not Found)" not in text]
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_sign_in_is_accessible(chromium, site, theme):
+    page = chromium.new_page(color_scheme=theme)
+    page.goto(f"{site[0]}/sign-in")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    assert (
+        Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).violations_count == 0
+    )
+
+
+def test_an_operator_selects_requires_and_sees_the_result(chromium, site):
+    url, fleet = site
+    page, said = opened(chromium, url)
+    page.get_by_role("link", name="Orchestrators", exact=True).first.click()
+    page.get_by_label("Select app-server-01.example.com").check()
+    page.get_by_label("Select db-primary.example.com").check()
+    expect(page.locator("#selected")).to_have_text("2 selected")
+    page.get_by_role("button", name="Require renewal…").click()
+    page.get_by_label("now: the present session ends").check()
+    page.get_by_label("Reason").fill("Key rotation")
+    page.get_by_role("button", name="Require renewal 2 orchestrators").click()
+    expect(page.get_by_role("heading", name="2 of 2 done")).to_be_visible()
+    page.get_by_role("link", name="app-server-01.example.com").click()
+    expect(page.get_by_text("A0100008").first).to_be_visible()
+    expect(page.get_by_text("“Key rotation”")).to_be_visible()
+    assert Orchestrator.objects.get(pk=fleet.calm.pk).flag == 2
+    assert said == []
+
+
+def test_everything_works_without_scripts(chromium, site):
+    url, fleet = site
+    page, _ = opened(chromium, url, java_script_enabled=False, width=375)
+    page.get_by_role("button", name="Navigation").click()
+    page.get_by_role("link", name="Orchestrators", exact=True).click()
+    page.locator("input[name=q]").last.fill("edge")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_label("Select edge-gateway-07").check()
+    page.get_by_role("button", name="Reset…").click()
+    page.get_by_label("Reason").fill("Moved")
+    page.get_by_role("button", name="Reset", exact=True).click()
+    expect(page.get_by_text("edge-gateway-07: reset.")).to_be_visible()
+    assert Orchestrator.objects.get(pk=fleet.must_renew.pk).status == Status.NEW
+
+
+def test_filters_apply_at_once_and_stay_in_the_address(chromium, site):
+    url, _ = site
+    page, said = opened(chromium, url)
+    page.goto(f"{url}/orchestrators")
+    page.get_by_label("With").select_option("wrong-certificate")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert "mark=wrong-certificate" in page.url
+    page.reload()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_label("Select all on this page").check()
+    expect(page.locator("#selected")).to_have_text("1 selected")
+    assert said == []
+
+
+def test_a_theme_that_is_chosen_stays_and_needs_no_script(chromium, site):
+    url, _ = site
+    page, _ = opened(chromium, url, java_script_enabled=False)
+    page.get_by_role("button", name="Dark theme").click()
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    page.goto(f"{url}/settings")
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    expect(page.locator("body")).to_have_css("background-color", "rgb(15, 19, 23)")
+    page.get_by_role("button", name="System theme").click()
+    expect(page.locator("body")).to_have_css("background-color", "rgb(245, 246, 248)")
+
+
+def test_the_search_field_is_a_key_away_and_a_thumbprint_copies(chromium, site):
+    url, fleet = site
+    page, said = opened(chromium, url)
+    page.keyboard.press("/")
+    page.keyboard.type("app-server-01")
+    page.keyboard.press("Enter")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("tbody button.copy").first.click()
+    expect(page.locator("tbody button.copied")).to_have_count(1)
+    assert page.evaluate("navigator.clipboard.readText()") == fleet.calm.thumbprint
+    assert said == []
+
+
+def test_the_page_fits_at_200_per_cent(chromium, site):
+    url, fleet = site
+    page, _ = opened(chromium, url, width=640, device_scale_factor=2)
+    for path in addresses(fleet):
+        page.goto(url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 640, path
