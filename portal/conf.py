@@ -117,7 +117,8 @@ def load(environment: Mapping[str, str] | None = None) -> PortalConfig:
     data_dir = Path(env.str("PORTAL_DATA_DIR", default=str(ROOT / "var"))).absolute()
     return PortalConfig(
         data_dir=data_dir,
-        database_url=env.str("DATABASE_URL", default=f"sqlite:///{data_dir / 'portal.sqlite3'}"),
+        database_url=env.str("DATABASE_URL", default="")
+        or f"sqlite:///{data_dir / 'portal.sqlite3'}",
         redis_url=env.str("REDIS_URL", default=""),
         secret_key=env.str("PORTAL_SECRET_KEY", default="") or _kept(data_dir / "secret.key"),
         encryption_key=env.str("PORTAL_ENCRYPTION_KEY", default="")

@@ -17,6 +17,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from portal.access.models import User
+from renewal import issuers
+from renewal.ca.base import CAError
+from renewal.ca.local import LocalCA
 from renewal.dispatch import redis_url
 from renewal.models import CertificateAuthority, RevocationList
 
@@ -85,4 +88,20 @@ def revocation_list(request: HttpRequest, name: str) -> HttpResponse:
         raise Http404
     response = HttpResponse(bytes(found.der), content_type="application/pkix-crl")
     response["Cache-Control"] = "max-age=60"
+    return response
+
+
+@require_safe
+def issuing_certificate(request: HttpRequest, name: str) -> HttpResponse:
+    """The issuing certificate of a CA of this portal, for caIssuers (RFC 5280 §4.2.2.1)."""
+    authority = CertificateAuthority.objects.filter(name=name).first()
+    try:
+        backend = issuers.backend(authority) if authority else None
+        if not isinstance(backend, LocalCA):
+            raise Http404
+        der = backend.issuing_certificate().der
+    except CAError:
+        raise Http404 from None
+    response = HttpResponse(der, content_type="application/pkix-cert")
+    response["Cache-Control"] = "max-age=3600"
     return response

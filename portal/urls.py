@@ -9,6 +9,7 @@ urlpatterns = [
     path(f"{AGENTS_PREFIX.lstrip('/')}/", include("portal.agent_api.urls")),
     path(f"{API_PREFIX.lstrip('/')}/", include("portal.rest.urls")),
     path("crl/<str:name>.crl", health.revocation_list),
+    path("crl/<str:name>.cer", health.issuing_certificate),
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("", include("portal.pages.urls")),

@@ -103,7 +103,11 @@ def create_local(
             f"{directory} holds a CA already. To use it, give its folder as option directory and "
             "its passphrase instead of creating one.",
         )
-    options: dict[str, Any] = {"crl_url": crl_url(wanted.name), **wanted.options}
+    options: dict[str, Any] = {
+        "crl_url": crl_url(wanted.name),
+        "issuer_url": issuer_url(wanted.name),
+        **wanted.options,
+    }
     options["directory"] = str(directory)
     passphrase = options.get("passphrase") or (
         issuers.open_secrets(row.encrypted_secrets)["passphrase"]
@@ -142,6 +146,11 @@ def create_local(
 def crl_url(name: str) -> str:
     """Return the address at which this portal serves a CA's CRL."""
     return f"{settings.CONFIG.public_url}/crl/{quote(name, safe='')}.crl"
+
+
+def issuer_url(name: str) -> str:
+    """Return the address at which this portal serves a CA's issuing certificate."""
+    return f"{settings.CONFIG.public_url}/crl/{quote(name, safe='')}.cer"
 
 
 def set_requesters(row: CertificateAuthority, users: Sequence[User], *, actor: Actor) -> bool:

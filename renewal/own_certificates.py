@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_pem_private_key,
 )
 from django.conf import settings
 
@@ -27,7 +28,8 @@ from portal.audit.trail import PORTAL, record
 from renewal import certificates, issuers
 from renewal.ca.local import LocalCA
 from renewal.enrollment.intents import new_serial
-from renewal.models import Certificate, CertificateAuthority
+from renewal.identity import trust
+from renewal.models import Certificate, CertificateAuthority, TrustAnchor
 from renewal.rules.periods import whole_second
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts, CertificateUnreadable, read_certificate
@@ -87,12 +89,16 @@ def ensure_server_certificate(
 
 def read_server_certificate() -> CertificateFacts | None:
     """Return the TLS server's certificate, or None if there is none that can be read."""
-    certificate_file, _ = server_files()
+    certificate_file, key_file = server_files()
     try:
         leaf, end, _ = certificate_file.read_text().partition(_END)
-        return read_certificate(leaf + end)
+        facts = read_certificate(leaf + end)
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
     except (OSError, ValueError, CertificateUnreadable):
         return None
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    # A crash between the two files leaves a pair that serves nobody.
+    return facts if spki == facts.spki_der else None
 
 
 def renew_due(*, now: datetime) -> list[str]:
@@ -118,6 +124,7 @@ def renew_due(*, now: datetime) -> list[str]:
                 before={"not_after": before.not_after.isoformat()},
                 after={"not_after": after.not_after.isoformat()},
             )
+            _vouch_for(after, authority, now=now)
             renewed.append(authority.name)
     row = _server_row()
     if (
@@ -127,6 +134,25 @@ def renew_due(*, now: datetime) -> list[str]:
     ):
         renewed.append("server")
     return renewed
+
+
+def _vouch_for(
+    issuing: CertificateFacts, authority: CertificateAuthority, *, now: datetime
+) -> None:
+    """Let the renewed issuing certificate build paths where the old one did: agents send their
+    leaf alone.
+    """
+    known = TrustAnchor.objects.filter(
+        enabled=True, is_intermediate=True, subject_name=issuing.subject[:1000]
+    )
+    if known.exists():
+        trust.add_anchor(
+            issuing.der,
+            name=f"{authority.name} issuing CA",
+            actor=PORTAL,
+            now=now,
+            is_intermediate=True,
+        )
 
 
 def _server_row() -> Certificate | None:

@@ -67,6 +67,15 @@ class Definition:
             return tuple(part.strip() for part in text.split(",") if part.strip())
         return text.strip()
 
+    def canonical(self, text: str) -> str:
+        """Return the one spelling in which a value that `parse` takes is stored."""
+        value = self.parse(text)
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, tuple):
+            return ", ".join(value)
+        return str(value)
+
 
 _RENEWAL = "Client certificate renewal"
 _SESSIONS = "Sessions"

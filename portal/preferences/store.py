@@ -97,7 +97,7 @@ def change(name: str, text: str, *, actor: Actor, now: datetime) -> bool:
         raise KeyError(name)
     with transaction.atomic():
         check(definition, text)
-        text = text.strip()
+        text = definition.canonical(text)
         row = Setting.objects.select_for_update().filter(name=name).first()
         before = row.value if row else definition.default
         if before == text:

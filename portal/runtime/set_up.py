@@ -33,6 +33,9 @@ class Made:
 
 def run(config: PortalConfig, say: Callable[[str], None]) -> Made:
     """Run every step."""
+    from portal.access.models import User
+    from renewal.models import CertificateAuthority
+
     say("Setting up: database …")
     call_command("migrate", interactive=False, verbosity=0)
     say("Setting up: certificate authority, server certificate, settings …")
@@ -45,7 +48,10 @@ def run(config: PortalConfig, say: Callable[[str], None]) -> Made:
         )
         if host
     )
-    _command("certificate_authority", "--name", AUTHORITY, "--create", "--trust")
+    made = CertificateAuthority.objects.filter(name=AUTHORITY, revocation_list__isnull=False)
+    if not (made.exists() and config.ca_file.exists()):
+        # Later starts leave alone what an operator has changed.
+        _command("certificate_authority", "--name", AUTHORITY, "--create", "--trust")
     _command("server_certificate", "--authority", AUTHORITY, *(f"--name={host}" for host in hosts))
     _command("template", "--name", TEMPLATE)
     for name, value in (
@@ -53,6 +59,8 @@ def run(config: PortalConfig, say: Callable[[str], None]) -> Made:
         ("TemplateForSubmittedCSRs", TEMPLATE),
     ):
         _command("setting", "--name", name, "--value", value, "--if-unset")
+    if User.objects.filter(is_service_account=False).exists():
+        return Made(ADMINISTRATOR, None)
     administrator = _command(
         "user", "--username", ADMINISTRATOR, "--role", "Administrator", "--generate-password"
     )

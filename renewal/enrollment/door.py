@@ -140,6 +140,8 @@ def _check_key_is_new(orchestrator: Orchestrator, csr: ParsedCSR, preferences: P
     foreign = (
         Enrollment.objects.filter(spki_sha256=csr.spki_sha256)
         .exclude(orchestrator=orchestrator)
+        # A certificate that an operator had made and then bound to this record.
+        .exclude(certificate__orchestrator=orchestrator)
         .exists()
     )
     if foreign:

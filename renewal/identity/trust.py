@@ -98,7 +98,7 @@ def add_anchor(
             fingerprint_sha256=facts.fingerprint_sha256,
             defaults={
                 "name": name or facts.common_name or facts.subject[:200],
-                "subject_name": facts.subject,
+                "subject_name": facts.subject[:1000],
                 "der": facts.der,
                 "not_before": facts.not_before,
                 "not_after": facts.not_after,

@@ -363,8 +363,9 @@ def _decide_known_certificate(facts: Facts, certificate: CertificateFacts) -> De
     level = current_level(record, certificate, facts.periods, facts.now)
     if standing is Standing.LEGACY:
         return _decide_legacy(facts, record, level)
-    before = (Effect.BIND,) if standing is Standing.NAMED else ()
-    return _decide_current(facts, record, level, before)
+    if standing is Standing.NAMED:
+        return _decide_current(facts, record, level, (Effect.BIND,), row="15")
+    return _decide_current(facts, record, level, ())
 
 
 def _decide_unproven(facts: Facts, record: RecordFacts, certificate: CertificateFacts) -> Decision:
@@ -409,10 +410,10 @@ def _decide_current(
     """Rows 1 to 5, and what rows 11 and 15 come to."""
     if facts.csr is None:
         if level is Level.EXPIRY:
-            return _must_renew("3", record, level, _why(record, level), before)
+            return _must_renew(row or "3", record, level, _why(record, level), before)
         if level is Level.WARNING:
-            return _should_renew("2", record, level, before)
-        return _granted("1", record, level, "Nothing is due.", *before)
+            return _should_renew(row or "2", record, level, before)
+        return _granted(row or "1", record, level, "Nothing is due.", *before)
     if level is not Level.NONE:
         return _decide_enrollment(facts, record, level, before, row=row or "5")
     if facts.issued_recently and facts.enrollment.outcome is Outcome.NOT_TRIED:

@@ -34,6 +34,7 @@ def test_a_local_ca_is_made_once_trusted_and_has_a_crl(run: Run, data_dir: Path)
         "options": {
             "directory": str(data_dir / "ca" / "local"),
             "crl_url": "http://127.0.0.1:8000/crl/local.crl",
+            "issuer_url": "http://127.0.0.1:8000/crl/local.cer",
         },
         "hold_seconds": 25,
         "enabled": True,
