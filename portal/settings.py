@@ -179,6 +179,8 @@ LOGGING = {
     "loggers": {
         # Refusals are answers, not incidents; the audit log has those that matter.
         "django.request": {"level": "ERROR"},
+        # A wrong Host header is answered with 400; a traceback each would be a flood.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "axes": {"level": "WARNING"},
         # Every task is found in the rows; its coming and going is no news.
         "celery": {"level": "WARNING"},
