@@ -66,7 +66,8 @@ def _store(row: Enrollment, facts: CertificateFacts, *, now: datetime) -> None:
         orchestrator = (
             Orchestrator.objects.select_for_update().filter(pk=row.orchestrator_id).first()
         )
-    if not _still_ours(row):
+    held_in = _held_in(row)
+    if held_in is None:
         return
     # CAs backdate notBefore; an operator's certificate may have been made old on purpose.
     counts_from_issue = not row.for_operator and whole_second(now) < facts.not_after
@@ -83,9 +84,8 @@ def _store(row: Enrollment, facts: CertificateFacts, *, now: datetime) -> None:
     certificate.save(update_fields=["generation"])
     fence = _fence(row, orchestrator)
     event = EnrollmentEvent.DISCARD if fence else EnrollmentEvent.ISSUE
-    row_state = EnrollmentState(row.state)
     Enrollment.objects.filter(pk=row.pk).update(
-        state=next_enrollment(row_state, event),
+        state=next_enrollment(held_in, event),
         certificate=certificate,
         lease_until=None,
         last_error=fence,
@@ -120,12 +120,24 @@ def _store(row: Enrollment, facts: CertificateFacts, *, now: datetime) -> None:
         standings.deliver(orchestrator, certificate, now=now)
 
 
-def _still_ours(row: Enrollment) -> bool:
-    return (
+def _held_in(row: Enrollment) -> EnrollmentState | None:
+    """Return the state in which a row, now locked, may take this answer; None if it may not.
+
+    A lease that ran out has made it "outcome unknown". As long as nobody has taken it up since,
+    this answer is the outcome, and perhaps the only trace of a certificate.
+    """
+    state = (
         Enrollment.objects.select_for_update(of=("self",))
-        .filter(pk=row.pk, state=row.state, lease_holder=row.lease_holder, certificate=None)
-        .exists()
+        .filter(
+            pk=row.pk,
+            state__in=[row.state, EnrollmentState.UNKNOWN],
+            lease_holder=row.lease_holder,
+            certificate=None,
+        )
+        .values_list("state", flat=True)
+        .first()
     )
+    return None if state is None else EnrollmentState(state)
 
 
 def _fence(row: Enrollment, orchestrator: Orchestrator | None) -> str:
@@ -149,16 +161,15 @@ def _fence(row: Enrollment, orchestrator: Orchestrator | None) -> str:
 def _reject(row: Enrollment, issued: Issued, reason: str, *, now: datetime) -> None:
     """Record a wrong answer: never delivered, and revoked if it is a certificate of this CA."""
     with transaction.atomic():
-        changed = Enrollment.objects.filter(
-            pk=row.pk, state=row.state, lease_holder=row.lease_holder
-        ).update(
-            state=next_enrollment(EnrollmentState(row.state), EnrollmentEvent.REJECT),
+        held_in = _held_in(row)
+        if held_in is None:
+            return
+        Enrollment.objects.filter(pk=row.pk).update(
+            state=next_enrollment(held_in, EnrollmentEvent.REJECT),
             lease_until=None,
             last_error=reason[:1000],
             finished_at=now,
         )
-        if not changed:
-            return
         record(
             PORTAL,
             Category.ENROLLMENT,

@@ -123,8 +123,12 @@ class Agent:
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             + certificate.public_bytes(Encoding.PEM)
         )
+        self.present(path)
+
+    def present(self, path: Path) -> None:
+        """Present the certificate of a file that holds its key too."""
         self._context = self.context_with(path)
-        self.certificate = certificate
+        self.certificate = x509.load_pem_x509_certificate(path.read_bytes())
 
     def context_with(self, pem: Path | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.ca_file))

@@ -7,6 +7,7 @@ writing an earlier time.
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,9 +16,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from tests.services.portal import PortalUnderTest
-
-LONG_AGO = "2020-01-01 00:00:00+00:00"
-_LONG_AGO_SQLITE = "2020-01-01 00:00:00"
 
 
 class Rows:
@@ -60,8 +58,10 @@ class Rows:
         return [dict(row) for row in found]
 
     @property
-    def long_ago(self) -> str:
-        return LONG_AGO if self.is_postgresql else _LONG_AGO_SQLITE
+    def just_now(self) -> str:
+        """Return a moment that has passed, as the database writes one."""
+        moment = datetime.now(UTC) - timedelta(seconds=1)
+        return moment.strftime("%Y-%m-%d %H:%M:%S.%f") + ("+00:00" if self.is_postgresql else "")
 
     def enrollments(self, name: str) -> list[dict[str, Any]]:
         """Return an orchestrator's enrollments, oldest first."""
@@ -86,6 +86,11 @@ class Rows:
             name,
         )
 
+    def rejected_serials(self) -> set[str]:
+        """Return the serial numbers of certificates that a CA should not have made."""
+        found = self("SELECT serial_number FROM renewal_certificate WHERE standing = 'rejected'")
+        return {row["serial_number"] for row in found}
+
     def record(self, name: str) -> dict[str, Any]:
         """Return an orchestrator's record."""
         (found,) = self("SELECT * FROM orchestrators_orchestrator WHERE client_machine = ?", name)
@@ -108,10 +113,10 @@ class Rows:
             ("renewal_enrollment", "('waiting', 'pending', 'unknown')"),
             ("renewal_revocation", "('waiting', 'failed')"),
         ):
-            self(f"UPDATE {table} SET next_attempt_at = ? WHERE state IN {states}", self.long_ago)
+            self(f"UPDATE {table} SET next_attempt_at = ? WHERE state IN {states}", self.just_now)
         self("UPDATE renewal_certificateauthority SET resume_at = NULL, failures_in_a_row = 0")
 
     def leases_run_out(self) -> None:
         """Let every lease of a worker be over."""
         for table in ("renewal_enrollment", "renewal_revocation"):
-            self(f"UPDATE {table} SET lease_until = ? WHERE lease_until IS NOT NULL", self.long_ago)
+            self(f"UPDATE {table} SET lease_until = ? WHERE lease_until IS NOT NULL", self.just_now)

@@ -64,13 +64,17 @@ class Site:
         days_left: float = 100,
         lasts: timedelta = timedelta(days=365),
         label: str = "agent",
+        account: str = "orchestrators",
     ) -> Agent:
         """Enter an approved orchestrator whose certificate has aged."""
         agent = self.stranger(f"{label}-{next(_numbers)}")
         key, certificate = self.ledgers[kind].certify(agent.name, days_left=days_left, lasts=lasts)
         file = self.folder / f"{agent.name}.pem"
         file.write_bytes(certificate.public_bytes(Encoding.PEM))
-        made = self.terminal("orchestrator", "--name", agent.name, "--certificate", str(file))
+        made = self.terminal(
+            *("orchestrator", "--name", agent.name, "--certificate", str(file)),
+            *("--service-account", account),
+        )
         agent.agent_id = str(made["id"])
         agent.install(key, certificate)
         return agent
@@ -114,14 +118,23 @@ class Site:
         wait_until(delivered, f"{agent.name} gets its certificate", seconds)
         return replies[-1]
 
-    def revoke_over(self, name: str, seconds: float = 30) -> None:
-        """Wait until no revocation of an orchestrator's certificates is open."""
+    def try_revocations(self) -> None:
+        """Let the sweeper carry out revocations now, those that failed too."""
+        self.rows.retries_are_due()
+        self.terminal.send("renewal.tasks.sweep_revocations")
 
-        def over() -> bool:
-            open_states = ("waiting", "submitted")
-            return not any(row["state"] in open_states for row in self.rows.revocations(name))
+    def settle_revocations(self, seconds: float = 30) -> None:
+        """Wait until every recorded revocation has come to its end."""
 
-        wait_until(over, f"revocations of {name} are over", seconds)
+        def settled() -> bool:
+            left = self.rows(
+                "SELECT id FROM renewal_revocation WHERE state IN ('waiting', 'submitted')"
+            )
+            if left:
+                self.try_revocations()
+            return not left
+
+        wait_until(settled, "every revocation has ended", seconds)
 
     def verify(self) -> None:
         """Nothing that must always hold is broken."""

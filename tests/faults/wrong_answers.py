@@ -72,12 +72,12 @@ def _more_purposes(ledger: Ledger, request: IssueRequest) -> Issued:
 
 
 def _the_serial_twice(ledger: Ledger, request: IssueRequest) -> Issued:
-    first = ledger.lines("issued")[0]
+    first = ledger.lines("issued")[-1]
     return ledger.sign(changed(request, serial_number=int(first["serial"], 16)))
 
 
 def _somebody_elses(ledger: Ledger, request: IssueRequest) -> Issued:
-    return Issued(base64.b64decode(ledger.lines("issued")[0]["certificate"]))
+    return Issued(base64.b64decode(ledger.lines("issued")[-1]["certificate"]))
 
 
 def _a_megabyte(ledger: Ledger, request: IssueRequest) -> Issued:
