@@ -35,6 +35,9 @@ WAITING = EnrollmentFacts(Outcome.WAITING, detail="The CA is down.")
 REFUSED = EnrollmentFacts(Outcome.REFUSED, Code.ENROLLMENT_REFUSED, "not this name")
 
 
+APPROVED = RecordFacts(Status.APPROVED)
+
+
 def certificate(
     standing: Standing | None = Standing.CURRENT,
     *,
@@ -63,7 +66,7 @@ def presents(
     level: Level = Level.NONE,
     *,
     csr: bool | CsrFacts = False,
-    record: RecordFacts | None = RecordFacts(Status.APPROVED),
+    record: RecordFacts | None = APPROVED,
     **changes: object,
 ) -> Facts:
     """A certificate of that standing in the window of that level."""
