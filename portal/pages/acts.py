@@ -1,15 +1,14 @@
 """What operators do to orchestrators, one or many: asked first, then done, then told.
 
-Owns the acts' names, permissions and words, the confirmation page, and the result of each item.
-Each item is one call of one service, in a transaction of its own: one that is refused does not
+Owns the confirmation page and the result of each item; the acts are `act_catalogue.py`'s. Each item
+is one call of one service, in a transaction of its own: one that is refused does not
 stop the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,15 +19,14 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from orchestrators import selectors as records
-from orchestrators.models import Orchestrator, Reenrollment, Status
+from orchestrators.models import Status
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
-from portal.access.permissions import holds
-from portal.audit.trail import Actor
+from portal.pages.act_catalogue import ACTS, Act, Order
 from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 from portal.preferences import store
 from renewal.configuration import periods
-from renewal.identity import approvals, claimants
+from renewal.identity import claimants
 from renewal.identity.approvals import ActRefused, Shown
 from renewal.models import Claimant
 from renewal.selectors import fleet, history
@@ -36,167 +34,6 @@ from renewal.selectors import fleet, history
 MOST_AT_ONCE = 200
 _REASON_LENGTH = 500
 _RESULT_KEY = "act_result"
-
-
-@dataclass(frozen=True)
-class Order:
-    """One confirmed act on one orchestrator."""
-
-    actor: Actor
-    now: datetime
-    message: str
-    at_once: bool = False
-    shown: Shown | None = None
-    also_revoke: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Act:
-    """One thing that an operator can do."""
-
-    name: str
-    label: str
-    icon: str
-    permission: Permission
-    consequence: str
-    done: str
-    unchanged: str
-    perform: Callable[[UUID, Order], bool]
-    statuses: frozenset[int]
-    is_dangerous: bool = False
-    is_renewal: bool = False
-    needs_reason: bool = False
-
-    def fits(self, orchestrator: Orchestrator) -> bool:
-        """Say whether the act makes sense for a record as it is."""
-        if self.name == "clear":
-            return orchestrator.flag != Reenrollment.NONE
-        return orchestrator.status in self.statuses
-
-
-def _approve(pk: UUID, order: Order) -> bool:
-    return approvals.approve(
-        pk, actor=order.actor, now=order.now, shown=order.shown, message=order.message
-    )
-
-
-def _disapprove(pk: UUID, order: Order) -> bool:
-    return approvals.disapprove(pk, actor=order.actor, now=order.now, message=order.message)
-
-
-def _reset(pk: UUID, order: Order) -> bool:
-    approvals.reset(
-        pk,
-        actor=order.actor,
-        now=order.now,
-        message=order.message,
-        also_revoke=order.also_revoke,
-    )
-    return True
-
-
-def _renewal(flag: Reenrollment) -> Callable[[UUID, Order], bool]:
-    def perform(pk: UUID, order: Order) -> bool:
-        return approvals.request_renewal(
-            pk,
-            flag,
-            actor=order.actor,
-            now=order.now,
-            at_once=order.at_once,
-            message=order.message,
-        )
-
-    return perform
-
-
-_ALL = frozenset({int(s) for s in Status})
-_APPROVED = frozenset({int(Status.APPROVED)})
-
-ACTS: dict[str, Act] = {
-    act.name: act
-    for act in (
-        Act(
-            "approve",
-            "Approve",
-            "check",
-            Permission.AGENTS_APPROVE,
-            "What was seen of it is what you approve: from its next request on it may work.",
-            "approved",
-            "was approved already",
-            _approve,
-            frozenset({int(Status.NEW), int(Status.DISAPPROVED)}),
-        ),
-        Act(
-            "request",
-            "Request renewal",
-            "refresh",
-            Permission.AGENTS_RENEW,
-            "It works on and is told to renew (A0100007), as in the warning period.",
-            "is asked to renew",
-            "nothing changed",
-            _renewal(Reenrollment.REQUESTED),
-            _APPROVED,
-            is_renewal=True,
-        ),
-        Act(
-            "require",
-            "Require renewal",
-            "flag-3",
-            Permission.AGENTS_RENEW,
-            "It gets no new session until it takes a new certificate (A0100008), as in the expiry "
-            "period.",
-            "must renew",
-            "nothing changed",
-            _renewal(Reenrollment.REQUIRED),
-            _APPROVED,
-            is_renewal=True,
-        ),
-        Act(
-            "clear",
-            "Clear the request",
-            "x",
-            Permission.AGENTS_RENEW,
-            "Nothing is asked of it any more; its certificate's own periods go on to count.",
-            "is asked no more",
-            "was not asked",
-            _renewal(Reenrollment.NONE),
-            _ALL,
-        ),
-        Act(
-            "disapprove",
-            "Disapprove",
-            "ban",
-            Permission.AGENTS_APPROVE,
-            "Its session ends at once and it gets no other. Its certificates stay what they are: "
-            "approving it again restores them.",
-            "disapproved",
-            "was disapproved already",
-            _disapprove,
-            frozenset({int(Status.NEW), int(Status.APPROVED)}),
-            is_dangerous=True,
-        ),
-        Act(
-            "reset",
-            "Reset",
-            "rotate-2",
-            Permission.AGENTS_RESET,
-            "It becomes New: session, thumbprints, renewal request, last error and open jobs are "
-            "removed. It may come back with any valid certificate of a trusted issuer, and must "
-            "be approved again.",
-            "reset",
-            "nothing changed",
-            _reset,
-            _ALL,
-            is_dangerous=True,
-            needs_reason=True,
-        ),
-    )
-}
-
-
-def acts_for(user: Any) -> list[Act]:
-    """Return the acts that a user may perform."""
-    return [act for act in ACTS.values() if holds(user, act.permission)]
 
 
 @dataclass(frozen=True)

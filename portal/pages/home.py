@@ -6,6 +6,7 @@ Owns the page; what is counted, and how, is `renewal/selectors/overview.py`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
@@ -49,9 +50,11 @@ def home(request: HttpRequest) -> HttpResponseBase:
     """The first page."""
     now = timezone.now()
     preferences = store.load()
-    context = {
+    offset = health.clock_offset_seconds()
+    context: dict[str, Any] = {
         "steps": [],
-        "clock_offset": round(health.clock_offset_seconds(), 1),
+        "clock_offset": round(offset, 1),
+        "clocks_agree": abs(offset) <= health.MOST_CLOCK_OFFSET_SECONDS,
         "most_clock_offset": health.MOST_CLOCK_OFFSET_SECONDS,
         "broker_answers": health.broker_answers(),
     }
@@ -65,6 +68,8 @@ def home(request: HttpRequest) -> HttpResponseBase:
                 (s, LABELS[s], seen.demonstration[s]) for s in _ORDER if seen.demonstration.get(s)
             ],
             "demonstration_total": sum(seen.demonstration.values()),
+            # Beside a demonstration fleet, a number leads to the records that it counts.
+            "real": "&fleet=real" if seen.demonstration else "",
             "set_up": state,
             "steps": _steps(state),
         }

@@ -20,7 +20,7 @@ from orchestrators import selectors as records
 from orchestrators.models import Orchestrator, Status
 from orchestrators.protocol.messages import AgentPlatform
 from portal.access.catalogue import Permission
-from portal.pages.acts import ACTS, acts_for
+from portal.pages.act_catalogue import acts_for
 from portal.pages.gate import ACT, actor_of, page
 from portal.pages.timeline import told
 from portal.preferences import store
@@ -28,7 +28,8 @@ from renewal.configuration import periods
 from renewal.explain import explain
 from renewal.identity.claimants import is_usable
 from renewal.selectors import fleet, history
-from renewal.selectors.fleet import MARKS, Filters, Mark
+from renewal.selectors.fleet import Filters
+from renewal.selectors.marks import MARKS, Mark
 from renewal.selectors.states import LABELS, RenewalState
 
 E = TypeVar("E", bound=StrEnum)
@@ -110,7 +111,6 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
             "has_open_job": any(job.state in records.OPEN_JOBS for job in shown_jobs),
             "readiness": history.identity_readiness(orchestrator),
             "acts": [act for act in acts_for(request.user) if act.fits(orchestrator)],
-            "reset": ACTS["reset"],
         },
     )
 

@@ -104,6 +104,8 @@ def _details(entry: AuditEntry) -> tuple[tuple[str, str], ...]:
 def _text(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(str(entry) for entry in value)
     return str(value)

@@ -11,79 +11,31 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
-from orchestrators.models import AgentSession, Orchestrator, Reenrollment, Status
+from orchestrators.models import AgentSession, Orchestrator, Status
 from orchestrators.names import canonical
-from orchestrators.protocol.codes import RENEWAL_CODES
 from orchestrators.records import parse_agent_id
-from renewal.models import Certificate, Revocation
-from renewal.revocations import OVERDUE_AFTER
-from renewal.rules.lifecycle import RevocationState
+from renewal.models import Certificate
 from renewal.rules.periods import Periods, days_left
 from renewal.selectors.keyset import Segment, Slice, cut
+from renewal.selectors.marks import (
+    MARKS,
+    Around,
+    Mark,
+    failed_enrollments,
+    marked,
+    marks_of,
+    overdue_revocations,
+)
 from renewal.selectors.states import LABELS, Label, RenewalState, having, state_of
 
 PAGE_SIZE = 50
 _BAR_DAYS = 365
 """The bar of the days left has one scale for all rows: a year is full."""
 _LEAST_HEX = 6
-
-
-class Mark(StrEnum):
-    """Something that a row says beside its state."""
-
-    UNUSED = "unused"
-    REQUESTED = "requested"
-    REQUIRED = "required"
-    WRONG_CERTIFICATE = "wrong-certificate"
-    REVOCATION = "revocation"
-    NAME_DIFFERS = "name-differs"
-    ERROR = "error"
-    RETURNING = "returning"
-
-
-MARKS: dict[Mark, Label] = {
-    Mark.UNUSED: Label(
-        "Issued, not used",
-        "progress-check",
-        "waiting",
-        "A new certificate was delivered; no session has proven it yet.",
-    ),
-    Mark.REQUESTED: Label(
-        "Requested", "flag-3", "warning", "An operator requested a new certificate."
-    ),
-    Mark.REQUIRED: Label(
-        "Renewal required", "flag-3", "required", "An operator requires a new certificate."
-    ),
-    Mark.WRONG_CERTIFICATE: Label(
-        "Wrong certificate",
-        "urgent",
-        "failed",
-        "The thumbprint used last is neither the expected nor the legacy one.",
-    ),
-    Mark.REVOCATION: Label(
-        "Revocation overdue",
-        "alert-triangle",
-        "failed",
-        "The CA has not revoked an old certificate yet.",
-    ),
-    Mark.NAME_DIFFERS: Label(
-        "Other name seen",
-        "user-check",
-        "warning",
-        "It now calls itself by another name; the name counts only once accepted.",
-    ),
-    Mark.ERROR: Label(
-        "Error", "circle-x", "failed", "Its last request was answered with an error."
-    ),
-    Mark.RETURNING: Label(
-        "Return after Reset", "rotate-2", "waiting", "It was Reset; its return needs approval."
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -140,11 +92,16 @@ def page(
 def rows_of(
     orchestrators: Iterable[Orchestrator], periods: Periods, *, now: datetime
 ) -> list[FleetRow]:
-    """Return what the list says of each record: two queries."""
+    """Return what the list says of each record: three queries."""
     records = list(orchestrators)
     ids = [o.pk for o in records]
     overdue = set(
         overdue_revocations(now)
+        .filter(orchestrator__in=ids)
+        .values_list("orchestrator_id", flat=True)
+    )
+    failed = set(
+        failed_enrollments(now)
         .filter(orchestrator__in=ids)
         .values_list("orchestrator_id", flat=True)
     )
@@ -153,18 +110,10 @@ def rows_of(
         .filter(orchestrator__in=ids)
         .values_list("orchestrator_id", flat=True)
     )
-    return [_row(o, periods, overdue=o.pk in overdue, live=o.pk in live, now=now) for o in records]
-
-
-def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
-    """Return the revocations that failed, or that no CA has carried out in time (S46)."""
-    return Revocation.objects.filter(
-        Q(state=RevocationState.FAILED)
-        | Q(
-            state__in=[RevocationState.WAITING, RevocationState.SUBMITTED],
-            created_at__lt=now - OVERDUE_AFTER,
-        )
-    )
+    return [
+        _row(o, periods, Around(o.pk in overdue, o.pk in failed, o.pk in live), now=now)
+        for o in records
+    ]
 
 
 def matching(filters: Filters, periods: Periods, *, now: datetime) -> QuerySet[Orchestrator]:
@@ -173,7 +122,7 @@ def matching(filters: Filters, periods: Periods, *, now: datetime) -> QuerySet[O
     if filters.state is not None:
         rows = rows.filter(having(filters.state, periods, now=now))
     if filters.mark is not None:
-        rows = rows.filter(_marked(filters.mark, now=now))
+        rows = rows.filter(marked(filters.mark, now=now))
     if filters.demonstration is not None:
         rows = rows.filter(demonstration=filters.demonstration)
     if filters.query:
@@ -213,29 +162,6 @@ def _segments(filters: Filters, periods: Periods, *, now: datetime) -> list[Segm
     return [by_state.get(filters.state, by_state[RenewalState.OK])]
 
 
-def _marked(mark: Mark, *, now: datetime) -> Q:
-    if mark is Mark.UNUSED:
-        return Q(awaiting_first_use_since__isnull=False)
-    if mark is Mark.REQUESTED:
-        return Q(flag=Reenrollment.REQUESTED)
-    if mark is Mark.REQUIRED:
-        return Q(flag=Reenrollment.REQUIRED)
-    if mark is Mark.WRONG_CERTIFICATE:
-        return (
-            Q(status=Status.APPROVED)
-            & ~Q(last_thumbprint_used="")
-            & ~Q(last_thumbprint_used=F("thumbprint"))
-            & ~Q(last_thumbprint_used=F("legacy_thumbprint"))
-        )
-    if mark is Mark.REVOCATION:
-        return Q(pk__in=overdue_revocations(now).values("orchestrator_id"))
-    if mark is Mark.NAME_DIFFERS:
-        return ~Q(client_machine_seen="")
-    if mark is Mark.RETURNING:
-        return Q(status=Status.NEW, reset_at__isnull=False)
-    return Q(last_error_at__isnull=False) & ~Q(last_error_code__in=sorted(RENEWAL_CODES))
-
-
 def _found_by(query: str) -> Q:
     """By id, beginning of the name, or beginning of a thumbprint that it has or ever had."""
     condition = Q(name_key__startswith=canonical(query))
@@ -252,7 +178,7 @@ def _found_by(query: str) -> Q:
 
 
 def _row(
-    orchestrator: Orchestrator, periods: Periods, *, overdue: bool, live: bool, now: datetime
+    orchestrator: Orchestrator, periods: Periods, around: Around, *, now: datetime
 ) -> FleetRow:
     not_after = orchestrator.certificate_not_after
     left = days_left(not_after, now) if not_after else None
@@ -263,35 +189,8 @@ def _row(
         state=state,
         days_left=left,
         share=share,
-        marks=tuple(_marks(orchestrator, state, overdue=overdue)),
-        in_session=live,
-    )
-
-
-def _marks(orchestrator: Orchestrator, state: RenewalState, *, overdue: bool) -> Iterable[Mark]:
-    if state is RenewalState.WAITING and orchestrator.reset_at is not None:
-        yield Mark.RETURNING
-    if orchestrator.awaiting_first_use_since is not None and state is not RenewalState.UNUSED:
-        yield Mark.UNUSED
-    if orchestrator.flag == Reenrollment.REQUESTED:
-        yield Mark.REQUESTED
-    if orchestrator.flag == Reenrollment.REQUIRED:
-        yield Mark.REQUIRED
-    if uses_wrong_certificate(orchestrator):
-        yield Mark.WRONG_CERTIFICATE
-    if overdue:
-        yield Mark.REVOCATION
-    if orchestrator.client_machine_seen:
-        yield Mark.NAME_DIFFERS
-
-
-def uses_wrong_certificate(orchestrator: Orchestrator) -> bool:
-    """Say whether an approved one used a thumbprint that is neither expected nor legacy (S52)."""
-    return (
-        orchestrator.status == Status.APPROVED
-        and bool(orchestrator.last_thumbprint_used)
-        and orchestrator.last_thumbprint_used
-        not in (orchestrator.thumbprint, orchestrator.legacy_thumbprint)
+        marks=tuple(marks_of(orchestrator, state, around)),
+        in_session=around.is_live,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -18,15 +18,14 @@ from orchestrators.models import BootstrapCredential, Orchestrator
 from portal.preferences.store import Preferences
 from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
 from renewal.models import CertificateAuthority, Enrollment, Template, TrustAnchor
-from renewal.rules.lifecycle import OPEN_ENROLLMENT, EnrollmentState
+from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import Periods
-from renewal.selectors.fleet import Filters, Mark, matching, overdue_revocations
+from renewal.selectors.fleet import Filters, matching
+from renewal.selectors.marks import Mark, overdue_revocations
 from renewal.selectors.states import RenewalState, state_of
 
 CAP = 10_000
-_DAY = timedelta(days=1)
 _DEMONSTRATION_CAP = 500
-_FAILED = (EnrollmentState.REFUSED, EnrollmentState.REJECTED, EnrollmentState.EXPIRED)
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,7 @@ def overview(periods: Periods, *, now: datetime) -> Overview:
         by_state={state: real(state=state) for state in RenewalState},
         unused=real(mark=Mark.UNUSED),
         wrong_certificate=real(mark=Mark.WRONG_CERTIFICATE),
-        failed_enrollments=counted(
-            Enrollment.objects.filter(of_the_real, state__in=_FAILED, finished_at__gt=now - _DAY)
-        ),
+        failed_enrollments=real(mark=Mark.ENROLLMENT_FAILED),
         open_enrollments=counted(
             Enrollment.objects.filter(of_the_real, state__in=sorted(OPEN_ENROLLMENT))
         ),

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from django.conf import settings as django_settings
+from django.template.loader import render_to_string
 
 from orchestrators import credentials
 from orchestrators.models import BootstrapCredential
@@ -62,6 +63,8 @@ def test_what_needs_a_look_is_told(fleet, now, admin):
     overview = page.context["overview"]
     assert overview.overdue_revocations.value == 1
     assert overview.failed_enrollments.value == 1
+    shown = admin.get("/orchestrators", {"mark": "enrollment-failed"}).context["page"].rows
+    assert [row.orchestrator for row in shown] == [fleet.warned]
     assert overview.unused.value == 1
     assert overview.wrong_certificate.value == 1
     text = page.content.decode()
@@ -83,6 +86,13 @@ def test_an_empty_portal_shows_the_first_steps_until_they_are_done(db, now, admi
     assert [s.done for s in admin.get("/").context["steps"]] == [True] * 4 + [False]
     rows.approved("first", now=now, left=300 * DAY)
     assert admin.get("/").context["steps"] == []
+
+
+def test_every_problem_has_a_designed_page(db, admin):
+    for template in ("400.html", "403_csrf.html", "404.html", "405.html", "500.html"):
+        text = render_to_string(template)
+        assert "<h1>" in text
+        assert "/static/css/portal.css" in text
 
 
 # --- adding ---------------------------------------------------------------------------------

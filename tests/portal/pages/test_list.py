@@ -10,7 +10,8 @@ from orchestrators.models import Orchestrator, Status
 from renewal.models import Certificate
 from renewal.rules.periods import Periods
 from renewal.selectors import fleet as listing
-from renewal.selectors.fleet import Filters, Mark
+from renewal.selectors.fleet import Filters
+from renewal.selectors.marks import Mark
 from renewal.selectors.states import RenewalState
 from tests.portal.pages import fleet as rows
 

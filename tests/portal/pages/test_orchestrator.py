@@ -5,15 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
 from orchestrators.models import Reenrollment
 from orchestrators.protocol.codes import TEXTS, Code
+from orchestrators.protocol.messages import RegisterRequest
 from portal.audit.models import AuditEntry
 from portal.preferences import store
 from portal.preferences.models import Setting
+from renewal import gather
 from renewal.explain import explain
 from renewal.models import Certificate
+from renewal.rules.decision import decide
 from renewal.selectors import history
+from renewal.x509.certificates import read_certificate
 from tests.portal.pages import fleet as rows
 
 DAY = timedelta(days=1)
@@ -144,3 +149,16 @@ def test_a_renewal_that_was_overtaken_by_revocation_is_told(fleet, now, admin):
         Code.CERTIFICATE_REVOKED
     )
     assert AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["calm", "warned", "must_renew", "expired", "requested", "wrong"])
+def test_what_the_page_foretells_is_what_the_endpoint_decides(fleet, now, kind):
+    record = getattr(fleet, kind)
+    certificate = Certificate.objects.get(orchestrator=record, standing="current")
+    parsed = read_certificate(bytes(certificate.der))
+    body = RegisterRequest.parse(
+        {"AgentId": str(record.pk), "ClientMachine": record.client_machine}
+    )
+    with transaction.atomic():
+        gathered = gather.for_certificate(parsed, body, store.load(), now=now)
+    assert foretold(record, now).outlooks[0].without_csr.decision == decide(gathered.facts)

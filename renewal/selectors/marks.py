@@ -1,0 +1,164 @@
+"""Marks: what a row says beside its state, as a word and as a filter.
+
+Owns the words, when a record bears one, and the queries behind those that other tables tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.db.models import F, Q, QuerySet
+
+from orchestrators.models import Orchestrator, Reenrollment, Status
+from orchestrators.protocol.codes import RENEWAL_CODES
+from renewal.models import Enrollment, Revocation
+from renewal.revocations import OVERDUE_AFTER
+from renewal.rules.lifecycle import EnrollmentState, RevocationState
+from renewal.selectors.states import Label, RenewalState
+
+_DAY = timedelta(days=1)
+_FAILED = frozenset({EnrollmentState.REFUSED, EnrollmentState.REJECTED, EnrollmentState.EXPIRED})
+
+
+class Mark(StrEnum):
+    """Something that a row says beside its state."""
+
+    UNUSED = "unused"
+    REQUESTED = "requested"
+    REQUIRED = "required"
+    WRONG_CERTIFICATE = "wrong-certificate"
+    REVOCATION = "revocation"
+    ENROLLMENT_FAILED = "enrollment-failed"
+    NAME_DIFFERS = "name-differs"
+    ERROR = "error"
+    RETURNING = "returning"
+
+
+MARKS: dict[Mark, Label] = {
+    Mark.UNUSED: Label(
+        "Issued, not used",
+        "progress-check",
+        "waiting",
+        "A new certificate was delivered; no session has proven it yet.",
+    ),
+    Mark.REQUESTED: Label(
+        "Requested", "flag-3", "warning", "An operator requested a new certificate."
+    ),
+    Mark.REQUIRED: Label(
+        "Renewal required", "flag-3", "required", "An operator requires a new certificate."
+    ),
+    Mark.WRONG_CERTIFICATE: Label(
+        "Wrong certificate",
+        "urgent",
+        "failed",
+        "The thumbprint used last is neither the expected nor the legacy one.",
+    ),
+    Mark.REVOCATION: Label(
+        "Revocation overdue",
+        "alert-triangle",
+        "failed",
+        "The CA has not revoked an old certificate yet.",
+    ),
+    Mark.ENROLLMENT_FAILED: Label(
+        "Enrollment failed",
+        "circle-x",
+        "failed",
+        "A request was refused, rejected or given up within the last 24 hours.",
+    ),
+    Mark.NAME_DIFFERS: Label(
+        "Other name seen",
+        "user-check",
+        "warning",
+        "It now calls itself by another name; the name counts only once accepted.",
+    ),
+    Mark.ERROR: Label(
+        "Error", "circle-x", "failed", "Its last request was answered with an error."
+    ),
+    Mark.RETURNING: Label(
+        "Return after Reset", "rotate-2", "waiting", "It was Reset; its return needs approval."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Around:
+    """What other tables say of a record."""
+
+    is_overdue: bool
+    has_failed: bool
+    is_live: bool
+
+
+def marks_of(orchestrator: Orchestrator, state: RenewalState, around: Around) -> Iterable[Mark]:
+    if state is RenewalState.WAITING and orchestrator.reset_at is not None:
+        yield Mark.RETURNING
+    if orchestrator.awaiting_first_use_since is not None and state is not RenewalState.UNUSED:
+        yield Mark.UNUSED
+    if orchestrator.flag == Reenrollment.REQUESTED:
+        yield Mark.REQUESTED
+    if orchestrator.flag == Reenrollment.REQUIRED:
+        yield Mark.REQUIRED
+    if uses_wrong_certificate(orchestrator):
+        yield Mark.WRONG_CERTIFICATE
+    if around.is_overdue:
+        yield Mark.REVOCATION
+    if around.has_failed:
+        yield Mark.ENROLLMENT_FAILED
+    if orchestrator.client_machine_seen:
+        yield Mark.NAME_DIFFERS
+
+
+def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
+    """Return the revocations that failed, or that no CA has carried out in time (S46)."""
+    return Revocation.objects.filter(
+        Q(state=RevocationState.FAILED)
+        | Q(
+            state__in=[RevocationState.WAITING, RevocationState.SUBMITTED],
+            created_at__lt=now - OVERDUE_AFTER,
+        )
+    )
+
+
+def failed_enrollments(now: datetime) -> QuerySet[Enrollment]:
+    """Return the requests of orchestrators that failed for good within a day."""
+    return Enrollment.objects.filter(
+        orchestrator__isnull=False, state__in=sorted(_FAILED), finished_at__gt=now - _DAY
+    )
+
+
+def marked(mark: Mark, *, now: datetime) -> Q:
+    if mark is Mark.UNUSED:
+        return Q(awaiting_first_use_since__isnull=False)
+    if mark is Mark.REQUESTED:
+        return Q(flag=Reenrollment.REQUESTED)
+    if mark is Mark.REQUIRED:
+        return Q(flag=Reenrollment.REQUIRED)
+    if mark is Mark.WRONG_CERTIFICATE:
+        return (
+            Q(status=Status.APPROVED)
+            & ~Q(last_thumbprint_used="")
+            & ~Q(last_thumbprint_used=F("thumbprint"))
+            & ~Q(last_thumbprint_used=F("legacy_thumbprint"))
+        )
+    if mark is Mark.REVOCATION:
+        return Q(pk__in=overdue_revocations(now).values("orchestrator_id"))
+    if mark is Mark.ENROLLMENT_FAILED:
+        return Q(pk__in=failed_enrollments(now).values("orchestrator_id"))
+    if mark is Mark.NAME_DIFFERS:
+        return ~Q(client_machine_seen="")
+    if mark is Mark.RETURNING:
+        return Q(status=Status.NEW, reset_at__isnull=False)
+    return Q(last_error_at__isnull=False) & ~Q(last_error_code__in=sorted(RENEWAL_CODES))
+
+
+def uses_wrong_certificate(orchestrator: Orchestrator) -> bool:
+    """Say whether an approved one used a thumbprint that is neither expected nor legacy (S52)."""
+    return (
+        orchestrator.status == Status.APPROVED
+        and bool(orchestrator.last_thumbprint_used)
+        and orchestrator.last_thumbprint_used
+        not in (orchestrator.thumbprint, orchestrator.legacy_thumbprint)
+    )
