@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# An option of existing agents appends this stamp to the name at every start.
 MOST_CHARACTERS = 255
 """Longer canonical forms are cut (one character may fold into eighteen), wherever they are made."""
 
+_END = re.compile(r"[\s.]+\Z")
+# An option of existing agents appends this stamp to the name at every start.
 _START_STAMP = re.compile(r"_[0-9]{14}$")
 
 
 def canonical(name: str) -> str:
     """Return the form in which names are compared: NFKC, case-folded, no trailing dot."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return folded.strip().rstrip(".")[:MOST_CHARACTERS]
+    # A dot at the end may stand before or after a space: both go, whichever comes last.
+    return _END.sub("", folded.lstrip()[:MOST_CHARACTERS])
 
 
 def without_start_stamp(name: str) -> str:
