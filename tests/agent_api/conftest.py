@@ -53,7 +53,7 @@ def door(
     assert isinstance(backend, LocalCA)
     Template.objects.create(
         name="Orchestrator",
-        key_types=["EC P-256"],
+        key_types=["EC-P256"],
         extended_key_usages=["1.3.6.1.5.5.7.3.2"],
         created_at=now,
     )
