@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init, setup_logging, task_postrun, task_prerun
+from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -80,10 +80,13 @@ def _keep_django_logging(**_: object) -> None:
 
 
 def _take_schedule(sender: Any = None, **_: object) -> None:
-    """The schedule stands beside the tasks; their models exist only once Django is set up."""
+    """The schedule stands beside the tasks; their models exist only once Django is set up.
+
+    beat reads it before it sends its own signal (beat_init), but after the app is final.
+    """
     from renewal.tasks import BEAT_SCHEDULE
 
-    sender.app.conf.beat_schedule = BEAT_SCHEDULE
+    sender.conf.beat_schedule = BEAT_SCHEDULE
 
 
 def _drop_stale_connections(**_: object) -> None:
@@ -94,7 +97,7 @@ def _drop_stale_connections(**_: object) -> None:
 
 
 celeryd_init.connect(_configure_worker)
-beat_init.connect(_take_schedule)
+app.on_after_finalize.connect(_take_schedule)
 setup_logging.connect(_keep_django_logging)
 task_prerun.connect(_drop_stale_connections)
 task_postrun.connect(_drop_stale_connections)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
 
 from orchestrators import credentials, jobs
 from orchestrators.models import Orchestrator
@@ -163,6 +164,7 @@ def fetch_logs_completion(request: HttpRequest) -> JsonResponse:
     return reply({"Result": success()})
 
 
+@csrf_exempt
 def unknown_endpoint(request: HttpRequest) -> JsonResponse:
     """Anything else under the protocol's prefix."""
     return refusal(404, Code.ENDPOINT_UNKNOWN)

@@ -65,16 +65,13 @@ def submit(
     open_row = (
         Enrollment.objects.filter(
             orchestrator=orchestrator,
+            generation=orchestrator.generation,
             state__in=[EnrollmentState.WAITING, *sorted(IN_FLIGHT)],
         )
         .order_by("-pk")
         .first()
     )
-    if (
-        open_row is not None
-        and open_row.generation == orchestrator.generation
-        and open_row.spki_sha256 == admitted.csr.spki_sha256
-    ):
+    if open_row is not None and open_row.spki_sha256 == admitted.csr.spki_sha256:
         return Submission(enrollment=open_row)
     unknown = Enrollment.objects.filter(
         orchestrator=orchestrator,

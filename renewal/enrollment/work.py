@@ -10,18 +10,21 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Now
 
+from orchestrators.models import Orchestrator
 from portal.audit.models import Category
 from portal.audit.trail import PORTAL, record
 from renewal import dispatch, issuers
 from renewal.ca.base import (
+    CABackend,
     CAError,
     CAMisconfigured,
     CARejected,
@@ -52,6 +55,9 @@ BATCH_LEASE = timedelta(seconds=15)
 """Longer than a batch of a CA that answers at once takes."""
 CALL_LEASE = timedelta(minutes=5)
 """Longer than the longest CA call (its time limit)."""
+_PATIENCE_SECONDS = 60.0
+"""For a database that fails over; well within the lease of a call."""
+_PAUSE_SECONDS = 0.5
 _BREAKER_AFTER = 3
 _BREAKER_PAUSE = timedelta(minutes=1)
 
@@ -140,31 +146,57 @@ def run(row: Enrollment, *, now: datetime) -> None:
     try:
         backend = issuers.backend(row.authority)
         request = request_of(row)
-    except CAMisconfigured as error:
+    except Exception as error:
+        # Nothing was sent yet, whatever a CA type of the deployment raises.
+        log.warning("enrollment %s: its CA cannot be used: %s", row.pk, error)
         _end(row, EnrollmentEvent.DEFER, now=now, error=str(error), broken=True)
         return
+    _written(_asked(row, request, backend, now=now))
+
+
+def _asked(
+    row: Enrollment, request: IssueRequest, backend: CABackend, *, now: datetime
+) -> Callable[[], None]:
+    """Ask the CA, once; return what writes its outcome."""
+    end = partial(_end, row, now=now)
     started = time.monotonic()
     try:
         result = backend.issue(request)
     except CAUnavailable as error:
-        _end(
-            row,
+        return partial(
+            end,
             EnrollmentEvent.DEFER,
-            now=now,
             error=str(error),
             broken=True,
             at_least=error.retry_after,
         )
     except CARejected as error:
-        _end(row, EnrollmentEvent.REFUSE, now=now, error=error.reason)
+        return partial(end, EnrollmentEvent.REFUSE, error=error.reason)
     except CAMisconfigured as error:
-        _end(row, EnrollmentEvent.DEFER, now=now, error=error.reason, broken=True)
-    except Exception as error:
+        return partial(end, EnrollmentEvent.DEFER, error=error.reason, broken=True)
+    except (Exception, SystemExit) as error:
         # Bytes may have been sent: whether a certificate exists is not known (F1, F11).
         log.exception("enrollment %s: the CA's outcome is unknown", row.pk)
-        _end(row, EnrollmentEvent.LOSE, now=now, error=type(error).__name__)
-    else:
-        _answered(row, request, result, seconds=time.monotonic() - started, now=now)
+        return partial(end, EnrollmentEvent.LOSE, error=type(error).__name__)
+    seconds = time.monotonic() - started
+    return partial(_answered, row, request, result, seconds=seconds, now=now)
+
+
+def _written(write: Callable[[], None]) -> None:
+    """Write a CA's outcome, which may be a certificate's only trace, even if the database is away
+    for a moment. Writing twice is harmless: each write looks at the row first.
+    """
+    patience_ends = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            write()
+            return
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or time.monotonic() > patience_ends:
+                raise
+            log.warning("the database does not take a CA's answer; trying again")
+        connection.close()
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _answered(
@@ -215,6 +247,10 @@ def _end(
     if after not in OPEN_ENROLLMENT:
         fields["finished_at"] = now
     with transaction.atomic():
+        if event is EnrollmentEvent.DEFER and _is_fenced(row):
+            # Certainly nothing was issued, and nobody wants it any more.
+            after = next_enrollment(EnrollmentState(row.state), EnrollmentEvent.DISCARD)
+            fields |= {"state": after, "finished_at": now}
         changed = Enrollment.objects.filter(
             pk=row.pk, state=row.state, lease_holder=row.lease_holder
         ).update(**fields)
@@ -235,6 +271,19 @@ def _end(
     dispatch.announce(row.serial_number)
 
 
+def _is_fenced(row: Enrollment) -> bool:
+    """Say whether the record was reset, disapproved or deleted since; locks it."""
+    if row.orchestrator_id is None:
+        return not row.for_operator
+    generation = (
+        Orchestrator.objects.select_for_update()
+        .filter(pk=row.orchestrator_id)
+        .values_list("generation", flat=True)
+        .first()
+    )
+    return generation != row.generation
+
+
 def _note_failure(authority: CertificateAuthority, error: str, *, now: datetime) -> None:
     """Count a CA's failures; after three in a row it is asked once a minute at most (I18)."""
     CertificateAuthority.objects.filter(pk=authority.pk).update(
@@ -252,21 +301,33 @@ def sweep(*, now: datetime, limit: int = 500) -> Sequence[tuple[int, bool]]:
     pending ones are polled; old ones are given up.
     """
     expired = Enrollment.objects.filter(state=EnrollmentState.SUBMITTED, lease_until__lt=Now())
-    for row in expired.select_related("authority")[:limit]:
-        _end(row, EnrollmentEvent.LOSE, now=now, error="the worker did not come back")
-        # A call that may be repeated need not wait for the next look.
-        Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.UNKNOWN).update(
-            next_attempt_at=now
-        )
+    _one_by_one(_lose, expired.select_related("authority")[:limit], now)
     _expire(now)
-    for row in _open(EnrollmentState.UNKNOWN, now=now)[:limit]:
-        _look_for(row, now=now)
-    for row in _open(EnrollmentState.PENDING, now=now)[:limit]:
-        _poll(row, now=now)
+    _one_by_one(_look_for, _open(EnrollmentState.UNKNOWN, now=now)[:limit], now)
+    _one_by_one(_poll, _open(EnrollmentState.PENDING, now=now)[:limit], now)
     return [
         (row.pk, issuers.answers_at_once(row.authority))
         for row in _open(EnrollmentState.WAITING, now=now)[:limit]
     ]
+
+
+def _one_by_one(
+    act: Callable[[Enrollment, datetime], None], rows: Iterable[Enrollment], now: datetime
+) -> None:
+    """Act on each row; one that cannot be worked does not keep the others from their turn."""
+    for row in rows:
+        try:
+            act(row, now)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("enrollment %s: the sweep failed", row.pk)
+
+
+def _lose(row: Enrollment, now: datetime) -> None:
+    _end(row, EnrollmentEvent.LOSE, now=now, error="the worker did not come back")
+    # A call that may be repeated need not wait for the next look.
+    Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.UNKNOWN).update(next_attempt_at=now)
 
 
 def _open(state: EnrollmentState, *, now: datetime) -> Any:
@@ -289,7 +350,7 @@ def _expire(now: datetime) -> None:
         )
 
 
-def _look_for(row: Enrollment, *, now: datetime) -> None:
+def _look_for(row: Enrollment, now: datetime) -> None:
     """Ask a CA that can what became of a lost request; adopt, ask again, or leave it visible."""
     try:
         backend = issuers.backend(row.authority)
@@ -321,12 +382,14 @@ def _has_open_sibling(row: Enrollment) -> bool:
     return (
         row.orchestrator_id is not None
         and Enrollment.objects.filter(
-            orchestrator=row.orchestrator_id, state__in=[EnrollmentState.WAITING, *IN_FLIGHT]
+            orchestrator=row.orchestrator_id,
+            generation=row.generation,
+            state__in=[EnrollmentState.WAITING, *IN_FLIGHT],
         ).exists()
     )
 
 
-def _poll(row: Enrollment, *, now: datetime) -> None:
+def _poll(row: Enrollment, now: datetime) -> None:
     try:
         backend = issuers.backend(row.authority)
         if not isinstance(backend, PollsPending):

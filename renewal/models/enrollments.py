@@ -71,10 +71,11 @@ class Enrollment(models.Model):
                 condition=Q(state__in=[s.value for s in EnrollmentState]),
                 name="enrollment_state_known",
             ),
+            # What a CA is still asked for from before a Reset must not block the return.
             models.UniqueConstraint(
-                fields=["orchestrator"],
+                fields=["orchestrator", "generation"],
                 condition=Q(state__in=sorted(["waiting", *(s.value for s in IN_FLIGHT)])),
-                name="one_open_enrollment_per_record",
+                name="one_open_enrollment_per_generation",
             ),
         ]
         indexes = [
