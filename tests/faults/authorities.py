@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -80,8 +79,9 @@ class PlainCA:
             os.kill(os.getpid(), signal.SIGKILL)
         if how == "hold before":
             self.ledger.wait_while(how)
-        if how == "slow":
-            time.sleep(order.seconds)
+        if how == "hold, then down":
+            self.ledger.wait_while(how)
+            raise CAUnavailable("the test's CA was too busy")
         if how == "pending":
             self.ledger.sign(request, event="kept")
             return Pending(request.request_id, timedelta(0))

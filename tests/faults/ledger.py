@@ -124,6 +124,13 @@ class Ledger:
             if line["event"] == event and wanted.items() <= line.items()
         ]
 
+    def spans(self, keys: set[str]) -> list[tuple[str, str]]:
+        """Return when the CA was asked for these keys, and when it had signed, in order."""
+        ends = {line["key"]: line["at"] for line in self.lines("issued")}
+        return sorted(
+            (line["at"], ends[line["key"]]) for line in self.lines("asked") if line["key"] in keys
+        )
+
     # --- signing -------------------------------------------------------------------------------
 
     def sign(self, request: IssueRequest, event: str = "issued") -> Issued:

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from portal.conf import load
 from portal.runtime.set_up import AUTHORITY
 from tests.demo.observe import Rest
 from tests.faults.agents import Agent, Key, Reply
@@ -44,6 +45,10 @@ class Site:
     @property
     def rest(self) -> Rest:
         return Rest(self.portal.pages_url, "admin", self.portal.administrator_password)
+
+    @property
+    def broker_socket(self) -> Path:
+        return load(self.portal.environment).broker_socket
 
     def setting(self, name: str, value: str) -> None:
         """Change an application setting."""
@@ -93,6 +98,13 @@ class Site:
         """Return the state of its newest enrollment; empty without one."""
         found = self.rows.enrollments(agent.name)
         return str(found[-1]["state"]) if found else ""
+
+    def sweep_to_its_end(self, kind: str) -> None:
+        """Let the sweeper look at everything: it has, when a witness that came last is served."""
+        witness = self.agent(kind, label="witness")
+        self.ledgers[kind].tell(issue="down", once=True)
+        witness.register(Key())
+        self.settles(witness, "issued")
 
     def settles(self, agent: Agent, state: str, seconds: float = 30) -> None:
         """Wait until its newest enrollment is in a state, the sweeper looking all the time."""

@@ -1,0 +1,82 @@
+"""How many SQL statements the hot path costs; BEGIN, COMMIT and savepoints do not count.
+
+Owns the two budgets: a heartbeat at most 2, a Register without CSR at most 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from orchestrators import jobs
+from tests.agent_api.front_door import DAY, OPERATOR, FrontDoor, Host
+
+pytestmark = pytest.mark.both_databases
+HEARTBEAT, REGISTER = 2, 6
+_NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    found: list[str] = []
+    with CaptureQueriesContext(connection) as queries:
+        yield found
+    found += [q["sql"] for q in queries if not q["sql"].upper().startswith(_NOT_COUNTED)]
+
+
+class TestHeartbeat:
+    def test_a_fresh_one_reads_once(self, host: Host) -> None:
+        host.heartbeat()
+        with statements() as sql:
+            assert host.heartbeat().body["SessionValid"]
+        assert len(sql) == 1, sql
+
+    def test_last_seen_costs_one_write_an_interval(self, door: FrontDoor, host: Host) -> None:
+        door.tick(timedelta(minutes=5))
+        with statements() as sql:
+            assert host.heartbeat().body["SessionValid"]
+        assert len(sql) <= HEARTBEAT, sql
+        assert host.record.last_seen == door.now
+
+    def test_one_without_a_session_is_no_dearer(self, host: Host) -> None:
+        host.token = "nonsense"
+        with statements() as sql:
+            assert not host.heartbeat().body["SessionValid"]
+        assert len(sql) <= HEARTBEAT, sql
+
+    def test_a_stranger_is_no_dearer(self, door: FrontDoor, host: Host) -> None:
+        stranger = door.certificate()
+        with statements() as sql:
+            door.heartbeat(stranger, host.token)
+        assert len(sql) <= HEARTBEAT + 1, sql
+
+
+class TestRegister:
+    @pytest.mark.parametrize(("left", "code"), [(300, ""), (100, "A0100007"), (20, "A0100008")])
+    def test_without_a_csr(self, make_host: Callable[..., Host], left: int, code: str) -> None:
+        host = make_host(left=left * DAY)
+        with statements() as sql:
+            assert host.register().code == code
+        assert len(sql) <= REGISTER, sql
+
+    def test_the_number_of_waiting_jobs_changes_nothing(self, door: FrontDoor, host: Host) -> None:
+        jobs.request_logs(host.record, actor=OPERATOR, now=door.now)
+        with statements() as sql:
+            assert len(host.register().session["Jobs"]) == 1
+        assert len(sql) <= REGISTER, sql
+
+    def test_over_the_old_certificate_while_a_new_one_waits(self, host: Host) -> None:
+        host.send_csr()
+        with statements() as sql:
+            assert host.register().code == "A0100007"
+        assert len(sql) <= REGISTER, sql
+
+    def test_an_empty_basic_header_costs_nothing(self, door: FrontDoor, host: Host) -> None:
+        with statements() as sql:
+            door.register(host.certificate, basic=("", ""), AgentId=host.agent_id)
+        assert len(sql) <= REGISTER, sql
