@@ -31,6 +31,19 @@ class Reenrollment(models.IntegerChoices):
     REQUIRED = 2, "Required"
 
 
+class OrchestratorGroup(models.Model):
+    """A named set of orchestrators; each is in one at most. Roles can be limited to groups."""
+
+    name = models.CharField(max_length=100)
+    name_key = models.CharField(max_length=100, unique=True)
+    """Canonical name."""
+    description = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+
 class Orchestrator(models.Model):
     """One orchestrator. Its id is the AgentId of the protocol."""
 
@@ -45,6 +58,14 @@ class Orchestrator(models.Model):
     extra_names = models.JSONField(default=list, blank=True)
     """Names that an operator added; certificates may carry them."""
     service_account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    group = models.ForeignKey(
+        OrchestratorGroup,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="orchestrators",
+        db_index=False,
+    )
     platform = models.PositiveSmallIntegerField(default=0)
     version = models.CharField(max_length=64, blank=True)
     capabilities = models.JSONField(default=list, blank=True)
@@ -95,6 +116,16 @@ class Orchestrator(models.Model):
         indexes = [
             models.Index(fields=["status", "certificate_not_after", "id"], name="orch_expiry"),
             models.Index(fields=["status", "name_key", "id"], name="orch_name"),
+            models.Index(
+                fields=["group", "status", "certificate_not_after", "id"],
+                name="orch_group_expiry",
+                condition=Q(group__isnull=False),
+            ),
+            models.Index(
+                fields=["group", "name_key", "id"],
+                name="orch_group_name",
+                condition=Q(group__isnull=False),
+            ),
             models.Index(fields=["thumbprint"], name="orch_thumbprint"),
             models.Index(fields=["id"], name="orch_flagged", condition=~Q(flag=0)),
             models.Index(
@@ -107,6 +138,25 @@ class Orchestrator(models.Model):
                 name="orch_failed",
                 condition=Q(last_error_at__isnull=False),
             ),
+        ]
+
+
+class OrchestratorLabel(models.Model):
+    """A word that an operator put on an orchestrator: one value for each key."""
+
+    orchestrator = models.ForeignKey(
+        Orchestrator, on_delete=models.CASCADE, related_name="labels", db_index=False
+    )
+    key = models.CharField(max_length=63)
+    value = models.CharField(max_length=63)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["orchestrator", "key"], name="one_value_for_each_label")
+        ]
+        indexes = [
+            models.Index(fields=["key", "value", "orchestrator"], name="label_bearers"),
         ]
 
 

@@ -16,13 +16,16 @@ from orchestrators.models import (
     JobState,
     Orchestrator,
 )
+from orchestrators.reach import within
+from portal.access.reach import Reach
 
 OPEN_JOBS = (JobState.WAITING, JobState.IN_PROCESS)
 
 
-def orchestrator(pk: UUID) -> Orchestrator | None:
-    """Return a record with its service account."""
-    return Orchestrator.objects.select_related("service_account").filter(pk=pk).first()
+def orchestrator(pk: UUID, *reaches: Reach) -> Orchestrator | None:
+    """Return a record within the reaches, with its service account and group."""
+    rows = Orchestrator.objects.select_related("service_account", "group").filter(pk=pk)
+    return within(rows, *reaches).first()
 
 
 def sessions_of(orchestrator: Orchestrator) -> list[AgentSession]:
@@ -35,13 +38,12 @@ def jobs_of(orchestrator: Orchestrator) -> list[Job]:
     return list(Job.objects.filter(orchestrator=orchestrator).defer("log").order_by("-id")[:10])
 
 
-def job(orchestrator_id: UUID, job_id: UUID) -> Job | None:
-    """Return one job of a record with its log."""
-    return (
-        Job.objects.select_related("orchestrator")
-        .filter(job_id=job_id, orchestrator_id=orchestrator_id)
-        .first()
+def job(orchestrator_id: UUID, job_id: UUID, *reaches: Reach) -> Job | None:
+    """Return one job of a record within the reaches, with its log."""
+    rows = Job.objects.select_related("orchestrator").filter(
+        job_id=job_id, orchestrator_id=orchestrator_id
     )
+    return within(rows, *reaches, by="orchestrator_id").first()
 
 
 def open_claim(orchestrator: Orchestrator, *, now: datetime) -> EnrollmentClaim | None:

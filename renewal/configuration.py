@@ -1,7 +1,7 @@
 """Which CA and template enrol the CSRs of orchestrators, and what those settings may be.
 
-Owns the choice (S33, S34 in docs/promises.md): the two application settings. The choice is kept
-on the request with its source.
+Owns the choice (S33, S34 in docs/promises.md): the orchestrator's group, else the two application
+settings. The choice is kept on the request with its source.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from portal.preferences.definitions import SettingInvalid
 from portal.preferences.store import Preferences, register_validator
-from renewal.models import CertificateAuthority, Template
+from renewal.models import CertificateAuthority, GroupIssuance, Template
 from renewal.rules.periods import Periods
 
 CA_SETTING = "CertificateAuthorityForSubmittedCSRs"
@@ -31,26 +31,42 @@ class NotConfigured(Exception):
     """No CA or template could be chosen; the message is for the operator."""
 
 
-def choose(preferences: Preferences) -> Chosen:
-    """Return CA and template for an orchestrator's CSR. Raises NotConfigured."""
-    ca_name, template_name = preferences.text(CA_SETTING), preferences.text(TEMPLATE_SETTING)
-    if not ca_name or not template_name:
-        missing = [
-            label
-            for label, name in (
-                ("Certificate Authority For Submitted CSRs", ca_name),
-                ("Template For Submitted CSRs", template_name),
-            )
-            if not name
-        ]
-        raise NotConfigured(f"Not set: {' and '.join(missing)}.")
-    authority = CertificateAuthority.objects.filter(name=ca_name).first()
-    template = Template.objects.filter(name=template_name).first()
-    if authority is None or not authority.enabled:
-        raise NotConfigured(f"The CA {ca_name!r} does not exist or is disabled.")
+def choose(preferences: Preferences, *, group_id: int | None = None) -> Chosen:
+    """Return CA and template for an orchestrator's CSR. Raises NotConfigured.
+
+    What the orchestrator's group names comes before the settings, CA and template each by itself.
+    """
+    issuance = (
+        GroupIssuance.objects.select_related("authority", "template", "group")
+        .filter(group=group_id)
+        .first()
+        if group_id is not None
+        else None
+    )
+    authority = issuance.authority if issuance else None
+    template = issuance.template if issuance else None
+    by_group = authority or template
+    missing = []
+    if authority is None:
+        name = preferences.text(CA_SETTING)
+        authority = CertificateAuthority.objects.filter(name=name).first()
+        if not name:
+            missing.append("Certificate Authority For Submitted CSRs")
+        elif authority is None:
+            raise NotConfigured(f"The CA {name!r} does not exist or is disabled.")
     if template is None:
-        raise NotConfigured(f"The template {template_name!r} does not exist.")
-    return Chosen(authority, template, "settings")
+        name = preferences.text(TEMPLATE_SETTING)
+        template = Template.objects.filter(name=name).first()
+        if not name:
+            missing.append("Template For Submitted CSRs")
+        elif template is None:
+            raise NotConfigured(f"The template {name!r} does not exist.")
+    if authority is None or template is None:
+        raise NotConfigured(f"Not set: {' and '.join(missing)}.")
+    if not authority.enabled:
+        raise NotConfigured(f"The CA {authority.name!r} does not exist or is disabled.")
+    chosen_by = f"group {issuance.group.name}" if issuance and by_group else "settings"
+    return Chosen(authority, template, chosen_by[:40])
 
 
 def periods(preferences: Preferences) -> Periods:

@@ -195,7 +195,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
     )
     refused, chosen = CsrFacts(), None
     try:
-        chosen = choose(preferences)
+        chosen = choose(preferences, group_id=orchestrator.group_id)
         door.check_requester(account, chosen)
     except NotConfigured as problem:
         refused = CsrFacts(Code.ENROLLMENT_NOT_CONFIGURED, str(problem))

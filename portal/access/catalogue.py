@@ -20,6 +20,7 @@ class Permission(StrEnum):
     AGENTS_APPROVE = "agents_approve"
     AGENTS_RESET = "agents_reset"
     AGENTS_RENEW = "agents_renew"
+    AGENTS_LOGS = "agents_logs"
     AUTO_REGISTRATION_READ = "auto_registration_read"
     AUTO_REGISTRATION_MODIFY = "auto_registration_modify"
     ENROLL_CSR = "enroll_csr"
@@ -61,7 +62,7 @@ CATALOGUE: tuple[CatalogueEntry, ...] = tuple(
             P.AGENTS_MODIFY,
             "/agents/management/modify/",
             "AgentManagement: Modify",
-            "Change orchestrators; includes approve, reset and renew.",
+            "Change orchestrators, groups and labels; includes approve, reset, renew and logs.",
         ),
         (
             P.AGENTS_APPROVE,
@@ -75,6 +76,12 @@ CATALOGUE: tuple[CatalogueEntry, ...] = tuple(
             "/agents/management/modify/renew/",
             "",
             "Request or require a renewal, and clear the request.",
+        ),
+        (
+            P.AGENTS_LOGS,
+            "/agents/management/modify/logs/",
+            "",
+            "Ask an orchestrator for its log.",
         ),
         (
             P.AUTO_REGISTRATION_READ,
@@ -154,6 +161,20 @@ CATALOGUE: tuple[CatalogueEntry, ...] = tuple(
     )
 )
 
+WHOLE_PORTAL = frozenset(
+    {
+        P.AUTO_REGISTRATION_MODIFY,
+        P.AUTHORITIES_MODIFY,
+        P.TRUST_ANCHORS_MODIFY,
+        P.SETTINGS_MODIFY,
+        P.RENEWAL_PERIODS_MODIFY,
+        P.SECURITY_MODIFY,
+    }
+)
+"""What changes the portal for every orchestrator: a role that is limited to some of them never
+grants it.
+"""
+
 _READS = frozenset(
     {
         P.PORTAL_READ,
@@ -167,7 +188,14 @@ _READS = frozenset(
 
 ROLES: dict[str, frozenset[Permission]] = {
     "Administrator": frozenset(Permission),
-    "Operator": _READS | {P.AGENTS_RENEW, P.AGENTS_RESET, P.CERTIFICATES_REVOKE, P.ENROLL_CSR},
+    "Operator": _READS
+    | {
+        P.AGENTS_RENEW,
+        P.AGENTS_RESET,
+        P.AGENTS_LOGS,
+        P.CERTIFICATES_REVOKE,
+        P.ENROLL_CSR,
+    },
     "Approver": _READS | {P.AGENTS_APPROVE},
     "Auditor": _READS | {P.AUDITING_READ, P.SECURITY_READ},
     "Read only": _READS,

@@ -1,7 +1,7 @@
 """Users, service accounts and API tokens.
 
 Roles are Django groups with permissions of `catalogue.py`. Owns no rule about what a permission
-is needed for: the faces ask `permissions.holds`.
+is needed for: the faces ask `permissions.holds` and `reach.reach`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, Group
 from django.db import models
 
 from portal.access.catalogue import CATALOGUE
@@ -29,6 +29,38 @@ class User(AbstractUser):
     class Meta:
         default_permissions = ()
         permissions = [(str(entry.permission), entry.allows) for entry in CATALOGUE]
+
+
+class RoleReach(models.Model):
+    """One limit of a role: a group of orchestrators, or a label that they bear.
+
+    A role without a row reaches everything; one with rows reaches what any of them names. The
+    group is known by its number only: what it holds is the business of `orchestrators`, and a
+    number is never used twice, so that a limit to a group that is gone reaches nothing.
+    """
+
+    role = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="reach")
+    orchestrator_group = models.BigIntegerField(null=True)
+    label_key = models.CharField(max_length=63, blank=True)
+    label_value = models.CharField(max_length=63, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["role", "orchestrator_group"], name="one_limit_for_each_group"
+            ),
+            models.UniqueConstraint(
+                fields=["role", "label_key", "label_value"],
+                condition=models.Q(orchestrator_group=None),
+                name="one_limit_for_each_label",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(orchestrator_group__isnull=False, label_key="")
+                | (models.Q(orchestrator_group__isnull=True) & ~models.Q(label_key="")),
+                name="reach_names_a_group_or_a_label",
+            ),
+        ]
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):

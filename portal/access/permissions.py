@@ -1,16 +1,15 @@
 """The one question about permissions: does this user hold this one?
 
-Owns how grants combine (a shorter access string grants what is below it). Roles and their
-contents are data; which act needs which permission is said by the faces.
+Roles and their contents are data, and how they combine is `reach.py`'s; which act needs which
+permission is said by the faces.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.models import Permission as DjangoPermission
-
-from portal.access.catalogue import Permission, entry_for, granting
+from portal.access.catalogue import Permission, entry_for
+from portal.access.reach import reach
 
 if TYPE_CHECKING:
     from portal.access.models import User
@@ -26,9 +25,7 @@ class PermissionMissing(Exception):
 
 def holds(user: Any, permission: Permission) -> bool:
     """Say whether ``user`` is active and holds ``permission`` itself or by a shorter grant."""
-    if not user.is_active:
-        return False
-    return user.is_superuser or not granting(permission).isdisjoint(_granted(user))
+    return not reach(user, permission).is_nothing
 
 
 def require(user: Any, permission: Permission) -> None:
@@ -42,18 +39,3 @@ def missing(user: User | None, *permissions: Permission) -> tuple[Permission, ..
     if user is None:
         return permissions
     return tuple(p for p in permissions if not holds(user, p))
-
-
-def _granted(user: Any) -> frozenset[str]:
-    """Return the codenames granted to a user, directly or by a role.
-
-    One query, kept on the user object only: the next request loads another one, so that a role
-    taken away counts at once (I21 in docs/promises.md).
-    """
-    known: frozenset[str] | None = getattr(user, "_granted_codenames", None)
-    if known is None:
-        catalogued = DjangoPermission.objects.filter(content_type__app_label="access").order_by()
-        names = catalogued.values_list("codename", flat=True)
-        known = frozenset(names.filter(user=user.pk).union(names.filter(group__user=user.pk)))
-        user._granted_codenames = known
-    return known

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from orchestrators import selectors as records
 from orchestrators.models import Status
+from orchestrators.reach import act_reaches
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
 from portal.pages.act_catalogue import ACTS, Act, Order
@@ -34,6 +35,7 @@ from renewal.selectors import fleet, history
 MOST_AT_ONCE = 200
 _REASON_LENGTH = 500
 _RESULT_KEY = "act_result"
+_NO_SUCH = "There is no such orchestrator."
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,18 @@ def perform(request: HttpRequest) -> HttpResponseBase:
         return _ask(request, act, ids, error="Say why: the audit log keeps it.")
     if len(message) > _REASON_LENGTH:
         return _ask(request, act, ids, error=f"At most {_REASON_LENGTH} characters.")
-    names = fleet.names_of(ids)
+    orders = {pk: _order(request, act, pk, message) for pk in ids}
+    names = fleet.names_of(ids, *act_reaches(request.user, act.permission))
+    if len(ids) == 1 and not names:
+        raise Http404(_NO_SUCH)
     outcomes = [
         {
             "id": str(pk),
-            "name": names.get(pk) or "without a name",
-            **_one(act, pk, _order(request, act, pk, message)),
+            "name": names[pk] or "without a name",
+            **_one(act, pk, orders[pk]),
         }
+        if pk in names
+        else {"id": str(pk), "name": str(pk), "ok": False, "text": _NO_SUCH, "reason": "unknown"}
         for pk in ids
     ]
     if len(ids) == 1:
@@ -140,9 +147,10 @@ def _ask(
     request: HttpRequest, act: Act, ids: Sequence[UUID], *, chosen: str = "", error: str = ""
 ) -> HttpResponseBase:
     now = timezone.now()
-    rows = fleet.chosen(ids, periods(store.load()), now=now)
+    reaches = act_reaches(request.user, act.permission)
+    rows = fleet.chosen(ids, periods(store.load()), *reaches, now=now)
     if not rows:
-        raise Http404("There is no such orchestrator.")
+        raise Http404(_NO_SUCH)
     candidates = [Candidate(row) for row in rows]
     if act.name == "approve":
         seen = history.usable_claimants((row.orchestrator for row in rows), now=now)

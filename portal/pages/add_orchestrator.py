@@ -23,7 +23,7 @@ from orchestrators import credentials
 from orchestrators import selectors as records
 from orchestrators.models import BootstrapCredential
 from portal.access.catalogue import Permission
-from portal.pages.gate import ACT, BOTH, actor_of, page
+from portal.pages.gate import ACT, BOTH, actor_of, demand_everywhere, page
 
 _CA_FILE = "portal-ca.pem"
 
@@ -50,6 +50,7 @@ class AddForm(forms.Form):
 @page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=BOTH)
 def add(request: HttpRequest) -> HttpResponseBase:
     """The page; a POST makes a one-time credential and shows its secret this once."""
+    demand_everywhere(request, Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
     form = AddForm(request.POST if request.method == "POST" else None)
     made: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
@@ -106,6 +107,7 @@ def ca_file(request: HttpRequest) -> HttpResponseBase:
 @page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
 def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Revoke a bootstrap credential."""
+    demand_everywhere(request, Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
     credential = get_object_or_404(BootstrapCredential, pk=pk)
     changed = credentials.revoke(credential, actor=actor_of(request), now=timezone.now())
     messages.success(

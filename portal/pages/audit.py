@@ -8,7 +8,9 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
+from orchestrators.reach import within
 from portal.access.catalogue import Permission
+from portal.access.reach import reach
 from portal.audit.models import AuditEntry, Category
 from portal.pages.gate import page
 from portal.pages.timeline import told
@@ -22,7 +24,11 @@ def index(request: HttpRequest) -> HttpResponseBase:
     category = given.get("category", "")
     request_id = given.get("request", "").replace("\x00", "").strip()[:64]
     who = given.get("who", "").replace("\x00", "").strip()[:200]
-    rows = AuditEntry.objects.all()
+    rows = within(
+        AuditEntry.objects.all(),
+        reach(request.user, Permission.AUDITING_READ),
+        by="orchestrator_id",
+    )
     if category in Category.values:
         rows = rows.filter(category=category)
     if who:

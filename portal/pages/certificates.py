@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from portal.access.catalogue import Permission
 from portal.access.models import User
-from portal.pages.gate import BOTH, actor_of, page
+from portal.access.reach import Reach, reach
+from portal.pages.gate import BOTH, actor_of, demand_everywhere, page
 from renewal import operator_requests
 from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
 from renewal.rules.periods import days_left
@@ -36,7 +37,9 @@ def index(request: HttpRequest) -> HttpResponseBase:
         shown = Shown.VALID
     query = request.GET.get("q", "").replace("\x00", "").strip()[:200]
     search = Search(query=query, shown=shown)
-    found = certificates.page(search, now=now, cursor=request.GET.get("cursor", ""))
+    found = certificates.page(
+        search, reach=_reach(request), now=now, cursor=request.GET.get("cursor", "")
+    )
     return render(
         request,
         "certificates/list.html",
@@ -52,7 +55,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
 @page(Permission.CERTIFICATES_READ)
 def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One certificate, decoded."""
-    certificate = _found(pk)
+    certificate = _found(request, pk)
     try:
         facts = read_certificate(bytes(certificate.der))
     except CertificateUnreadable:
@@ -65,7 +68,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
             "facts": facts,
             "standing": Standing(certificate.standing),
             "days_left": days_left(certificate.not_after, timezone.now()),
-            "successors": certificates.successors(certificate),
+            "successors": certificates.successors(certificate, reach=_reach(request)),
             "enrollment": getattr(certificate, "enrollment", None),
             "revocation": getattr(certificate, "revocation", None),
         },
@@ -75,7 +78,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
 @page(Permission.CERTIFICATES_READ)
 def download(request: HttpRequest, pk: int, form: str) -> HttpResponseBase:
     """The certificate's file, PEM or DER."""
-    certificate = _found(pk)
+    certificate = _found(request, pk)
     der = bytes(certificate.der)
     if form == "der":
         response = HttpResponse(der, content_type="application/pkix-cert")
@@ -123,6 +126,7 @@ class CsrForm(forms.Form):
 @page(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR, methods=BOTH)
 def from_csr(request: HttpRequest) -> HttpResponseBase:
     """Ask a CA for a certificate with a CSR, for no orchestrator."""
+    demand_everywhere(request, Permission.CERTIFICATES_READ, Permission.ENROLL_CSR)
     form = CsrForm(request.POST if request.method == "POST" else None)
     assert isinstance(request.user, User)
     if request.method == "POST" and form.is_valid():
@@ -157,8 +161,12 @@ def _told(request: HttpRequest, enrollment: Enrollment) -> HttpResponseBase:
     return redirect("certificate", pk=enrollment.certificate_id)
 
 
-def _found(pk: int) -> Certificate:
-    certificate = certificates.detail(pk) if pk < 2**63 else None
+def _reach(request: HttpRequest) -> Reach:
+    return reach(request.user, Permission.CERTIFICATES_READ)
+
+
+def _found(request: HttpRequest, pk: int) -> Certificate:
+    certificate = certificates.detail(pk, reach=_reach(request)) if pk < 2**63 else None
     if certificate is None:
         raise Http404("There is no such certificate.")
     return certificate

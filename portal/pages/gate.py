@@ -17,8 +17,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control
 
-from portal.access.catalogue import Permission
+from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, require
+from portal.access.reach import reach
 from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
 
@@ -64,6 +65,20 @@ def demand(request: HttpRequest, *needed: Permission) -> None:
             require(request.user, permission)
     except PermissionMissing as missing:
         raise PermissionDenied(str(missing)) from None
+
+
+def demand_everywhere(request: HttpRequest, *needed: Permission) -> None:
+    """Raise PermissionDenied unless each permission is held without a limit.
+
+    For what belongs to no orchestrator yet, so that no limit can name it.
+    """
+    demand(request, *needed)
+    for permission in needed:
+        if not reach(request.user, permission).everything:
+            raise PermissionDenied(
+                f"Your roles grant {entry_for(permission).access_string} for some orchestrators "
+                "only; this needs it for all."
+            )
 
 
 def actor_of(request: HttpRequest) -> Actor:

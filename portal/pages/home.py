@@ -17,6 +17,7 @@ from django.utils import timezone
 from portal import health
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
+from portal.access.reach import reach
 from portal.pages.gate import page
 from portal.preferences import store
 from renewal.configuration import periods
@@ -59,7 +60,9 @@ def home(request: HttpRequest) -> HttpResponseBase:
         "broker_answers": health.broker_answers(),
     }
     if holds(request.user, Permission.AGENTS_READ):
-        seen = overview(periods(preferences), now=now)
+        seen = overview(
+            periods(preferences), reach=reach(request.user, Permission.AGENTS_READ), now=now
+        )
         state = set_up(preferences)
         context |= {
             "overview": seen,

@@ -15,11 +15,13 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from orchestrators import jobs, own_names
+from orchestrators import groups, jobs, own_names
 from orchestrators import selectors as records
 from orchestrators.models import Orchestrator, Status
 from orchestrators.protocol.messages import AgentPlatform
+from orchestrators.reach import may_see
 from portal.access.catalogue import Permission
+from portal.access.reach import reach
 from portal.pages.act_catalogue import acts_for
 from portal.pages.gate import ACT, actor_of, page
 from portal.pages.timeline import told
@@ -39,10 +41,16 @@ def filters_of(request: HttpRequest) -> Filters:
     """Return the filters of a URL; what it does not know narrows nothing."""
     given = request.GET
     belongs = {"real": False, "demonstration": True}
+
+    def text(name: str, longest: int) -> str:
+        return given.get(name, "").replace("\x00", "").strip()[:longest]
+
     return Filters(
         state=_member(RenewalState, given.get("state", "")),
         mark=_member(Mark, given.get("mark", "")),
-        query=given.get("q", "").replace("\x00", "").strip()[:200],
+        query=text("q", 200),
+        group=text("group", 100),
+        label=text("label", 127),
         by_name=given.get("sort") == "name",
         demonstration=belongs.get(given.get("fleet", "")),
     )
@@ -66,8 +74,13 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "orchestrators/list.html",
         {
             "page": fleet.page(
-                filters, periods(preferences), now=now, cursor=request.GET.get("cursor", "")
+                filters,
+                periods(preferences),
+                reach=reach(request.user, Permission.AGENTS_READ),
+                now=now,
+                cursor=request.GET.get("cursor", ""),
             ),
+            "groups": groups.visible_names(reach(request.user, Permission.AGENTS_READ)),
             "filters": filters,
             "states": [(state, LABELS[state]) for state in RenewalState],
             "marks": [(mark, MARKS[mark]) for mark in Mark],
@@ -81,7 +94,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """One orchestrator: its state, why, what happens next, and its history."""
     now = timezone.now()
     preferences = store.load()
-    orchestrator = found(pk)
+    orchestrator = found(request, pk)
     claimants = history.claimants_of(orchestrator) if _needs_approval(orchestrator) else []
     claim = records.open_claim(orchestrator, now=now)
     certificates = history.certificates_of(orchestrator, now=now)
@@ -110,15 +123,22 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
             "jobs": shown_jobs,
             "has_open_job": any(job.state in records.OPEN_JOBS for job in shown_jobs),
             "readiness": history.identity_readiness(orchestrator),
-            "acts": [act for act in acts_for(request.user) if act.fits(orchestrator)],
+            "acts": [
+                act
+                for act in acts_for(request.user)
+                if act.fits(orchestrator)
+                and may_see(orchestrator, reach(request.user, act.permission))
+            ],
+            "labels": list(orchestrator.labels.order_by("key")),
         },
     )
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_MODIFY, methods=ACT)
+@page(Permission.AGENTS_READ, Permission.AGENTS_LOGS, methods=ACT)
 def request_logs(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Queue a FetchLogs job."""
-    jobs.request_logs(found(pk), actor=actor_of(request), now=timezone.now())
+    orchestrator = found(request, pk, Permission.AGENTS_LOGS)
+    jobs.request_logs(orchestrator, actor=actor_of(request), now=timezone.now())
     messages.success(
         request, "The log was asked for: the job goes out with the orchestrator's next session."
     )
@@ -128,7 +148,7 @@ def request_logs(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @page(Permission.AGENTS_READ)
 def log(request: HttpRequest, pk: UUID, job_id: UUID) -> HttpResponseBase:
     """The log that a FetchLogs job brought, as text."""
-    job = records.job(pk, job_id)
+    job = records.job(pk, job_id, reach(request.user, Permission.AGENTS_READ))
     if job is None:
         raise Http404("There is no such job of this orchestrator.")
     return render(request, "orchestrators/log.html", {"job": job, "orchestrator": job.orchestrator})
@@ -137,6 +157,7 @@ def log(request: HttpRequest, pk: UUID, job_id: UUID) -> HttpResponseBase:
 @page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
 def set_names(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Set the names that certificates may carry beside the orchestrator's own."""
+    found(request, pk, Permission.AGENTS_APPROVE)
     names = request.POST.get("names", "").replace(",", "\n").splitlines()
     try:
         changed = own_names.set_extra_names(pk, names, actor=actor_of(request))
@@ -150,6 +171,7 @@ def set_names(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
 def accept_name(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Accept the differing name that the page showed."""
+    found(request, pk, Permission.AGENTS_APPROVE)
     try:
         changed = own_names.accept_seen_name(
             pk, request.POST.get("name", ""), actor=actor_of(request)
@@ -161,9 +183,10 @@ def accept_name(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return redirect("orchestrator", pk=pk)
 
 
-def found(pk: UUID) -> Orchestrator:
-    """Return the record, or answer 404."""
-    orchestrator = records.orchestrator(pk)
+def found(request: HttpRequest, pk: UUID, *acts: Permission) -> Orchestrator:
+    """Return the record within the visitor's reach, or answer 404."""
+    needed = (Permission.AGENTS_READ, *acts)
+    orchestrator = records.orchestrator(pk, *(reach(request.user, each) for each in needed))
     if orchestrator is None:
         raise Http404("There is no such orchestrator.")
     return orchestrator

@@ -6,7 +6,7 @@ Owns the way from a request to a service and back. What an act means is `renewal
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 from uuid import UUID
 
@@ -17,7 +17,9 @@ from rest_framework.response import Response
 
 from orchestrators import jobs
 from orchestrators.models import Orchestrator
+from orchestrators.reach import act_reaches, reachable, within
 from portal.access.catalogue import Permission
+from portal.access.reach import Reach, reach
 from portal.rest import bodies, paging
 from portal.rest.agent_response import agent_response, agents
 from portal.rest.base import ApiView
@@ -31,28 +33,35 @@ NEXT_CURSOR_HEADER = "X-Next-Cursor"
 _MOST_NAMED = 20
 
 
-class AgentList(ApiView):
+class _AgentView(ApiView):
+    """A view of orchestrators: whoever acts on one must be allowed to see it."""
+
+    sees = (Permission.AGENTS_READ,)
+
+
+class AgentList(_AgentView):
     """GET /Agents: orchestrators, filtered, sorted and paged."""
 
     needs = {"GET": Permission.AGENTS_READ}
     parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
 
     def get(self, request: Request) -> Response:
-        rows, cursor = paging.page_of(agents(), paging.page_request(self.given))
+        seen = within(agents(), reach(request.user, Permission.AGENTS_READ))
+        rows, cursor = paging.page_of(seen, paging.page_request(self.given))
         headers = {NEXT_CURSOR_HEADER: cursor} if cursor else None
         return Response([agent_response(row) for row in rows], headers=headers)
 
 
-class AgentDetail(ApiView):
+class AgentDetail(_AgentView):
     """GET /Agents/{id}."""
 
     needs = {"GET": Permission.AGENTS_READ}
 
     def get(self, request: Request, agent_id: str) -> Response:
-        return Response(agent_response(_found(agent_id)))
+        return Response(agent_response(_found(request, agent_id)))
 
 
-class AgentsApprove(ApiView):
+class AgentsApprove(_AgentView):
     """POST /Agents/Approve."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
@@ -60,12 +69,14 @@ class AgentsApprove(ApiView):
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
         _all_or_none(
-            bodies.agent_ids(request.data), lambda pk: approvals.approve(pk, actor=actor, now=now)
+            bodies.agent_ids(request.data),
+            act_reaches(request.user, Permission.AGENTS_APPROVE),
+            lambda pk: approvals.approve(pk, actor=actor, now=now),
         )
         return Response(status=204)
 
 
-class AgentsDisapprove(ApiView):
+class AgentsDisapprove(_AgentView):
     """POST /Agents/Disapprove."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
@@ -74,12 +85,13 @@ class AgentsDisapprove(ApiView):
         actor, now = actor_of(request), timezone.now()
         _all_or_none(
             bodies.agent_ids(request.data),
+            act_reaches(request.user, Permission.AGENTS_APPROVE),
             lambda pk: approvals.disapprove(pk, actor=actor, now=now),
         )
         return Response(status=204)
 
 
-class AgentsReset(ApiView):
+class AgentsReset(_AgentView):
     """POST /Agents/Reset."""
 
     needs = {"POST": Permission.AGENTS_RESET}
@@ -87,19 +99,21 @@ class AgentsReset(ApiView):
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
         _all_or_none(
-            bodies.agent_ids(request.data), lambda pk: approvals.reset(pk, actor=actor, now=now)
+            bodies.agent_ids(request.data),
+            act_reaches(request.user, Permission.AGENTS_RESET),
+            lambda pk: approvals.reset(pk, actor=actor, now=now),
         )
         return Response(status=204)
 
 
-class AgentReset(ApiView):
+class AgentReset(_AgentView):
     """POST /Agents/{id}/Reset."""
 
     needs = {"POST": Permission.AGENTS_RESET}
 
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
-        pk = _id(agent_id)
+        pk = _found(request, agent_id, Permission.AGENTS_RESET).pk
         try:
             approvals.reset(pk, actor=actor_of(request), now=timezone.now())
         except ActRefused as refused:
@@ -107,18 +121,19 @@ class AgentReset(ApiView):
         return Response(status=204)
 
 
-class AgentFetchLogs(ApiView):
+class AgentFetchLogs(_AgentView):
     """POST /Agents/{id}/FetchLogs."""
 
-    needs = {"POST": Permission.AGENTS_MODIFY}
+    needs = {"POST": Permission.AGENTS_LOGS}
 
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
-        jobs.request_logs(_found(agent_id), actor=actor_of(request), now=timezone.now())
+        found = _found(request, agent_id, Permission.AGENTS_LOGS)
+        jobs.request_logs(found, actor=actor_of(request), now=timezone.now())
         return Response(status=204)
 
 
-class AgentsSetReenrollment(ApiView):
+class AgentsSetReenrollment(_AgentView):
     """POST /Agents/SetAuthCertificateReenrollment: ids that cannot be set are listed."""
 
     needs = {"POST": Permission.AGENTS_RENEW}
@@ -133,6 +148,7 @@ class AgentsSetReenrollment(ApiView):
         actor, now = actor_of(request), timezone.now()
         refused = _refusals(
             {pk for pk in asked.values() if pk},
+            act_reaches(request.user, Permission.AGENTS_RENEW),
             lambda pk: approvals.request_renewal(pk, flag, actor=actor, now=now),
         )
         return Response(
@@ -152,8 +168,11 @@ def _id(text: str) -> UUID:
     return parsed
 
 
-def _found(text: str) -> Orchestrator:
-    found = agents().filter(pk=_id(text)).first()
+def _found(request: Request, text: str, *acts: Permission) -> Orchestrator:
+    """Return the record within the caller's reach. Raises ApiError."""
+    needed = (Permission.AGENTS_READ, *acts)
+    rows = within(agents(), *(reach(request.user, each) for each in needed))
+    found = rows.filter(pk=_id(text)).first()
     if found is None:
         raise _unknown()
     return found
@@ -168,14 +187,20 @@ def _code(refused: ActRefused) -> ErrorCode:
 
 
 @transaction.atomic
-def _refusals(ids: set[UUID], act: Callable[[UUID], object]) -> dict[UUID, ActRefused]:
-    """Act on each id in one transaction; return the acts that were refused.
+def _refusals(
+    ids: set[UUID], reaches: Iterable[Reach], act: Callable[[UUID], object]
+) -> dict[UUID, ActRefused]:
+    """Act on each id within the reaches, in one transaction; return the acts that were refused.
 
+    An id outside is refused as one that does not exist.
     Always in the same order, so that two calls over the same records never wait for each other.
     """
     refused: dict[UUID, ActRefused] = {}
+    known = reachable(ids, *reaches)
     for pk in sorted(ids):
         try:
+            if pk not in known:
+                raise ActRefused("unknown", "There is no such orchestrator.")
             act(pk)
         except ActRefused as refusal:
             refused[pk] = refusal
@@ -186,9 +211,9 @@ def _refusals(ids: set[UUID], act: Callable[[UUID], object]) -> dict[UUID, ActRe
 
 
 @transaction.atomic
-def _all_or_none(ids: list[UUID], act: Callable[[UUID], object]) -> None:
+def _all_or_none(ids: list[UUID], reaches: Iterable[Reach], act: Callable[[UUID], object]) -> None:
     """Act on all ids or, where one act is refused, on none. Raises ApiError."""
-    refused = _refusals(set(ids), act)
+    refused = _refusals(set(ids), reaches, act)
     if not refused:
         return
     (first, reason), *_ = refused.items()

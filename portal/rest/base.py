@@ -30,19 +30,22 @@ API_VERSIONS = ("", "1", "1.0")
 class ApiView(APIView):
     """A view of the management API.
 
-    A subclass names in ``needs`` the permission for each method (None: any signed-in caller), and
-    in ``parameters`` the query parameters that it reads; others are refused.
+    A subclass names in ``needs`` the permission for each method (None: any signed-in caller), in
+    ``sees`` what each of them needs besides (who acts on an orchestrator must see it), and in
+    ``parameters`` the query parameters that it reads; others are refused.
     """
 
     needs: ClassVar[Mapping[str, Permission | None]] = {}
+    sees: ClassVar[tuple[Permission, ...]] = ()
     parameters: ClassVar[frozenset[str]] = frozenset()
     content_negotiation_class = JSONNegotiation
     http_method_names = ["get", "post", "put", "delete", "head"]
 
     @classmethod
-    def needed(cls, method: str) -> Permission | None:
-        """Return the permission for a method; HEAD needs what GET needs."""
-        return cls.needs.get("GET" if method == "HEAD" else method)
+    def needed(cls, method: str) -> tuple[Permission, ...]:
+        """Return the permissions for a method; HEAD needs what GET needs."""
+        own = cls.needs.get("GET" if method == "HEAD" else method)
+        return () if own is None else tuple(dict.fromkeys((*cls.sees, own)))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         _check_headers(request)

@@ -16,17 +16,15 @@ from portal.rest.refusals import note_permission_missing
 
 
 class CataloguePermission(BasePermission):
-    """Refuses whoever lacks ``view.needs[method]``; None there means any signed-in caller."""
+    """Refuses whoever lacks what a view needs for a method; any signed-in caller if nothing."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
         if not request.user.is_authenticated:
             raise NotAuthenticated("Sign in with Basic or a bearer token.")
-        needed = view.needed(request.method)
-        if needed is None:
-            return True
-        try:
-            require(request.user, needed)
-        except PermissionMissing as missing:
-            note_permission_missing(request, needed)
-            raise PermissionDenied(str(missing)) from None
+        for needed in view.needed(request.method):
+            try:
+                require(request.user, needed)
+            except PermissionMissing as missing:
+                note_permission_missing(request, needed)
+                raise PermissionDenied(str(missing)) from None
         return True

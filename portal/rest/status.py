@@ -31,8 +31,8 @@ class StatusEndpoints(ApiView):
         usable = {
             f"{method} /{_CONVERTER.sub('{id}', route)}"
             for route, view in self.endpoints
-            for method, needed in view.needs.items()
-            if needed is None or holds(request.user, needed)
+            for method in view.needs
+            if all(holds(request.user, needed) for needed in view.needed(method))
         }
         return Response(
             sorted({*usable, OWN_PATH}), headers={PRODUCT_VERSION_HEADER: PRODUCT_VERSION}

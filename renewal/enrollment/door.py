@@ -68,7 +68,7 @@ def admit(
         raise NotAdmitted(Code.PERMISSION_MISSING, names, is_permission=True)
     existing = _key_of_own_unused(orchestrator, csr)
     try:
-        chosen = choose(preferences)
+        chosen = choose(preferences, group_id=orchestrator.group_id)
     except NotConfigured as problem:
         raise NotAdmitted(Code.ENROLLMENT_NOT_CONFIGURED, str(problem)) from None
     check_requester(account, chosen)

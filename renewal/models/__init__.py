@@ -2,6 +2,7 @@
 
 from renewal.models.authorities import (
     CertificateAuthority,
+    GroupIssuance,
     RevocationList,
     Template,
     TrustAnchor,
@@ -14,6 +15,7 @@ __all__ = [
     "CertificateAuthority",
     "Claimant",
     "Enrollment",
+    "GroupIssuance",
     "Revocation",
     "RevocationList",
     "Template",

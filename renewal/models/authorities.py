@@ -68,6 +68,19 @@ class Template(models.Model):
         default_permissions = ()
 
 
+class GroupIssuance(models.Model):
+    """Which CA and template enrol the orchestrators of a group, instead of the settings' ones."""
+
+    group = models.OneToOneField(
+        "orchestrators.OrchestratorGroup", on_delete=models.CASCADE, related_name="issuance"
+    )
+    authority = models.ForeignKey(CertificateAuthority, null=True, on_delete=models.PROTECT)
+    template = models.ForeignKey(Template, null=True, on_delete=models.PROTECT)
+
+    class Meta:
+        default_permissions = ()
+
+
 class TrustAnchor(models.Model):
     """An issuer whose certificates may prove who an orchestrator is."""
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
+from orchestrators.reach import within
+from portal.access.reach import Reach
 from renewal.models import Certificate
 from renewal.selectors.fleet import hex_of
 from renewal.selectors.keyset import Segment, Slice, cut
@@ -36,9 +38,13 @@ class Search:
     shown: Shown = Shown.VALID
 
 
-def page(search: Search, *, now: datetime, cursor: str = "") -> Slice[Certificate]:
-    """Return one page of the certificates that a search finds."""
-    rows = Certificate.objects.select_related("orchestrator", "authority").defer("der")
+def page(search: Search, *, reach: Reach, now: datetime, cursor: str = "") -> Slice[Certificate]:
+    """Return one page of the certificates within the reach that a search finds."""
+    rows = within(
+        Certificate.objects.select_related("orchestrator", "authority").defer("der"),
+        reach,
+        by="orchestrator_id",
+    )
     ended = Q(not_after__lt=now) | Q(revoked_at__isnull=False)
     if search.shown is Shown.VALID:
         rows = rows.filter(~ended)
@@ -51,20 +57,18 @@ def page(search: Search, *, now: datetime, cursor: str = "") -> Slice[Certificat
     return cut([Segment(rows, order)], cursor=cursor, size=PAGE_SIZE)
 
 
-def detail(pk: int) -> Certificate | None:
-    """Return a certificate with everything around it."""
-    return (
-        Certificate.objects.select_related(
-            "orchestrator", "authority", "predecessor", "enrollment__template", "revocation"
-        )
-        .filter(pk=pk)
-        .first()
-    )
+def detail(pk: int, *, reach: Reach) -> Certificate | None:
+    """Return a certificate within the reach, with everything around it."""
+    rows = Certificate.objects.select_related(
+        "orchestrator", "authority", "predecessor", "enrollment__template", "revocation"
+    ).filter(pk=pk)
+    return within(rows, reach, by="orchestrator_id").first()
 
 
-def successors(certificate: Certificate) -> list[Certificate]:
-    """Return the certificates that followed this one."""
-    return list(certificate.successors.defer("der").order_by("id")[:10])
+def successors(certificate: Certificate, *, reach: Reach) -> list[Certificate]:
+    """Return the certificates within the reach that followed this one."""
+    rows = certificate.successors.defer("der").order_by("id")
+    return list(within(rows, reach, by="orchestrator_id")[:10])
 
 
 def _found_by(query: str) -> Q:

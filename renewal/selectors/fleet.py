@@ -15,9 +15,12 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from orchestrators.labels import bearers
 from orchestrators.models import AgentSession, Orchestrator, Status
 from orchestrators.names import canonical
+from orchestrators.reach import within
 from orchestrators.records import parse_agent_id
+from portal.access.reach import Reach
 from renewal.models import Certificate
 from renewal.rules.periods import Periods, days_left
 from renewal.selectors.keyset import Segment, Slice, cut
@@ -47,10 +50,20 @@ class Filters:
     query: str = ""
     by_name: bool = False
     demonstration: bool | None = None
+    group: str = ""
+    label: str = ""
+    """``key=value``, or ``key`` alone for any value."""
 
     @property
     def is_narrowed(self) -> bool:
-        return bool(self.state or self.mark or self.query or self.demonstration is not None)
+        return bool(
+            self.state
+            or self.mark
+            or self.query
+            or self.group
+            or self.label
+            or self.demonstration is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -82,10 +95,17 @@ class FleetPage:
 
 
 def page(
-    filters: Filters, periods: Periods, *, now: datetime, cursor: str = "", size: int = PAGE_SIZE
+    filters: Filters,
+    periods: Periods,
+    *,
+    reach: Reach,
+    now: datetime,
+    cursor: str = "",
+    size: int = PAGE_SIZE,
 ) -> FleetPage:
     """Return one page of the list."""
-    found: Slice[Orchestrator] = cut(_segments(filters, periods, now=now), cursor=cursor, size=size)
+    segments = _segments(filters, periods, reach, now=now)
+    found: Slice[Orchestrator] = cut(segments, cursor=cursor, size=size)
     return FleetPage(rows_of(found.rows, periods, now=now), found.following, found.preceding)
 
 
@@ -116,9 +136,15 @@ def rows_of(
     ]
 
 
-def matching(filters: Filters, periods: Periods, *, now: datetime) -> QuerySet[Orchestrator]:
-    """Return the records that the filters name, in no order."""
-    rows = Orchestrator.objects.all()
+def matching(
+    filters: Filters, periods: Periods, *, reach: Reach, now: datetime
+) -> QuerySet[Orchestrator]:
+    """Return the records within the reach that the filters name, in no order."""
+    rows = within(Orchestrator.objects.select_related("group"), reach)
+    if filters.group:
+        rows = rows.filter(group__name_key=canonical(filters.group))
+    if filters.label:
+        rows = rows.filter(pk__in=bearers(filters.label))
     if filters.state is not None:
         rows = rows.filter(having(filters.state, periods, now=now))
     if filters.mark is not None:
@@ -141,8 +167,10 @@ def hex_of(text: str) -> str:
     return plain if re.fullmatch(r"[0-9a-f]+", plain) else ""
 
 
-def _segments(filters: Filters, periods: Periods, *, now: datetime) -> list[Segment[Orchestrator]]:
-    rows = matching(filters, periods, now=now)
+def _segments(
+    filters: Filters, periods: Periods, reach: Reach, *, now: datetime
+) -> list[Segment[Orchestrator]]:
+    rows = matching(filters, periods, reach=reach, now=now)
     if filters.by_name:
         return [Segment(rows, ("name_key", "id"))]
     with_certificate = rows.filter(status=Status.APPROVED, certificate_not_after__isnull=False)
@@ -194,12 +222,15 @@ def _row(
     )
 
 
-def chosen(ids: Iterable[UUID], periods: Periods, *, now: datetime) -> list[FleetRow]:
-    """Return the rows of a selection, in the order of their names."""
-    records = Orchestrator.objects.filter(pk__in=list(ids)).order_by("name_key", "id")
+def chosen(ids: Iterable[UUID], periods: Periods, *reaches: Reach, now: datetime) -> list[FleetRow]:
+    """Return the rows of a selection within the reaches, in the order of their names."""
+    records = within(
+        Orchestrator.objects.filter(pk__in=list(ids)).order_by("name_key", "id"), *reaches
+    )
     return rows_of(records, periods, now=now)
 
 
-def names_of(ids: Iterable[UUID]) -> Mapping[UUID, str]:
-    """Return the names of records by id."""
-    return dict(Orchestrator.objects.filter(pk__in=list(ids)).values_list("pk", "client_machine"))
+def names_of(ids: Iterable[UUID], *reaches: Reach) -> Mapping[UUID, str]:
+    """Return the names of the records within the reaches, by id."""
+    rows = within(Orchestrator.objects.filter(pk__in=list(ids)), *reaches)
+    return dict(rows.values_list("pk", "client_machine"))

@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from orchestrators.models import BootstrapCredential, Orchestrator
+from orchestrators.reach import within
+from portal.access.reach import Reach
 from portal.preferences.store import Preferences
 from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
 from renewal.models import CertificateAuthority, Enrollment, Template, TrustAnchor
@@ -23,6 +25,8 @@ from renewal.rules.periods import Periods
 from renewal.selectors.fleet import Filters, matching
 from renewal.selectors.marks import Mark, overdue_revocations
 from renewal.selectors.states import RenewalState, state_of
+
+M = TypeVar("M", bound=Model)
 
 CAP = 10_000
 _DEMONSTRATION_CAP = 500
@@ -70,24 +74,30 @@ def counted(rows: QuerySet[Any]) -> Count:
     return Count(rows[: CAP + 1].count())
 
 
-def overview(periods: Periods, *, now: datetime) -> Overview:
-    """Gather the counts of the first page: a constant number of queries."""
+def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
+    """Gather the counts of the first page within the reach: a constant number of queries."""
 
     def real(**narrowed: Any) -> Count:
-        return counted(matching(Filters(demonstration=False, **narrowed), periods, now=now))
+        filters = Filters(demonstration=False, **narrowed)
+        return counted(matching(filters, periods, reach=reach, now=now))
+
+    def seen(rows: QuerySet[M]) -> QuerySet[M]:
+        return within(rows, reach, by="orchestrator_id")
 
     of_the_real = Q(orchestrator__isnull=True) | Q(orchestrator__demonstration=False)
-    demonstration = Orchestrator.objects.filter(demonstration=True)[:_DEMONSTRATION_CAP]
+    demonstration = within(Orchestrator.objects.filter(demonstration=True), reach)
     return Overview(
         by_state={state: real(state=state) for state in RenewalState},
         unused=real(mark=Mark.UNUSED),
         wrong_certificate=real(mark=Mark.WRONG_CERTIFICATE),
         failed_enrollments=real(mark=Mark.ENROLLMENT_FAILED),
         open_enrollments=counted(
-            Enrollment.objects.filter(of_the_real, state__in=sorted(OPEN_ENROLLMENT))
+            seen(Enrollment.objects.filter(of_the_real, state__in=sorted(OPEN_ENROLLMENT)))
         ),
-        overdue_revocations=counted(overdue_revocations(now).filter(of_the_real)),
-        demonstration=Counter(state_of(o, periods, now=now) for o in demonstration),
+        overdue_revocations=counted(seen(overdue_revocations(now).filter(of_the_real))),
+        demonstration=Counter(
+            state_of(o, periods, now=now) for o in demonstration[:_DEMONSTRATION_CAP]
+        ),
         authorities=list(CertificateAuthority.objects.order_by("name")[:20]),
     )
 

@@ -72,7 +72,7 @@ ACTS = [
         {"act": "reset", "message": "moved"},
         {"Administrator", "Operator"},
     ),
-    ("/orchestrators/{orchestrator}/logs", {}, {"Administrator"}),
+    ("/orchestrators/{orchestrator}/logs", {}, {"Administrator", "Operator"}),
     ("/orchestrators/{orchestrator}/names", {"names": "a"}, {"Administrator", "Approver"}),
     ("/orchestrators/{orchestrator}/accept-name", {"name": ""}, {"Administrator", "Approver"}),
     ("/trusted-issuers/{anchor}/remove", {}, {"Administrator"}),

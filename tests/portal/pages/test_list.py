@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrators.models import Orchestrator, Status
+from portal.access.reach import EVERYTHING
 from renewal.models import Certificate
 from renewal.rules.periods import Periods
 from renewal.selectors import fleet as listing
@@ -26,7 +27,7 @@ def walk(filters: Filters, now, size: int = 4) -> list[str]:
     """Follow the pages to the end, and back again; return the names in order."""
     found, cursors, cursor = [], [], ""
     while True:
-        page = listing.page(filters, Periods(), now=now, cursor=cursor, size=size)
+        page = listing.page(filters, Periods(), reach=EVERYTHING, now=now, cursor=cursor, size=size)
         found.append(names(page))
         cursors.append(page)
         if not page.following:
@@ -35,7 +36,9 @@ def walk(filters: Filters, now, size: int = 4) -> list[str]:
     back = []
     page = cursors[-1]
     while page.preceding:
-        page = listing.page(filters, Periods(), now=now, cursor=page.preceding, size=size)
+        page = listing.page(
+            filters, Periods(), reach=EVERYTHING, now=now, cursor=page.preceding, size=size
+        )
         back.append(names(page))
     assert list(reversed(back)) == found[:-1]
     return [name for page_names in found for name in page_names]
@@ -71,10 +74,10 @@ def test_what_needs_an_operator_comes_first(fleet, now):
 
 @pytest.mark.parametrize("state", list(RenewalState))
 def test_a_state_filter_shows_that_state_only_and_all_of_it(fleet, now, state):
-    page = listing.page(Filters(state=state), Periods(), now=now)
+    page = listing.page(Filters(state=state), Periods(), reach=EVERYTHING, now=now)
     assert page.rows
     assert {row.state for row in page.rows} == {state}
-    everything = listing.page(Filters(), Periods(), now=now)
+    everything = listing.page(Filters(), Periods(), reach=EVERYTHING, now=now)
     assert len(page.rows) == sum(row.state is state for row in everything.rows)
 
 
@@ -92,12 +95,15 @@ def test_a_state_filter_shows_that_state_only_and_all_of_it(fleet, now, state):
     ],
 )
 def test_a_mark_filter_finds_what_rows_show(fleet, now, mark, expected):
-    assert set(names(listing.page(Filters(mark=mark), Periods(), now=now))) == expected
+    assert (
+        set(names(listing.page(Filters(mark=mark), Periods(), reach=EVERYTHING, now=now)))
+        == expected
+    )
 
 
 def test_demonstration_records_can_be_left_out_and_shown_alone(fleet, now):
-    alone = names(listing.page(Filters(demonstration=True), Periods(), now=now))
-    rest = names(listing.page(Filters(demonstration=False), Periods(), now=now))
+    alone = names(listing.page(Filters(demonstration=True), Periods(), reach=EVERYTHING, now=now))
+    rest = names(listing.page(Filters(demonstration=False), Periods(), reach=EVERYTHING, now=now))
     assert sorted(alone) == ["demo-1", "demo-2"]
     assert not set(alone) & set(rest)
 
@@ -120,7 +126,7 @@ def test_a_thumbprint_is_found_in_any_spelling_also_an_earlier_one(fleet, now):
     assert earlier.orchestrator == fleet.renewed
     for thumbprint in (fleet.renewed.thumbprint, earlier.thumbprint):
         for spelling in spellings(thumbprint):
-            page = listing.page(Filters(query=spelling), Periods(), now=now)
+            page = listing.page(Filters(query=spelling), Periods(), reach=EVERYTHING, now=now)
             assert names(page) == ["mail-relay.example.com"], spelling
 
 
@@ -136,11 +142,14 @@ def test_a_thumbprint_is_found_in_any_spelling_also_an_earlier_one(fleet, now):
     ],
 )
 def test_a_name_is_found_by_its_beginning(fleet, now, query, expected):
-    assert set(names(listing.page(Filters(query=query), Periods(), now=now))) == expected
+    assert (
+        set(names(listing.page(Filters(query=query), Periods(), reach=EVERYTHING, now=now)))
+        == expected
+    )
 
 
 def test_an_id_is_found(fleet, now):
-    page = listing.page(Filters(query=str(fleet.calm.pk)), Periods(), now=now)
+    page = listing.page(Filters(query=str(fleet.calm.pk)), Periods(), reach=EVERYTHING, now=now)
     assert names(page) == [fleet.calm.client_machine]
 
 

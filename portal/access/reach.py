@@ -1,0 +1,122 @@
+"""How far a permission reaches: all orchestrators, or those of some groups and labels.
+
+Owns how the limits of several roles combine (a union), and the one lookup of what a user is
+granted. Knows no orchestrators: which rows a reach means is said by `orchestrators/reach.py`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import Permission as DjangoPermission
+from django.db.models import BigIntegerField, CharField, F, Value
+from django.db.models.functions import Coalesce
+
+from portal.access.catalogue import WHOLE_PORTAL, Permission, granting
+from portal.access.models import RoleReach
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Everything, or the orchestrators of these groups (by number) and with these labels."""
+
+    everything: bool = False
+    groups: frozenset[int] = frozenset()
+    labels: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def is_nothing(self) -> bool:
+        return not (self.everything or self.groups or self.labels)
+
+    def __or__(self, other: Reach) -> Reach:
+        if self.everything or other.everything:
+            return EVERYTHING
+        return Reach(groups=self.groups | other.groups, labels=self.labels | other.labels)
+
+    def covers(self, other: Reach) -> bool:
+        """Say whether ``other`` reaches nothing beyond this one, whatever the fleet looks like."""
+        if self.everything:
+            return True
+        return not other.everything and other.groups <= self.groups and other.labels <= self.labels
+
+
+EVERYTHING = Reach(everything=True)
+NOTHING = Reach()
+
+Grants = Mapping[Permission, Reach]
+"""What somebody holds: each permission, also by a shorter grant, with its reach."""
+
+
+def reach(user: Any, permission: Permission) -> Reach:
+    """Return how far ``permission`` reaches for ``user``; NOTHING if it is not held."""
+    return grants_of(user).get(permission, NOTHING)
+
+
+def grants_of(user: Any) -> Grants:
+    """Return what a user holds.
+
+    One query, kept on the user object only: the next request loads another one, so that a role
+    taken away counts at once (I21 in docs/promises.md).
+    """
+    if not user.is_active:
+        return {}
+    if user.is_superuser:
+        return dict.fromkeys(Permission, EVERYTHING)
+    known: Grants | None = getattr(user, "_grants", None)
+    if known is None:
+        known = _loaded(user.pk) if user.pk is not None else {}
+        user._grants = known
+    return known
+
+
+def combined(roles: Iterable[tuple[Iterable[str], Reach]]) -> Grants:
+    """Return what roles grant together, each given by its codenames and its reach."""
+    held: dict[str, Reach] = {}
+    for codenames, limit in roles:
+        for codename in codenames:
+            if limit.everything or codename not in WHOLE_PORTAL:
+                held[codename] = held.get(codename, NOTHING) | limit
+    found: dict[Permission, Reach] = {}
+    for permission in Permission:
+        for grant in granting(permission):
+            if grant in held and (held[grant].everything or permission not in WHOLE_PORTAL):
+                found[permission] = found.get(permission, NOTHING) | held[grant]
+    return found
+
+
+_NO_NUMBER = Value(0, BigIntegerField())
+_NO_TEXT = Value("", CharField())
+
+
+def _loaded(user_pk: int) -> Grants:
+    """Read permissions and limits of a user's roles, and permissions of his own, at once."""
+    catalogued = DjangoPermission.objects.filter(content_type__app_label="access").order_by()
+    no_limit = (_NO_NUMBER, _NO_TEXT, _NO_TEXT)
+    own = catalogued.filter(user=user_pk).values_list(F("codename"), _NO_NUMBER, *no_limit)
+    by_role = catalogued.filter(group__user=user_pk).values_list(
+        F("codename"), F("group__pk"), *no_limit
+    )
+    limits = RoleReach.objects.filter(role__user=user_pk).values_list(
+        _NO_TEXT,
+        F("role_id"),
+        Coalesce(F("orchestrator_group"), _NO_NUMBER),
+        F("label_key"),
+        F("label_value"),
+    )
+    codenames: dict[int, set[str]] = defaultdict(set)
+    reaches: dict[int, Reach] = {}
+    for codename, role, group, key, value in own.union(by_role, limits, all=True):
+        if codename:
+            codenames[role].add(codename)
+        else:
+            reaches[role] = reaches.get(role, NOTHING) | _limit(group, key, value)
+    return combined((names, reaches.get(role, EVERYTHING)) for role, names in codenames.items())
+
+
+def _limit(group: int, key: str, value: str) -> Reach:
+    if key:
+        return Reach(labels=frozenset({(key, value)}))
+    return Reach(groups=frozenset({group}))
