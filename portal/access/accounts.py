@@ -1,7 +1,8 @@
 """Making and changing users and API tokens.
 
-Owns what a valid account is and the audit rows of these acts. Roles are made by `roles.py`; what
-they allow is `catalogue.py`'s; who may change accounts is checked by the faces.
+Owns what a valid account is and the audit rows of these acts. Roles are made by `role_changes.py`;
+what they allow is `catalogue.py`'s; who may change accounts is checked by the faces, and how far by
+`guard.py`.
 """
 
 from __future__ import annotations
@@ -15,19 +16,13 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
+from portal.access.guard import AccountRefused, access_change, check_covers
 from portal.access.models import ApiToken, User
+from portal.access.reach import Grants, grants_of
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 
 LONGEST_TOKEN_DAYS = 3650
-
-
-class AccountRefused(ValueError):
-    """The account or token cannot be made like this; ``reason`` is stable."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
 
 
 def save_user(
@@ -39,18 +34,22 @@ def save_user(
     email: str | None = None,
     is_active: bool | None = None,
     password: str | None = None,
+    giver: User | None = None,
 ) -> tuple[User, bool]:
     """Create or change a user; return it and whether anything changed. Raises AccountRefused.
 
     What is None stays as it is. A new user without a password can use tokens only; a service
-    account never has one.
+    account never has one. ``giver`` must hold what the user holds before and after; None is
+    whoever runs the host.
     """
     _check_username(username)
     if email:
         _check_email(email)
-    with transaction.atomic():
+    with access_change():
         user = User.objects.select_for_update().filter(username=username).first()
         before = _state(user) if user is not None else {}
+        if user is not None:
+            check_covers(giver, _potential(user), f"The user {username}")
         if user is None:
             user = User(username=username, is_service_account=is_service_account)
             user.set_unusable_password()
@@ -67,6 +66,7 @@ def save_user(
         user.save()
         if groups is not None:
             user.groups.set(groups)
+            check_covers(giver, _potential(user), f"With these roles, {username}")
         after = _state(user)
         if before == after and not sets_password:
             return user, False
@@ -84,12 +84,20 @@ def save_user(
 
 
 def issue_token(
-    user: User, name: str, *, lasts: timedelta, actor: Actor, now: datetime
+    user: User,
+    name: str,
+    *,
+    lasts: timedelta,
+    actor: Actor,
+    now: datetime,
+    giver: User | None = None,
 ) -> tuple[ApiToken, str]:
     """Return the live token of this name and an empty text, or a new one and its text (shown
-    once). An expired one gives way. Raises AccountRefused.
+    once). An expired one gives way. A token can do what its user can, so ``giver`` must hold that
+    (T18 in docs/promises.md). Raises AccountRefused.
     """
     _check_token(name, lasts)
+    check_covers(giver, _potential(user), f"The user {user.username}")
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
         found = ApiToken.objects.filter(user=user, name=name, revoked_at=None).first()
@@ -115,6 +123,13 @@ def revoke_token(user: User, name: str, *, actor: Actor, now: datetime) -> tuple
         token.save(update_fields=["revoked_at"])
         _audit_token(token, "token_revoked", actor)
     return token, True
+
+
+def _potential(user: User) -> Grants:
+    """Return what a user holds now, or would hold if active."""
+    fresh = User.objects.get(pk=user.pk)
+    fresh.is_active = True
+    return grants_of(fresh)
 
 
 def _check_username(username: str) -> None:

@@ -23,9 +23,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from orchestrators.credentials import CredentialInvalid
+from orchestrators.labels import GroupingRefused
 from orchestrators.models import Orchestrator
 from orchestrators.names import canonical
-from portal.access.accounts import AccountRefused
+from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.audit.trail import Actor
 from portal.preferences.definitions import SettingInvalid
@@ -102,7 +103,7 @@ def _failure(error: Exception) -> CommandFailed:
     match error:
         case CommandFailed():
             return error
-        case ActRefused() | RequestRefused() | AccountRefused():
+        case ActRefused() | RequestRefused() | AccountRefused() | GroupingRefused():
             return CommandFailed(error.reason, str(error))
         case AuthorityRefused() | TemplateRefused():
             return CommandFailed(error.reason, str(error))

@@ -1,0 +1,91 @@
+"""What nobody may do with access: give what they do not hold, or leave nobody to manage it.
+
+Owns both rules and the lock under which access changes, one change after the other. What a change
+is belongs to `accounts.py` and `role_changes.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.db.models import Q
+
+from portal.access.catalogue import Permission, entry_for
+from portal.access.models import User
+from portal.access.reach import EVERYTHING, NOTHING, Grants, grants_of
+
+
+class AccountRefused(ValueError):
+    """Access cannot be changed like this; ``reason`` is stable, the message for a person."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+def beyond(own: Grants, asked: Grants) -> list[Permission]:
+    """Return the permissions of ``asked`` that ``own`` does not hold with as much reach."""
+    return [p for p, wanted in asked.items() if not own.get(p, NOTHING).covers(wanted)]
+
+
+def check_covers(giver: User | None, asked: Grants, what: str) -> None:
+    """Refuse a giver who does not hold all of ``asked``; None is whoever runs the host.
+
+    Raises AccountRefused.
+    """
+    if giver is None:
+        return
+    lacking = beyond(grants_of(giver), asked)
+    if not lacking:
+        return
+    names = ", ".join(entry_for(p).access_string for p in lacking[:3])
+    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+    raise AccountRefused(
+        "beyond_own_permissions",
+        f"{what} holds {names}{more}, which you do not hold with the same reach: nobody gives, "
+        "takes or uses more than they have.",
+    )
+
+
+@contextmanager
+def access_change() -> Iterator[None]:
+    """One change of access in one transaction, while no other one happens.
+
+    Raises AccountRefused if there was an administrator before it and none after it.
+    """
+    with transaction.atomic():
+        # The rows of all roles are the lock: changes of access are rare and short.
+        list(Group.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
+        had_one = has_administrator()
+        yield
+        if had_one and not has_administrator():
+            raise AccountRefused(
+                "last_administrator",
+                "Afterwards nobody who can sign in would hold every permission without a limit: "
+                "make somebody else an administrator first.",
+            )
+
+
+def has_administrator() -> bool:
+    """Say whether an active person with a password holds everything without a limit."""
+    codename = Permission.SECURITY_MODIFY
+    people = (
+        User.objects.filter(is_active=True, is_service_account=False)
+        .exclude(Q(password__startswith=UNUSABLE_PASSWORD_PREFIX) | Q(password=""))
+        .filter(
+            Q(is_superuser=True)
+            | Q(groups__permissions__codename=codename)
+            | Q(user_permissions__codename=codename)
+        )
+        .distinct()
+    )
+    return any(is_administrator(grants_of(person)) for person in people)
+
+
+def is_administrator(grants: Grants) -> bool:
+    """Say whether somebody holds every permission without a limit."""
+    return all(grants.get(permission) == EVERYTHING for permission in Permission)
