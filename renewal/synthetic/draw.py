@@ -1,0 +1,151 @@
+"""What happened to one orchestrator of a synthetic fleet, drawn by chance.
+
+PURE. Owns the spread: which fates there are and how often, names, lifetimes, seasons, ages. That
+fates become rows is `lives.py`'s. Everything comes from the `Random` that is given, so that a seed
+gives the same fleet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from random import Random
+
+DOMAIN = ".synthetic.invalid"
+"""RFC 2606 §2: a name below `invalid` is nobody's. All names have one length."""
+_ROLES = ("webs", "edge", "load", "mail", "iams", "file", "mqtt", "plcs")
+_SITES = (
+    *("ber", "lyo", "osl", "mad", "rom", "lis", "vie", "prg", "waw", "cph", "hel", "dub"),
+    *("nyc", "chi", "dfw", "sfo", "yyz", "gru", "hnd", "sin", "syd", "jnb"),
+)
+DAY = timedelta(days=1)
+
+
+class Fate(StrEnum):
+    """What an orchestrator's record looks like today."""
+
+    PROVEN = "proven"
+    """Works with a certificate that this portal issued."""
+    BOUND = "bound"
+    """Works with the certificate that its approval named; never renewed."""
+    NAMED = "named"
+    """Approved with a certificate, not yet come back."""
+    UNUSED = "unused"
+    """A new certificate was delivered; the old one is the legacy one."""
+    OVERTAKEN = "overtaken"
+    """As unused, after a lost reply: two unproven ones."""
+    ENROLLING = "enrolling"
+    """Approved with a bootstrap credential; its first certificate is to come."""
+    STRANGER = "stranger"
+    """New, came with a certificate."""
+    BOOTSTRAPPING = "bootstrapping"
+    """New, came with a bootstrap credential."""
+    RESET = "reset"
+    """New again; its certificates are history."""
+    DISAPPROVED = "disapproved"
+
+
+_WEIGHTS: dict[Fate, float] = {
+    Fate.PROVEN: 74,
+    Fate.BOUND: 8,
+    Fate.NAMED: 1,
+    Fate.UNUSED: 4,
+    Fate.OVERTAKEN: 0.5,
+    Fate.ENROLLING: 1,
+    Fate.STRANGER: 4,
+    Fate.BOOTSTRAPPING: 2,
+    Fate.RESET: 2,
+    Fate.DISAPPROVED: 3.5,
+}
+LEAST_CERTIFICATES: dict[Fate, int] = {
+    Fate.PROVEN: 1,
+    Fate.BOUND: 1,
+    Fate.NAMED: 1,
+    Fate.UNUSED: 2,
+    Fate.OVERTAKEN: 3,
+    Fate.ENROLLING: 0,
+    Fate.STRANGER: 1,
+    Fate.BOOTSTRAPPING: 0,
+    Fate.RESET: 1,
+    Fate.DISAPPROVED: 1,
+}
+WITH_PAST = (Fate.PROVEN, Fate.UNUSED, Fate.OVERTAKEN, Fate.RESET, Fate.DISAPPROVED)
+"""Those that may have replaced certificates."""
+
+_LIFETIMES = ((365, 80), (90, 12), (730, 5), (7, 3))
+_SEASON = (0.6, 0.7, 1.0, 0.9, 0.7, 0.8, 0.5, 0.4, 1.0, 0.9, 0.8, 0.3)
+"""How many certificates end in each month, against the fullest: nobody rolls out in August."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One orchestrator: its fate and how many certificates it has ever had."""
+
+    fate: Fate
+    certificates: int
+
+
+def plans(random: Random, count: int, certificates: int) -> list[Plan]:
+    """Return ``count`` plans with exactly ``certificates`` certificates (at least ``count``)."""
+    fates = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=count)
+    numbers = [LEAST_CERTIFICATES[fate] for fate in fates]
+    left = certificates - sum(numbers)
+    while left < 0:
+        # A small fleet may draw more than it was given: some become plain.
+        costly = max(range(count), key=lambda i: numbers[i])
+        left += numbers[costly] - 1
+        fates[costly], numbers[costly] = Fate.PROVEN, 1
+    able = [i for i in range(count) if fates[i] in WITH_PAST]
+    if not able:
+        fates[0] = Fate.PROVEN
+        left -= 1 - numbers[0]
+        numbers[0], able = 1, [0]
+    for index in random.choices(able, k=left):
+        numbers[index] += 1
+    return [Plan(fate, number) for fate, number in zip(fates, numbers, strict=True)]
+
+
+def name_of(random: Random, number: int) -> str:
+    """Return the name of the orchestrator with this number; no two numbers share one."""
+    return f"{random.choice(_ROLES)}-{random.choice(_SITES)}-{number:06x}{DOMAIN}"
+
+
+def lifetime(random: Random) -> timedelta:
+    """Return how long a certificate is valid."""
+    return _pick(random, _LIFETIMES) * DAY
+
+
+def end_of_current(random: Random, lasts: timedelta, now: datetime) -> datetime:
+    """Return when the certificate in use ends: mostly renewed in time, by season."""
+    for _ in range(4):
+        drawn = random.random()
+        if drawn < 0.02:
+            # Expired and nobody came: an orchestrator that was switched off.
+            share = -random.random() * 0.3
+        elif drawn < 0.06:
+            share = random.random() / 12
+        elif drawn < 0.2:
+            share = 1 / 12 + random.random() * 5 / 12
+        else:
+            share = 0.5 + random.random() * 0.49
+        end = now + timedelta(seconds=int(lasts.total_seconds() * share))
+        if random.random() < _SEASON[end.month - 1]:
+            break
+    return end
+
+
+def last_contact(random: Random, now: datetime, *, is_live: bool) -> datetime:
+    """Return when an orchestrator was last heard of."""
+    most = 300 if is_live else int(86400 * random.choice((1, 3, 14, 90)))
+    return now - timedelta(seconds=random.randrange(1, most))
+
+
+def address_of(random: Random) -> str:
+    """Return an address of the block for benchmarks (RFC 2544 appendix C.2.2)."""
+    return f"198.{random.choice((18, 19))}.{random.randrange(256)}.{random.randrange(1, 255)}"
+
+
+def _pick(random: Random, weighted: Sequence[tuple[int, int]]) -> int:
+    return random.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]
