@@ -1,14 +1,15 @@
-"""Loading a synthetic fleet: chunk by chunk, each a transaction, to be taken up where it stopped.
+"""Loading a synthetic fleet, in one transaction.
 
 Owns the marks by which nobody takes it for a real fleet: names below `.synthetic.invalid`, one
-service account, one disabled CA whose certificates do not verify, and an audit row for each
-chunk. Refuses a database that has real orchestrators, unless told; then the rows are marked as a
-demonstration too, and do not count among the real ones.
+service account, one disabled CA whose certificates do not verify, and an audit row. Refuses a
+database that has real orchestrators, unless told; then the rows are marked as a demonstration too,
+and do not count among the real ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -26,11 +27,13 @@ from renewal.synthetic import draw
 from renewal.synthetic.documents import Printer
 from renewal.synthetic.ledger import Ledger, World
 from renewal.synthetic.lives import MODELS, Lives
-from renewal.synthetic.sheets import Sheet
+from renewal.synthetic.sheets import Sheet, without_indexes
 
 NAME = "synthetic-fleet"
 """Of the service account, the CA, the template and the bootstrap credential."""
-CHUNK = 4_000
+CHUNK = 2_000
+_LARGE = 20_000
+"""From here on building indexes afresh is faster than filling them."""
 MOST_ORCHESTRATORS = 16**6
 _LOADED = "synthetic_fleet_loaded"
 
@@ -65,58 +68,64 @@ class Order:
 def load(
     order: Order, *, actor: Actor, now: datetime, told: Callable[[int], None] = lambda _: None
 ) -> int:
-    """Load what is still to be loaded of a fleet; return how many orchestrators that was.
+    """Load a fleet, all or nothing; return how many orchestrators (0: it is there already).
 
-    ``told`` hears the number of orchestrators that are there after each chunk. Raises LoadRefused.
+    ``told`` hears the number of orchestrators written so far. Raises LoadRefused.
     """
     if order.orchestrators > MOST_ORCHESTRATORS or order.certificates < order.orchestrators:
         raise LoadRefused(
             "fleet_size",
             f"At most {MOST_ORCHESTRATORS} orchestrators, and at least as many certificates.",
         )
-    done, begun = _progress(order)
-    order = Order(**{**vars(order), "at": begun or order.at})
-    if done >= order.orchestrators:
+    if _is_loaded(order):
         return 0
     _check(order)
     world = _world(order, actor=actor, now=now)
-    first = done
-    while done < order.orchestrators:
-        count = min(CHUNK, order.orchestrators - done)
-        with transaction.atomic():
-            _load_chunk(order, world, done, count)
-            _note(order, done + count, actor)
-        done += count
-        told(done)
-    return done - first
+    with transaction.atomic():
+        is_large = order.orchestrators >= _LARGE and not order.is_beside_real
+        with without_indexes(MODELS) if is_large else nullcontext():
+            _fill(order, world, told)
+        record(
+            actor,
+            Category.ORCHESTRATOR,
+            _LOADED,
+            object_type="synthetic_fleet",
+            object_id=NAME,
+            object_name=NAME,
+            after={**order.as_text(), "at": order.at.isoformat()},
+        )
+    return order.orchestrators
 
 
-def _load_chunk(order: Order, world: World, first: int, count: int) -> None:
-    # Nothing secret is drawn: the same seed must give the same fleet.
-    random = Random(f"{order.seed}/{first}")  # noqa: S311
-    share = (
-        order.certificates * (first + count) // order.orchestrators
-        - order.certificates * first // order.orchestrators
-    )
+def _fill(order: Order, world: World, told: Callable[[int], None]) -> None:
     sheets = {model: Sheet(model) for model in MODELS}
     for sheet in sheets.values():
         sheet.start()
-    lives = Lives(Ledger(sheets, random, world), Printer(random))
-    for place, plan in enumerate(draw.plans(random, count, share)):
-        lives.live(first + place, plan)
-    for sheet in sheets.values():
-        sheet.write()
+    for first in range(0, order.orchestrators, CHUNK):
+        count = min(CHUNK, order.orchestrators - first)
+        # Nothing secret is drawn: the same seed must give the same fleet.
+        random = Random(f"{order.seed}/{first}")  # noqa: S311
+        share = (
+            order.certificates * (first + count) // order.orchestrators
+            - order.certificates * first // order.orchestrators
+        )
+        lives = Lives(Ledger(sheets, random, world), Printer(random))
+        for place, plan in enumerate(draw.plans(random, count, share)):
+            lives.live(first + place, plan)
+        for sheet in sheets.values():
+            sheet.write()
+        told(first + count)
 
 
-def _progress(order: Order) -> tuple[int, datetime | None]:
-    """Return how many orchestrators of this fleet are there, and its moment. Raises LoadRefused."""
+def _is_loaded(order: Order) -> bool:
+    """Say whether this fleet is there already. Raises LoadRefused if another one is."""
     last = (
         AuditEntry.objects.filter(object_type="synthetic_fleet", object_id=NAME)
         .order_by("-pk")
         .first()
     )
     if last is None:
-        return 0, None
+        return False
     if any(last.after[name] != value for name, value in order.as_text().items()):
         raise LoadRefused(
             "other_fleet",
@@ -124,19 +133,7 @@ def _progress(order: Order) -> tuple[int, datetime | None]:
             f"{last.after['orchestrators']} orchestrators, {last.after['certificates']} "
             f"certificates, seed {last.after['seed']}.",
         )
-    return int(last.after["loaded"]), datetime.fromisoformat(last.after["at"])
-
-
-def _note(order: Order, loaded: int, actor: Actor) -> None:
-    record(
-        actor,
-        Category.ORCHESTRATOR,
-        _LOADED,
-        object_type="synthetic_fleet",
-        object_id=NAME,
-        object_name=NAME,
-        after={**order.as_text(), "at": order.at.isoformat(), "loaded": loaded},
-    )
+    return True
 
 
 def _check(order: Order) -> None:

@@ -7,15 +7,18 @@ model's default. Every write is part of the caller's transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import AutoField, Field, JSONField, Max, Model
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NOTHING = "\\N"
+_SPECIAL = re.compile(r"[\\\t\n\r]").search
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 class Sheet:
@@ -33,8 +36,7 @@ class Sheet:
         self.rows: list[list[Any]] = []
 
     def start(self) -> None:
-        """Begin a chunk: number on from the largest number that is there."""
-        self.rows = []
+        """Begin: number on from the largest number that is there."""
         if self._is_numbered:
             largest = self.model._default_manager.aggregate(largest=Max("pk"))["largest"]
             self._next = (largest or 0) + 1
@@ -52,17 +54,15 @@ class Sheet:
         self._next += 1
         return number
 
-    def write(self) -> int:
-        """Write all rows; return how many."""
-        if not self.rows:
-            return 0
-        if connection.vendor == "postgresql":
+    def write(self) -> None:
+        """Write all rows and begin a new sheet."""
+        if self.rows and connection.vendor == "postgresql":
             self._copy()
-        else:
+        elif self.rows:
             names = [field.attname for field in self._fields]
             objects = [self.model(**dict(zip(names, row, strict=True))) for row in self.rows]
             self.model._default_manager.bulk_create(objects, batch_size=500)
-        return len(self.rows)
+        self.rows = []
 
     def _copy(self) -> None:
         quote = connection.ops.quote_name
@@ -80,31 +80,82 @@ class Sheet:
                 )
 
     def _pieces(self) -> Iterator[str]:
+        cells = [_json_cell if is_json else None for is_json in self._is_json]
+        defaults = [
+            (value, (cell or _cell)(value))
+            for value, cell in zip(self._defaults, cells, strict=True)
+        ]
         for start in range(0, len(self.rows), 500):
             lines = []
             for row in self.rows[start : start + 500]:
-                cells = [
-                    _cell(value, is_json) for value, is_json in zip(row, self._is_json, strict=True)
+                line = [
+                    text if value is default else (cell or _CELLS.get(type(value), _cell))(value)
+                    for value, (default, text), cell in zip(row, defaults, cells, strict=True)
                 ]
-                lines.append("\t".join(cells))
+                lines.append("\t".join(line))
             yield "\n".join(lines) + "\n"
 
 
-def _cell(value: Any, is_json: bool) -> str:
+def _json_cell(value: Any) -> str:
+    text = json.dumps(value)
+    return text.translate(_ESCAPES) if "\\" in text else text
+
+
+def _text_cell(value: str) -> str:
+    return value.translate(_ESCAPES) if _SPECIAL(value) else value
+
+
+def _cell(value: Any) -> str:
     """Return a value as COPY's text format has it."""
-    if is_json:
-        if not value:
-            return "[]" if isinstance(value, list) else "{}" if value == {} else _NOTHING
-        return json.dumps(value).translate(_ESCAPES)
-    if value is None:
-        return _NOTHING
-    kind = type(value)
-    if kind is int:
-        return str(value)
-    if kind is bool:
-        return "t" if value else "f"
-    if kind is bytes:
-        return "\\\\x" + value.hex()
-    if isinstance(value, datetime):
-        return str(value)
-    return str(value).translate(_ESCAPES)
+    return _NOTHING if value is None else _text_cell(str(value))
+
+
+_CELLS: dict[type, Callable[[Any], str]] = {
+    str: _text_cell,
+    int: str,
+    datetime: str,
+    bool: lambda value: "t" if value else "f",
+    bytes: lambda value: f"\\\\x{value.hex()}",
+}
+
+
+@contextmanager
+def without_indexes(models: Sequence[type[Model]]) -> Iterator[None]:
+    """Let tables be filled without indexes and foreign keys, built again at the end (PostgreSQL).
+
+    Primary keys stay. Runs in the caller's transaction: after a failure everything is as before.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
+    tables = [model._meta.db_table for model in models]
+    again = []
+    with connection.cursor() as cursor:
+        # Tables with checks that are still to come cannot be changed.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+        for kind in ("f", "u"):
+            cursor.execute(
+                "SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid) "
+                "FROM pg_constraint WHERE contype = %s AND conrelid::regclass::text = ANY(%s)",
+                [kind, tables],
+            )
+            for table, name, definition in cursor.fetchall():
+                cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+                again.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+        cursor.execute(
+            "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
+            "WHERE NOT indisprimary AND indrelid::regclass::text = ANY(%s)",
+            [tables],
+        )
+        for name, definition in cursor.fetchall():
+            cursor.execute(f"DROP INDEX {name}")
+            again.append(definition)
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL maintenance_work_mem = '256MB'")
+        # Foreign keys last: what they refer to is unique by then.
+        for statement in reversed(again):
+            cursor.execute(statement)
+        for table in tables:
+            cursor.execute(f"ANALYZE {table}")

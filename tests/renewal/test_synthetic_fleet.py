@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from random import Random
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from orchestrators.models import AgentSession, Orchestrator, Status
@@ -126,10 +127,13 @@ def test_running_it_again_changes_nothing_and_another_size_is_refused() -> None:
     assert Orchestrator.objects.count() == 30
 
 
-def test_a_run_that_was_interrupted_is_taken_up_where_it_stopped(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("is_large", [False, True], ids=["filling indexes", "building indexes"])
+def test_a_run_that_was_interrupted_leaves_nothing_and_the_next_one_everything(
+    monkeypatch: pytest.MonkeyPatch, is_large: bool
 ) -> None:
     monkeypatch.setattr(loading, "CHUNK", 20)
+    monkeypatch.setattr(loading, "_LARGE", 0 if is_large else 10**9)
+    before = _structure()
 
     def interrupted(done: int) -> None:
         if done == 40:
@@ -140,10 +144,12 @@ def test_a_run_that_was_interrupted_is_taken_up_where_it_stopped(
     with pytest.raises(KeyboardInterrupt):
         loading.load(order, actor=Actor("test"), now=now, told=interrupted)
 
-    later = loading.Order(70, 150, 1, now + timedelta(hours=1))
-    assert loading.load(later, actor=Actor("test"), now=now) == 30
+    assert not Orchestrator.objects.exists()
+    assert _structure() == before
+    assert loading.load(order, actor=Actor("test"), now=now) == 70
     assert Orchestrator.objects.count() == 70
     assert Certificate.objects.filter(orchestrator__isnull=False).count() == 150
+    assert _structure() == before
     assert verify(now=now) == []
 
 
@@ -190,3 +196,12 @@ def _sheets(order: loading.Order) -> list[Any]:
     for number, plan in enumerate(plans):
         lives.live(number, plan)
     return [sheet.rows for sheet in sheets.values()]
+
+
+def _structure() -> dict[str, Any]:
+    """Return indexes and constraints of every table that is filled."""
+    with connection.cursor() as cursor:
+        return {
+            model.__name__: connection.introspection.get_constraints(cursor, model._meta.db_table)
+            for model in MODELS
+        }

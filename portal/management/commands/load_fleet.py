@@ -12,7 +12,7 @@ from renewal.synthetic.load import MOST_ORCHESTRATORS, LoadRefused, Order, load
 
 
 class Command(JSONCommand):
-    help = "Load a synthetic fleet (for measuring). An interrupted run is taken up again."
+    help = "Load a synthetic fleet (for measuring), all or nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--orchestrators", type=number(1, MOST_ORCHESTRATORS), required=True)
