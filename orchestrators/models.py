@@ -14,6 +14,23 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from orchestrators.registration.models import AutoRegistrationRule, HandlerHealth
+
+__all__ = [
+    "AgentSession",
+    "AutoRegistrationRule",
+    "BootstrapCredential",
+    "EnrollmentClaim",
+    "HandlerHealth",
+    "Job",
+    "JobState",
+    "Orchestrator",
+    "OrchestratorGroup",
+    "OrchestratorLabel",
+    "Reenrollment",
+    "Status",
+]
+
 
 class Status(models.IntegerChoices):
     """Status of a record, with Keyfactor's numbers."""
@@ -53,6 +70,8 @@ class Orchestrator(models.Model):
     """Canonical client_machine."""
     claim_key = models.CharField(max_length=255, blank=True, db_index=True)
     """Canonical client_machine without a start stamp: finds New records and claims."""
+    name_skeleton = models.CharField(max_length=255, blank=True)
+    """What client_machine looks like: finds names that a person would take for one another."""
     client_machine_seen = models.CharField(max_length=255, blank=True)
     """A different name in a later body: a hint, never an own name."""
     extra_names = models.JSONField(default=list, blank=True)
@@ -127,6 +146,7 @@ class Orchestrator(models.Model):
                 condition=Q(group__isnull=False),
             ),
             models.Index(fields=["thumbprint"], name="orch_thumbprint"),
+            models.Index(fields=["name_skeleton"], name="orch_look_alikes"),
             models.Index(fields=["id"], name="orch_flagged", condition=~Q(flag=0)),
             models.Index(
                 fields=["awaiting_first_use_since"],

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from orchestrators.confusables import skeleton
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical, claim_key
 from orchestrators.protocol.messages import RegisterRequest
@@ -20,7 +21,7 @@ from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 
-NAME_FIELDS = ["client_machine", "name_key", "claim_key"]
+NAME_FIELDS = ["client_machine", "name_key", "claim_key", "name_skeleton"]
 _CONTACT_FIELDS = ["last_seen", "last_address", "last_thumbprint_used"]
 _BODY_FIELDS = ["platform", "version", "capabilities", "client_parameters"]
 
@@ -106,8 +107,9 @@ def create_new(
     """Create a New record for somebody unknown, under the shared service account unless one is
     given. Raises TooManyNewRecords.
     """
+    # Denied ones count as well: a flood that a rule denies is a flood.
     recent = Orchestrator.objects.filter(
-        status=Status.NEW, created_at__gt=now - timedelta(hours=1)
+        status__in=[Status.NEW, Status.DISAPPROVED], created_at__gt=now - timedelta(hours=1)
     )[:limit_per_hour].count()
     if recent >= limit_per_hour:
         raise TooManyNewRecords
@@ -149,6 +151,7 @@ def rename(orchestrator: Orchestrator, client_machine: str) -> None:
     orchestrator.client_machine = client_machine
     orchestrator.name_key = canonical(client_machine)
     orchestrator.claim_key = claim_key(client_machine)
+    orchestrator.name_skeleton = skeleton(client_machine)
 
 
 def touch(

@@ -60,6 +60,8 @@ class PortalConfig:
     """PORTAL_SECURE_COOKIES: off only for pages over plain HTTP on loopback."""
     ca_types: Mapping[str, str] = field(default_factory=dict)
     """PORTAL_CA_TYPES: further CA types, ``alias=dotted.path.Class``, comma-separated."""
+    registration_handlers: tuple[str, ...] = ()
+    """PORTAL_REGISTRATION_HANDLERS: dotted paths of handler classes, in order, comma-separated."""
     database_conn_max_age: int | None = None
 
     @property
@@ -139,6 +141,7 @@ def load(environment: Mapping[str, str] | None = None) -> PortalConfig:
         proxy_addresses=tuple(env.list("PORTAL_PROXY_ADDRESSES", default=[])),
         secure_cookies=env.bool("PORTAL_SECURE_COOKIES", default=True),
         ca_types=_aliases(env.list("PORTAL_CA_TYPES", default=[])),
+        registration_handlers=_paths(env.list("PORTAL_REGISTRATION_HANDLERS", default=[])),
         database_conn_max_age=env.int("PORTAL_DATABASE_CONN_MAX_AGE", default=600),
     )
 
@@ -157,6 +160,18 @@ def _aliases(entries: list[str]) -> dict[str, str]:
             raise ConfigurationInvalid(f"PORTAL_CA_TYPES: {entry!r} is not alias=dotted.path")
         aliases[alias.strip()] = path.strip()
     return aliases
+
+
+def _paths(entries: list[str]) -> tuple[str, ...]:
+    paths = tuple(entry.strip() for entry in entries if entry.strip())
+    for path in paths:
+        if "." not in path or not all(part.isidentifier() for part in path.split(".")):
+            raise ConfigurationInvalid(
+                f"PORTAL_REGISTRATION_HANDLERS: {path!r} is not a dotted path of a class"
+            )
+    if len(set(paths)) < len(paths):
+        raise ConfigurationInvalid("PORTAL_REGISTRATION_HANDLERS names a class twice")
+    return paths
 
 
 def _kept(path: Path) -> str:

@@ -142,6 +142,7 @@ def record_facts(orchestrator: Orchestrator, *, has_open_claim: bool = False) ->
         flag_counter=orchestrator.flag_counter,
         had_session=orchestrator.had_session,
         has_open_claim=has_open_claim,
+        was_reset=orchestrator.reset_at is not None,
     )
 
 

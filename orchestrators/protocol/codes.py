@@ -30,6 +30,7 @@ class Code(StrEnum):
     CREDENTIAL_SPENT = "A01F000B"
     NAME_MISSING = "A01F000C"
     CERTIFICATE_UNSUITABLE = "A01F000D"
+    REGISTRATION_DENIED = "A01F000E"
 
     CSR_FORMAT = "A01F0010"
     KEY_IN_BODY = "A01F0011"
@@ -46,6 +47,8 @@ class Code(StrEnum):
     ENROLLMENT_NOT_CONFIGURED = "A01F0021"
     ENROLLMENT_REFUSED = "A01F0022"
     ENROLLMENT_WAITING = "A01F0023"
+    HANDLER_FAILED = "A01F0024"
+    HANDLER_CHOICE = "A01F0025"
 
     BUSY = "A01F0030"
     SESSION_INVALID = "A01F0031"
@@ -139,6 +142,11 @@ _TEXTS: dict[Code, CodeText] = {
         "The certificate is not one for client authentication.",
         "Configure a certificate with the extended key usage clientAuth that is not a CA's.",
     ),
+    Code.REGISTRATION_DENIED: CodeText(
+        "This registration was denied.",
+        "A rule or handler of auto-registration denies it; approve the orchestrator on its page if "
+        "it may work.",
+    ),
     Code.CSR_FORMAT: CodeText(
         "The CSR is not one base64 DER or PEM certification request of at most 16 KiB.",
         "Send base64 DER of one PKCS#10 request.",
@@ -194,6 +202,15 @@ _TEXTS: dict[Code, CodeText] = {
     Code.ENROLLMENT_WAITING: CodeText(
         "The certificate is not ready yet.",
         "Nothing to do: the orchestrator asks again.",
+    ),
+    Code.HANDLER_FAILED: CodeText(
+        "A registration handler of the portal failed, so no certificate authority was asked.",
+        "See the handler's last error under Auto-registration, and the portal's log.",
+    ),
+    Code.HANDLER_CHOICE: CodeText(
+        "A registration handler named a certificate authority or template that does not exist or "
+        "is disabled.",
+        "Correct the handler, or enable what it names.",
     ),
     Code.BUSY: CodeText(
         "The portal is busy.",

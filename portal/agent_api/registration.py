@@ -7,6 +7,7 @@ record's row is locked while its state changes and never while a CA is asked.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,13 +26,17 @@ from orchestrators.protocol.messages import (
     register_reply,
     success,
 )
+from orchestrators.registration import chain, editing
+from orchestrators.registration.chain import HandlerVerdict
+from portal.agent_api.outside import Outside
 from portal.audit.models import AuditEntry, Category
 from portal.audit.trail import Actor, record
 from portal.preferences.store import Preferences
 from renewal import gather
 from renewal.enrollment import door, intents, waiting
 from renewal.gather import Gathered
-from renewal.identity import claimants, standings
+from renewal.identity import claimants, first_registration, standings
+from renewal.identity.first_registration import Said
 from renewal.models import Certificate, Enrollment
 from renewal.rules.decision import (
     CsrFacts,
@@ -66,26 +71,40 @@ class Registration:
     parsed: CertificateFacts | None = None
     credential: BootstrapCredential | None = None
 
+    def __post_init__(self) -> None:
+        self.outside = Outside(
+            self.body, self.address, self.preferences, self.now, self.parsed, self.credential
+        )
+        self._said = Said()
+        self._was_approved_for = False
+
     def answer(self) -> tuple[dict[str, Any], int]:
         """Return the reply's body and HTTP status."""
+        step = self._answer()
+        self.outside.finish()
+        if step.decision.grants_session and step.orchestrator is not None:
+            self.outside.tell(step.orchestrator)
+        return self._reply(step), step.decision.http_status
+
+    def _answer(self) -> _Step:
         serial = intents.new_serial()
         if not self.body.csr:
-            step = self._first_step(serial)
-            return self._reply(step), step.decision.http_status
+            return self._first_step(serial)
         # The waiter is registered before the row is visible: a running drain may be faster.
         with waiting.HUB.expecting(serial) as event:
             step = self._first_step(serial)
             if step.waits_for is None:
-                return self._reply(step), step.decision.http_status
+                return step
             row = step.waits_for
-            hold = (
-                0.0
-                if intents.is_broken(row.authority, now=self.now)
-                else float(row.authority.hold_seconds)
-            )
-            waiting.wait(event, lambda: _has_result(row), hold_seconds=hold)
-            step = self._second_step(step, row)
-        return self._reply(step), step.decision.http_status
+            waiting.wait(event, lambda: _has_result(row), hold_seconds=self._hold(row))
+            return self._second_step(step, row)
+
+    def _hold(self, row: Enrollment) -> float:
+        """Return how long to wait for a CA, less what handlers took: a proxy waits for both."""
+        if intents.is_broken(row.authority, now=self.now):
+            return 0.0
+        left = row.authority.hold_seconds - self.outside.seconds_spent
+        return max(waiting.GRACE_SECONDS, left)
 
     # --- first transaction(s): up to the intent ------------------------------------------------
 
@@ -98,13 +117,66 @@ class Registration:
                     # What was joined to a row that had to be waited for is older than its lock.
                     gathered = self._gather()
                     decision = decide(gathered.facts)
-                if gathered.facts.csr is not None and Effect.PROMOTE in decision.effects:
-                    # Promotion and enrollment are a transaction each (row 11).
-                    self._promote(gathered)
-                    continue
-                if Effect.ENROLL not in decision.effects:
-                    return self._act(gathered, decision)
-                return self._enroll(gathered, serial)
+                question = self._question(gathered, decision)
+                if question is None:
+                    step = self._carry_out(gathered, decision, serial)
+                    if step is not None:
+                        return step
+            if question is not None:
+                # Handlers are strangers' code: no transaction and no lock is open meanwhile.
+                question()
+
+    def _question(self, gathered: Gathered, decision: Decision) -> Callable[[], None] | None:
+        """Return what handlers have to be asked before this decision can be carried out."""
+        orchestrator = gathered.orchestrator
+        if _is_first_registration(gathered, decision) and self.outside.must_ask_to_decide():
+            return lambda: self.outside.ask_to_decide(orchestrator)
+        if (
+            Effect.ENROLL in decision.effects
+            and Effect.PROMOTE not in decision.effects
+            and orchestrator is not None
+            and self.outside.must_ask_to_enroll(orchestrator)
+        ):
+            return lambda: self.outside.ask_to_enroll(orchestrator)
+        return None
+
+    def _carry_out(self, gathered: Gathered, decision: Decision, serial: str) -> _Step | None:
+        """Carry out a decision; None: what was done is a transaction, now decide again."""
+        if _is_first_registration(gathered, decision) and not self._was_approved_for:
+            gathered, decision = self._judge(gathered)
+        if gathered.facts.csr is not None and Effect.PROMOTE in decision.effects:
+            # Promotion and enrollment are a transaction each (row 11).
+            self._promote(gathered)
+            return None
+        if Effect.APPROVE in decision.effects:
+            # So are approval and what the approved one then gets. It is tried once.
+            self._was_approved_for = True
+            self._act(gathered, decision)
+            return None
+        if Effect.ENROLL not in decision.effects:
+            return self._act(gathered, decision)
+        return self._enroll(gathered, serial)
+
+    def _judge(self, gathered: Gathered) -> tuple[Gathered, Decision]:
+        """Decide again with what handlers and rules say of a first registration."""
+        verdict = self.outside.verdict or HandlerVerdict()
+        self._said = first_registration.said_of(
+            self._caller(gathered), gathered.orchestrator, verdict
+        )
+        facts = replace(gathered.facts, registration=self._said.facts)
+        return replace(gathered, facts=facts), decide(facts)
+
+    def _caller(self, gathered: Gathered) -> first_registration.Caller:
+        return first_registration.Caller(
+            self.body, self._seen(gathered), self.address, self.request_id
+        )
+
+    def _seen(self, gathered: Gathered) -> claimants.Seen:
+        return claimants.Seen(
+            facts=self.parsed if gathered.credential is None else None,
+            certificate=gathered.certificate,
+            credential=gathered.credential,
+        )
 
     def _gather(self) -> Gathered:
         if self.parsed is not None:
@@ -155,16 +227,25 @@ class Registration:
                 orchestrator, preferences=self.preferences, now=self.now
             ),
         )
+        if (failed := self.outside.failure) is not None:
+            refused_by_handler = CsrFacts(Code.HANDLER_FAILED, f"{failed}")
+            return replace(facts, csr=refused_by_handler), None
         try:
             admitted = door.admit(
                 self.body.csr,
                 orchestrator,
                 presented=self.parsed if gathered.credential is None else None,
                 preferences=self.preferences,
+                named=self.outside.choice,
             )
         except door.NotAdmitted as refused:
             if refused.is_permission:
                 return replace(facts, missing_permission=refused.detail), None
+            if refused.code is Code.HANDLER_CHOICE and self.outside.choice is not None:
+                handler, problem = self.outside.choice.handler, refused.detail
+                self.outside.afterwards.append(
+                    lambda: chain.note_failure(handler, problem, now=self.now)
+                )
             return (
                 replace(facts, csr=CsrFacts(refused=refused.code, detail=refused.detail)),
                 None,
@@ -214,6 +295,14 @@ class Registration:
                 orchestrator = self._refresh_new(gathered)
                 if orchestrator is None:
                     step.decision = replace(decision, code=Code.BUSY, detail="")
+                    return step
+            elif effect is Effect.APPROVE:
+                self._approve(gathered, _required(orchestrator))
+            elif effect is Effect.DISAPPROVE:
+                first_registration.disapprove(
+                    _required(orchestrator), self._caller(gathered), self._said, now=self.now
+                )
+                self._count_hit()
             elif effect is Effect.BIND and gathered.certificate is not None:
                 if not bound and gathered.certificate.standing == Standing.NAMED:
                     standings.bind(_required(orchestrator), gathered.certificate, now=self.now)
@@ -241,8 +330,20 @@ class Registration:
         standings.close_claims(orchestrator, now=self.now)
         credentials.spend(orchestrator, now=self.now)
 
+    def _approve(self, gathered: Gathered, orchestrator: Orchestrator) -> None:
+        if first_registration.approve(
+            orchestrator, self._caller(gathered), self._said, now=self.now
+        ):
+            self._count_hit()
+
+    def _count_hit(self) -> None:
+        if self._said.rule_id is not None:
+            pk = self._said.rule_id
+            self.outside.afterwards.append(lambda: editing.count_hit(pk, now=self.now))
+
     def _refresh_new(self, gathered: Gathered) -> Orchestrator | None:
         orchestrator = gathered.orchestrator
+        is_created = orchestrator is None
         contact = records.Contact(self.address, self._thumbprint())
         if orchestrator is None:
             account = gathered.credential.service_account if gathered.credential else None
@@ -263,16 +364,20 @@ class Registration:
             credentials.note_use(gathered.credential, orchestrator, now=self.now)
         claimants.note(
             orchestrator,
-            claimants.Seen(
-                facts=self.parsed if gathered.credential is None else None,
-                certificate=gathered.certificate,
-                credential=gathered.credential,
-            ),
+            self._seen(gathered),
             client_machine=self.body.client_machine,
             address=self.address,
             now=self.now,
         )
+        if is_created:
+            self._note_first(orchestrator, gathered)
         return orchestrator
+
+    def _note_first(self, orchestrator: Orchestrator, gathered: Gathered) -> None:
+        """A rule that leaves a record to an operator is hit once, when the record is made."""
+        first_registration.note_withheld(orchestrator, self._caller(gathered), self._said)
+        if self._said.is_left_to_an_operator:
+            self._count_hit()
 
     def _touch(self, orchestrator: Orchestrator, decision: Decision) -> None:
         code = decision.code
@@ -388,6 +493,13 @@ class _Step:
     orchestrator: Orchestrator | None = None
     token: str = ""
     jobs: tuple[Any, ...] = ()
+
+
+def _is_first_registration(gathered: Gathered, decision: Decision) -> bool:
+    """Say whether handlers and rules have a say: the record is New and no return."""
+    if Effect.REFRESH_NEW not in decision.effects:
+        return False
+    return gathered.orchestrator is None or gathered.orchestrator.reset_at is None
 
 
 def _has_result(row: Enrollment) -> bool:

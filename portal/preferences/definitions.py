@@ -263,6 +263,19 @@ DEFINITIONS: tuple[Definition, ...] = (
         "records",
     ),
     Definition(
+        17,
+        "RegistrationHandlerTimeoutSeconds",
+        "Time of registration handlers",
+        _LIMITS,
+        Kind.NUMBER,
+        "30",
+        "How long all registration handlers together may take in one Register, at most as long as "
+        "the CA may.",
+        1,
+        300,
+        "seconds",
+    ),
+    Definition(
         100,
         "TrustAnchorsRevision",
         "Revision of the trusted issuers",

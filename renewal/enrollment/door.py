@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 
 from orchestrators.models import Orchestrator
 from orchestrators.protocol.codes import Code
+from orchestrators.registration.chain import HandlerChoice
 from portal.access.catalogue import Permission, entry_for
 from portal.access.models import User
 from portal.access.permissions import missing
 from portal.preferences.store import Preferences
-from renewal.configuration import Chosen, NotConfigured, choose
+from renewal.configuration import Chosen, HandlerChoiceInvalid, NotConfigured, choose
 from renewal.models import Certificate, Enrollment
 from renewal.rules.standing import UNPROVEN, Standing
 from renewal.x509.certificates import CertificateFacts
@@ -56,8 +57,12 @@ def admit(
     *,
     presented: CertificateFacts | None,
     preferences: Preferences,
+    named: HandlerChoice | None = None,
 ) -> Admitted:
-    """Judge a CSR of an approved orchestrator. Raises NotAdmitted."""
+    """Judge a CSR of an approved orchestrator. Raises NotAdmitted.
+
+    ``named``: CA and template that a registration handler chose.
+    """
     try:
         csr = open_csr(raw)
     except CSRRefused as refusal:
@@ -68,7 +73,9 @@ def admit(
         raise NotAdmitted(Code.PERMISSION_MISSING, names, is_permission=True)
     existing = _key_of_own_unused(orchestrator, csr)
     try:
-        chosen = choose(preferences, group_id=orchestrator.group_id)
+        chosen = choose(preferences, group_id=orchestrator.group_id, named=named)
+    except HandlerChoiceInvalid as problem:
+        raise NotAdmitted(Code.HANDLER_CHOICE, str(problem)) from None
     except NotConfigured as problem:
         raise NotAdmitted(Code.ENROLLMENT_NOT_CONFIGURED, str(problem)) from None
     check_requester(account, chosen)

@@ -32,7 +32,7 @@ class Enrollment(models.Model):
     sans = models.JSONField(default=list)
     authority = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT)
     template = models.ForeignKey(Template, on_delete=models.PROTECT)
-    chosen_by = models.CharField(max_length=40)
+    chosen_by = models.CharField(max_length=120)
     """What decided CA and template (S33): settings, or later group or handler."""
     requested_by = models.CharField(max_length=200)
     service_account = models.CharField(max_length=150, blank=True)

@@ -14,6 +14,7 @@ from enum import Enum, StrEnum
 
 from orchestrators.protocol.codes import Code
 from orchestrators.protocol.messages import ResultStatus
+from orchestrators.registration.rules import Outcome as Ruling
 from renewal.rules.movement import flag_after_proof
 from renewal.rules.periods import Level, Periods, is_valid, whole_second, window
 from renewal.rules.standing import ACCEPTED, DROPPED, UNPROVEN, Standing
@@ -42,6 +43,10 @@ class Effect(StrEnum):
 
     REFRESH_NEW = "refresh_new"
     """Create or refresh the New record and note who came forward."""
+    APPROVE = "approve"
+    """A rule or handler allows this first registration: approve it, then decide again."""
+    DISAPPROVE = "disapprove"
+    """A rule or handler denies this first registration."""
     BIND = "bind"
     """The certificate that the approval named becomes current."""
     PROMOTE = "promote"
@@ -77,6 +82,21 @@ class RecordFacts:
     flag_counter: int = 0
     had_session: bool = True
     has_open_claim: bool = False
+    was_reset: bool = False
+    """It was approved once: what comes now is a return."""
+
+
+@dataclass(frozen=True)
+class RegistrationFacts:
+    """What handlers and rules say of a first registration, and what speaks against acting on it."""
+
+    ruling: Ruling = Ruling.DEFER
+    source: str = ""
+    """The rule or handler, in words."""
+    obstacle: str = ""
+    """Why an operator has to look at it all the same; empty: nothing speaks against approval."""
+    is_contested: bool = False
+    """Somebody else came forward for the same New record."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +145,7 @@ class Facts:
     credential_refused: bool = False
     """The bootstrap credential is spent, expired, revoked or bound to another record."""
     enrollment: EnrollmentFacts = EnrollmentFacts()
+    registration: RegistrationFacts = RegistrationFacts()
 
 
 @dataclass(frozen=True)
@@ -234,9 +255,36 @@ def _unusable(facts: Facts, certificate: CertificateFacts) -> Decision | None:
     return None
 
 
-def _waiting_for_approval(row: str, status: Status | None) -> Decision:
-    if status is Status.DISAPPROVED:
+def _waiting_for_approval(row: str, facts: Facts) -> Decision:
+    """Rows 14 and 18. Handlers and rules decide a first registration, never a return."""
+    record, said = facts.record, facts.registration
+    if record is not None and record.status is Status.DISAPPROVED:
         return _refused(row, Code.DISAPPROVED, "The orchestrator was disapproved.", Effect.TOUCH)
+    is_first = record is None or not record.was_reset
+    if is_first and said.ruling is Ruling.DENY:
+        reason = f"Denied by {said.source}."
+        if said.is_contested:
+            # Whoever else waits for this record is not to suffer from this caller.
+            return _refused(row, Code.REGISTRATION_DENIED, reason, Effect.AUDIT)
+        return _refused(
+            row, Code.REGISTRATION_DENIED, reason, Effect.REFRESH_NEW, Effect.DISAPPROVE
+        )
+    if is_first and said.ruling is Ruling.ALLOW and facts.has_name:
+        if not said.obstacle and not said.is_contested:
+            return _refused(
+                row,
+                Code.NOT_APPROVED,
+                f"Allowed by {said.source}.",
+                Effect.REFRESH_NEW,
+                Effect.APPROVE,
+            )
+        obstacle = said.obstacle or "Somebody else came forward for the same orchestrator."
+        return _refused(
+            row,
+            Code.NOT_APPROVED,
+            f"Allowed by {said.source}, but an operator has to look at it: {obstacle}",
+            Effect.REFRESH_NEW,
+        )
     return _refused(
         row, Code.NOT_APPROVED, "The orchestrator waits for approval.", Effect.REFRESH_NEW
     )
@@ -249,7 +297,7 @@ def _decide_unknown_certificate(facts: Facts, certificate: CertificateFacts) -> 
     if refusal := _unusable(facts, replace(certificate, standing=None)):
         return refusal
     if facts.record is None or facts.record.status is Status.NEW:
-        return _waiting_for_approval("18", Status.NEW)
+        return _waiting_for_approval("18", facts)
     if facts.record.status is Status.DISAPPROVED:
         # Somebody else's disapproved record: its last contact is not this caller's to move.
         return _refused("14", Code.DISAPPROVED, "The orchestrator was disapproved.", Effect.AUDIT)
@@ -275,7 +323,7 @@ def _decide_bootstrap(facts: Facts) -> Decision:
         )
     record = facts.record
     if record is None or record.status is Status.NEW:
-        return _waiting_for_approval("14", Status.NEW)
+        return _waiting_for_approval("14", facts)
     if record.status is Status.DISAPPROVED:
         # A credential proves no record to be its own: nothing of this one moves.
         return _refused("14", Code.DISAPPROVED, "The orchestrator was disapproved.", Effect.AUDIT)
@@ -339,7 +387,7 @@ def _decide_known_certificate(facts: Facts, certificate: CertificateFacts) -> De
             Effect.AUDIT,
         )
     if record.status is not Status.APPROVED:
-        return _waiting_for_approval("14", record.status)
+        return _waiting_for_approval("14", facts)
     standing = certificate.standing
     if standing in DROPPED or standing is Standing.ARCHIVED:
         return _refused(

@@ -1,0 +1,128 @@
+"""Registration handlers of the tests: each does one thing that a deployment's could do.
+
+Owns no state but a list of what was asked, which a fixture empties.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from django.db import connection
+
+from orchestrators.registration.handler import (
+    Allow,
+    Defer,
+    Deny,
+    EnrollmentRequest,
+    Issuance,
+    RegistrationHandler,
+    RegistrationRequest,
+)
+
+asked: list[tuple[str, str, Any]] = []
+"""Handler, method and request of each call."""
+in_transaction: list[bool] = []
+release = threading.Event()
+"""Lets handlers that hang go on."""
+
+
+class Spy(RegistrationHandler):
+    """Notes what it is asked and leaves it to the next."""
+
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        asked.append((type(self).__name__, "decide", request))
+        in_transaction.append(connection.in_atomic_block)
+        return Defer("not mine")
+
+    def enroll(self, request: EnrollmentRequest) -> Issuance | None:
+        asked.append((type(self).__name__, "enroll", request))
+        return None
+
+    def requested(self, request: RegistrationRequest, what: str) -> None:
+        asked.append((type(self).__name__, what, request))
+
+
+class AllowsWeb(Spy):
+    name = "web hosts"
+
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        super().decide(request)
+        if request.client_machine.startswith("web"):
+            return Allow("a web host", labels={"tier": "web"})
+        return Defer()
+
+
+class DeniesAll(Spy):
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        super().decide(request)
+        return Deny("the inventory does not know it")
+
+
+class Raises(RegistrationHandler):
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        raise RuntimeError("the inventory is down")
+
+    def enroll(self, request: EnrollmentRequest) -> Issuance | None:
+        raise RuntimeError("the inventory is down")
+
+    def requested(self, request: RegistrationRequest, what: str) -> None:
+        raise RuntimeError("the inventory is down")
+
+
+class Hangs(RegistrationHandler):
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        release.wait(30)
+        return Allow()
+
+    def enroll(self, request: EnrollmentRequest) -> Issuance | None:
+        release.wait(30)
+        return None
+
+
+class AnswersNonsense(RegistrationHandler):
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        return True  # type: ignore[return-value]
+
+    def enroll(self, request: EnrollmentRequest) -> Issuance | None:
+        return "Second CA"  # type: ignore[return-value]
+
+
+class NamesSecond(RegistrationHandler):
+    """Names CA and template that are not the settings' ones."""
+
+    name = "second"
+
+    def enroll(self, request: EnrollmentRequest) -> Issuance | None:
+        asked.append((self.name, "enroll", request))
+        return Issuance("Second CA", "Short-lived")
+
+
+class NamesTemplateOnly(RegistrationHandler):
+    name = "template only"
+
+    def enroll(self, request: EnrollmentRequest) -> Issuance | None:
+        return Issuance(certificate_template="Short-lived")
+
+
+class NamesUnknownCA(RegistrationHandler):
+    name = "stale"
+
+    def enroll(self, request: EnrollmentRequest) -> Issuance | None:
+        return Issuance("Gone CA", "")
+
+
+class NamesUnknownTemplate(RegistrationHandler):
+    name = "stale"
+
+    def enroll(self, request: EnrollmentRequest) -> Issuance | None:
+        return Issuance("", "Gone")
+
+
+class CannotBeMade(RegistrationHandler):
+    def __init__(self) -> None:
+        raise RuntimeError("no configuration file")
+
+
+class NoHandler:
+    pass
