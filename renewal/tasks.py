@@ -11,9 +11,10 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
+from portal.preferences import store
 from renewal import crl, dispatch, own_certificates, retention, revocations
 from renewal.enrollment import work
-from renewal.identity import trust
+from renewal.identity import approval_expiry, trust
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,12 @@ def refresh_trust_anchors() -> None:
 
 
 @shared_task(ignore_result=True)
+def expire_approval_requests() -> None:
+    """Close the requests for approval that nobody touched for too long."""
+    approval_expiry.expire(store.load(), now=timezone.now())
+
+
+@shared_task(ignore_result=True)
 def tidy() -> None:
     """Throw away what nobody will look at again."""
     retention.tidy(now=timezone.now())
@@ -97,6 +104,10 @@ BEAT_SCHEDULE = {
     "sweep-revocations": {
         "task": "renewal.tasks.sweep_revocations",
         "schedule": timedelta(seconds=30),
+    },
+    "expire-approval-requests": {
+        "task": "renewal.tasks.expire_approval_requests",
+        "schedule": timedelta(minutes=30),
     },
     "tidy": {"task": "renewal.tasks.tidy", "schedule": timedelta(hours=6)},
     "renew-own-certificates": {

@@ -57,9 +57,10 @@ class Act:
 
 
 def _approve(pk: UUID, order: Order) -> bool:
-    return approvals.approve(
+    answer = approvals.approve(
         pk, actor=order.actor, now=order.now, shown=order.shown, message=order.message
     )
+    return bool(answer)
 
 
 def _disapprove(pk: UUID, order: Order) -> bool:

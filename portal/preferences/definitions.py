@@ -80,6 +80,7 @@ class Definition:
 _RENEWAL = "Client certificate renewal"
 _SESSIONS = "Sessions"
 _LIMITS = "Limits"
+_APPROVALS = "Approvals"
 _INTERNAL = "Internal"
 
 DEFINITIONS: tuple[Definition, ...] = (
@@ -274,6 +275,52 @@ DEFINITIONS: tuple[Definition, ...] = (
         1,
         300,
         "seconds",
+    ),
+    Definition(
+        40,
+        "ApproverDiffersFromResetter",
+        "Approver must differ from whoever Reset",
+        _APPROVALS,
+        Kind.FLAG,
+        "false",
+        "Whoever Resets an orchestrator cannot approve its return.",
+    ),
+    Definition(
+        41,
+        "ApprovalsForFirstRegistration",
+        "Approvals of a first registration",
+        _APPROVALS,
+        Kind.NUMBER,
+        "1",
+        "So many people must approve an orchestrator that registers for the first time.",
+        1,
+        5,
+        "people",
+    ),
+    Definition(
+        42,
+        "ApprovalsForReturn",
+        "Approvals of a return",
+        _APPROVALS,
+        Kind.NUMBER,
+        "1",
+        "So many people must approve an orchestrator again after a Reset or a Disapprove.",
+        1,
+        5,
+        "people",
+    ),
+    Definition(
+        43,
+        "ApprovalRequestDays",
+        "Requests for approval expire after",
+        _APPROVALS,
+        Kind.NUMBER,
+        "90",
+        "A request that nobody touched and whose orchestrator was silent for so long is closed; "
+        "its next Register opens a new one. 0: never.",
+        0,
+        3650,
+        "days",
     ),
     Definition(
         100,

@@ -217,10 +217,11 @@ def _all_or_none(ids: list[UUID], reaches: Iterable[Reach], act: Callable[[UUID]
     if not refused:
         return
     (first, reason), *_ = refused.items()
+    by_policy = {_code(refusal) for refusal in refused.values()} == {ErrorCode.APPROVAL_FORBIDDEN}
     raise ApiError(
         _code(reason),
         f"Nothing was changed. {first}: {reason}",
-        status=400,
+        status=403 if by_policy else 400,
         failed=[
             {"AgentId": str(pk), "Reason": str(refusal)}
             for pk, refusal in list(refused.items())[:_MOST_NAMED]

@@ -55,6 +55,7 @@ class ErrorCode(StrEnum):
     CONFLICT = "conflict"
     CHANGED = "changed"
     NAME_TAKEN = "name_taken"
+    APPROVAL_FORBIDDEN = "approval_forbidden"
     ACT_REFUSED = "act_refused"
 
     ENDPOINT_UNKNOWN = "endpoint_unknown"
@@ -110,6 +111,7 @@ CODES: dict[ErrorCode, CodeText] = {
     C.CONFLICT: CodeText(400, "Several strangers came forward"),
     C.CHANGED: CodeText(400, "The orchestrator changed meanwhile"),
     C.NAME_TAKEN: CodeText(400, "The name is taken"),
+    C.APPROVAL_FORBIDDEN: CodeText(403, "A policy forbids this approval"),
     C.ACT_REFUSED: CodeText(400, "The act is not possible"),
     C.ENDPOINT_UNKNOWN: CodeText(404, "There is no such endpoint"),
     C.METHOD_NOT_ALLOWED: CodeText(405, "The endpoint does not take this method"),
@@ -123,5 +125,6 @@ REASONS: dict[str, ErrorCode] = {
     "conflict": C.CONFLICT,
     "changed": C.CHANGED,
     "name_taken": C.NAME_TAKEN,
+    "policy": C.APPROVAL_FORBIDDEN,
 }
 """Codes for the reasons of a refused act; any other reason is ``act_refused``."""

@@ -1,45 +1,41 @@
 """Operators' acts on a record: approve, disapprove, reset, request a renewal.
 
-Owns these state changes whole: the record, its certificates and its claims change in one
-transaction, with the audit row. Who may act is checked by the faces.
+Owns these state changes whole: the record, its certificates, its claims and its request for
+approval change in one transaction, with the audit row. Who may act is checked by the faces; who
+may decide which request, by the policies (`renewal/rules/approval.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 
 from orchestrators import credentials, jobs, sessions
 from orchestrators.models import Orchestrator, Reenrollment, Status
-from orchestrators.records import rename
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences import store
 from renewal import revocations
-from renewal.identity import claimants, standings
+from renewal.identity import approval_requests, claimants, naming, risks, standings
+from renewal.identity.acting import ActRefused, audit, locked, state_of
+from renewal.identity.naming import Shown
 from renewal.models import Certificate
+from renewal.rules.approval import Approval, RequestKind
 from renewal.rules.lifecycle import EnrollmentState
-from renewal.rules.standing import ACCEPTED, Standing
 
-
-class ActRefused(ValueError):
-    """The act is not possible; ``reason`` is stable, the message is for a person."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a page showed to the approver: the claimant's row and the certificate."""
-
-    claimant: int | None = None
-    fingerprint: str | None = None
+__all__ = [
+    "ActRefused",
+    "Approval",
+    "Shown",
+    "approve",
+    "approve_by_rule",
+    "disapprove",
+    "request_renewal",
+    "reset",
+]
 
 
 def approve(
@@ -49,40 +45,127 @@ def approve(
     now: datetime,
     shown: Shown | None = None,
     message: str = "",
-) -> bool:
-    """Let an orchestrator work; return False if it may already. Raises ActRefused.
+    is_override: bool = False,
+) -> Approval:
+    """Let an orchestrator work, or count one vote for it. Raises ActRefused.
 
     New: what was seen is named (a certificate) or gets a claim (a credential). Disapproved with
-    thumbprints: current, legacy and newest issued hold again as they were.
+    thumbprints: current, legacy and newest issued hold again as they were. ``is_override``: against
+    the policies, with a reason (C13 in docs/promises.md).
+    """
+    shown = shown or Shown()
+    message = message.strip()
+    if is_override and not message:
+        raise ActRefused("reason_needed", "To override the policies, say why.")
+    rules = approval_requests.policies(store.load())
+    with transaction.atomic():
+        orchestrator = locked(orchestrator_id)
+        request = approval_requests.open_of(orchestrator)
+        if shown.request is not None and (request is None or request.pk != shown.request):
+            raise ActRefused("decided", "This request was decided or withdrawn: look again.")
+        if orchestrator.status == Status.APPROVED:
+            return Approval.UNCHANGED
+        if request is None:
+            cause = approval_requests.cause_of(actor, message)
+            request = approval_requests.ensure_open(orchestrator, cause, now=now)
+        kind, caused_by = RequestKind(request.kind), request.caused_by_key
+        mine = approval_requests.key_of(actor)
+        if not is_override and rules.bars(kind, caused_by=caused_by, approver=mine):
+            raise ActRefused(
+                "policy",
+                "You Reset this orchestrator: by policy, somebody else approves its return.",
+            )
+        named = naming.named(orchestrator, shown, now=now)
+        naming.check_name_is_free(orchestrator, named)
+        needed = rules.needed(kind)
+        if not is_override:
+            is_new, count = approval_requests.vote(
+                request, named, rules, actor, message=message, now=now
+            )
+            if count < needed:
+                if not is_new:
+                    return Approval.UNCHANGED
+                voted = {"approvals": count, "needed": needed, "named": named.text}
+                audit(orchestrator, "approval_vote", actor, before={}, after=voted, message=message)
+                return Approval.VOTED
+        before = state_of(orchestrator)
+        naming.let_work(orchestrator, named, now=now)
+        approval_requests.approve(
+            request, named, actor, message=message, now=now, is_override=is_override
+        )
+        action = "approved_by_override" if is_override else "approved"
+        audit(orchestrator, action, actor, before=before, message=message)
+    return Approval.APPROVED
+
+
+def approve_by_rule(
+    orchestrator_id: UUID,
+    rule_name: str,
+    *,
+    seen: claimants.Seen,
+    actor: Actor,
+    now: datetime,
+    message: str = "",
+) -> None:
+    """Approve a FIRST registration at once, because a rule or a handler says so.
+
+    A rule decides alone: how many people must approve does not count for it. Runs after
+    `claimants.note`, in the transaction of the Register. Raises ActRefused, with nothing changed,
+    for a return after Reset or Disapprove, for anybody but ``seen``, and for a name that an
+    approved record has, looks like or had: those are for a person to decide (T8, T30).
     """
     with transaction.atomic():
-        orchestrator = _locked(orchestrator_id)
-        if orchestrator.status == Status.APPROVED:
-            return False
-        before = _state(orchestrator)
-        held = Certificate.objects.filter(
-            orchestrator=orchestrator, standing__in=sorted(ACCEPTED)
-        ).exists()
-        if orchestrator.status == Status.DISAPPROVED and held:
-            _name_free(orchestrator)
-            orchestrator.status = Status.APPROVED
-            orchestrator.save(update_fields=["status"])
-        else:
-            _approve_claimant(orchestrator, shown or Shown(), now=now)
-        _audit(orchestrator, "approved", actor, before=before, message=message)
-    return True
+        orchestrator = locked(orchestrator_id)
+        request = approval_requests.open_of(orchestrator)
+        if (
+            request is None
+            or request.kind != RequestKind.FIRST
+            or orchestrator.status != Status.NEW
+            or orchestrator.reset_at is not None
+            or orchestrator.generation != 0
+        ):
+            raise ActRefused("not_first", "Only a first registration may be approved by a rule.")
+        candidates = claimants.usable(orchestrator, now=now)
+        if len(candidates) > 1:
+            raise ActRefused("conflict", "Several strangers came forward: a person must choose.")
+        if not candidates or not claimants.is_of(candidates[0], seen):
+            raise ActRefused("nobody_seen", "Whoever calls did not come forward for this record.")
+        barring = risks.barring_a_rule(request, now=now)
+        if barring:
+            raise ActRefused("risk", barring[0].sentence)
+        named = naming.of(candidates[0])
+        naming.check_name_is_free(orchestrator, named)
+        before = state_of(orchestrator)
+        naming.let_work(orchestrator, named, now=now)
+        approval_requests.approve(request, named, actor, message=message, now=now, rule=rule_name)
+        audit(orchestrator, "approved", actor, before=before, message=message)
 
 
-def disapprove(orchestrator_id: UUID, *, actor: Actor, now: datetime, message: str = "") -> bool:
+def disapprove(
+    orchestrator_id: UUID,
+    *,
+    actor: Actor,
+    now: datetime,
+    message: str = "",
+    request: int | None = None,
+) -> bool:
     """Let an orchestrator work no longer, from the next request on; False if it was so already.
 
-    Certificates stay what they are: approving again restores them.
+    Certificates stay what they are: approving again restores them. ``request``: the open request
+    that a page showed. Raises ActRefused.
     """
     with transaction.atomic():
-        orchestrator = _locked(orchestrator_id)
+        orchestrator = locked(orchestrator_id)
+        asked = approval_requests.open_of(orchestrator)
+        if request is not None and (asked is None or asked.pk != request):
+            raise ActRefused("decided", "This request was decided or withdrawn: look again.")
+        if asked is not None:
+            approval_requests.disapprove(asked, actor, message=message, now=now)
         if orchestrator.status == Status.DISAPPROVED:
-            return False
-        before = _state(orchestrator)
+            if asked is not None:
+                audit(orchestrator, "return_refused", actor, before={}, message=message)
+            return asked is not None
+        before = state_of(orchestrator)
         orchestrator.status = Status.DISAPPROVED
         orchestrator.generation += 1
         orchestrator.save(update_fields=["status", "generation"])
@@ -91,7 +174,7 @@ def disapprove(orchestrator_id: UUID, *, actor: Actor, now: datetime, message: s
         credentials.follow(orchestrator, generation=orchestrator.generation - 1)
         sessions.end_sessions(orchestrator, reason="disapproved", now=now)
         _discard_open_enrollments(orchestrator, now=now)
-        _audit(orchestrator, "disapproved", actor, before=before, message=message)
+        audit(orchestrator, "disapproved", actor, before=before, message=message)
     return True
 
 
@@ -109,8 +192,8 @@ def reset(
     row) that are revoked at once (S28 to S32 in docs/promises.md). Raises ActRefused.
     """
     with transaction.atomic():
-        orchestrator = _locked(orchestrator_id)
-        before = _state(orchestrator)
+        orchestrator = locked(orchestrator_id)
+        before = state_of(orchestrator)
         wanted = set(also_revoke)
         to_revoke = list(
             Certificate.objects.filter(orchestrator=orchestrator, pk__in=wanted, revoked_at=None)
@@ -119,6 +202,7 @@ def reset(
             raise ActRefused(
                 "certificate_unknown", "A certificate to revoke is not this orchestrator's."
             )
+        approval_requests.open_for_reset(orchestrator, actor, reason=message, now=now)
         orchestrator.status = Status.NEW
         orchestrator.generation += 1
         orchestrator.flag = Reenrollment.NONE
@@ -136,7 +220,7 @@ def reset(
         jobs.cancel_all(orchestrator, now=now)
         standings.close_claims(orchestrator, now=now)
         _discard_open_enrollments(orchestrator, now=now)
-        _audit(orchestrator, "reset", actor, before=before, message=message)
+        audit(orchestrator, "reset", actor, before=before, message=message)
         standings.archive_all(orchestrator, now=now)
         for certificate in to_revoke:
             revocations.request(
@@ -165,7 +249,7 @@ def request_renewal(
     not clear it. Raises ActRefused.
     """
     with transaction.atomic():
-        orchestrator = _locked(orchestrator_id)
+        orchestrator = locked(orchestrator_id)
         if flag == orchestrator.flag == Reenrollment.NONE:
             return False
         before = {"flag": orchestrator.flag}
@@ -189,118 +273,8 @@ def request_renewal(
     return True
 
 
-def _locked(orchestrator_id: UUID) -> Orchestrator:
-    found = (
-        Orchestrator.objects.select_for_update(of=("self",))
-        .select_related("service_account")
-        .filter(pk=orchestrator_id)
-        .first()
-    )
-    if found is None:
-        raise ActRefused("unknown", "There is no such orchestrator.")
-    return found
-
-
-def _approve_claimant(orchestrator: Orchestrator, shown: Shown, *, now: datetime) -> None:
-    try:
-        chosen = claimants.choose(
-            claimants.usable(orchestrator, now=now),
-            expected=shown.claimant,
-            fingerprint=shown.fingerprint,
-        )
-    except claimants.NobodyCameForward:
-        raise ActRefused(
-            "nobody_seen",
-            "No valid certificate or bootstrap credential has been seen from this orchestrator "
-            "yet: let it register first.",
-        ) from None
-    except claimants.ClaimantConflict:
-        raise ActRefused(
-            "conflict",
-            "Several strangers came forward for this orchestrator: choose one on its page.",
-        ) from None
-    except claimants.ClaimantChanged:
-        raise ActRefused(
-            "changed",
-            "Somebody else came forward since the page was shown: look again before approving.",
-        ) from None
-    if chosen.client_machine and orchestrator.reset_at is None:
-        rename(orchestrator, chosen.client_machine)
-    _name_free(orchestrator)
-    orchestrator.status = Status.APPROVED
-    if chosen.certificate is not None:
-        certificate = chosen.certificate
-        Certificate.objects.filter(pk=certificate.pk).update(
-            standing=Standing.NAMED,
-            standing_since=now,
-            orchestrator=orchestrator,
-            generation=orchestrator.generation,
-        )
-        orchestrator.thumbprint = certificate.thumbprint
-        orchestrator.certificate_not_after = certificate.not_after
-        orchestrator.certificate_counted_from = certificate.counted_from
-    elif chosen.credential is not None:
-        orchestrator.service_account = chosen.credential.service_account
-        days = store.load().number("FirstEnrollmentClaimDays")
-        credentials.open_claim(
-            orchestrator,
-            chosen.credential,
-            chosen.client_machine,
-            lasts=timedelta(days=days),
-            now=now,
-        )
-    orchestrator.save()
-
-
-def _name_free(orchestrator: Orchestrator) -> None:
-    """Raise ActRefused if another approved record has this name."""
-    taken = (
-        orchestrator.name_key
-        and Orchestrator.objects.filter(status=Status.APPROVED, name_key=orchestrator.name_key)
-        .exclude(pk=orchestrator.pk)
-        .exists()
-    )
-    if taken:
-        raise ActRefused(
-            "name_taken",
-            f"Another approved orchestrator has the name {orchestrator.client_machine!r}.",
-        )
-
-
 def _discard_open_enrollments(orchestrator: Orchestrator, *, now: datetime) -> None:
     """Discard what no CA has been asked for; what is in flight is fenced by its generation."""
     orchestrator.enrollments.filter(state=EnrollmentState.WAITING).update(
         state=EnrollmentState.DISCARDED, finished_at=now
-    )
-
-
-def _state(orchestrator: Orchestrator) -> dict[str, object]:
-    return {
-        "status": Status(orchestrator.status).label,
-        "thumbprint": orchestrator.thumbprint,
-        "legacy_thumbprint": orchestrator.legacy_thumbprint,
-        "flag": orchestrator.flag,
-        "generation": orchestrator.generation,
-    }
-
-
-def _audit(
-    orchestrator: Orchestrator,
-    action: str,
-    actor: Actor,
-    *,
-    before: dict[str, object],
-    message: str,
-) -> None:
-    record(
-        actor,
-        Category.ORCHESTRATOR,
-        action,
-        object_type="orchestrator",
-        object_id=orchestrator.pk,
-        object_name=orchestrator.client_machine,
-        orchestrator_id=orchestrator.pk,
-        before=before,
-        after=_state(orchestrator),
-        message=message,
     )

@@ -6,14 +6,19 @@ the newest few, whatever is thrown at it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrators.models import BootstrapCredential, Orchestrator
+from orchestrators.names import claim_key
+from portal.audit.trail import Actor
 from renewal import certificates
+from renewal.identity import approval_requests
 from renewal.models import Certificate, Claimant
 from renewal.rules.periods import is_valid
+from renewal.rules.risks import placed
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts
 
@@ -44,7 +49,10 @@ class Seen:
 def note(
     orchestrator: Orchestrator, seen: Seen, *, client_machine: str, address: str, now: datetime
 ) -> None:
-    """Note who came forward for a New record."""
+    """Note who came forward for a New record, and see that its request for approval is open.
+
+    Somebody new, or another name, voids what was voted: it was about something else.
+    """
     certificate = seen.certificate
     if seen.facts is not None and certificate is None:
         certificate = certificates.create(
@@ -65,10 +73,22 @@ def note(
     claimants = Claimant.objects.filter(
         orchestrator=orchestrator, generation=orchestrator.generation
     )
-    mine = claimants.filter(certificate=certificate, credential=seen.credential)
-    if mine.update(last_seen=now, client_machine=client_machine, address=address[:64]):
+    caller = approval_requests.Cause(f"orchestrator {client_machine}".strip(), address=address)
+    approval_requests.ensure_open(orchestrator, caller, now=now)
+    key, at = claim_key(client_machine), now.isoformat()
+    mine = claimants.filter(certificate=certificate, credential=seen.credential).first()
+    if mine is not None:
+        is_renamed = claim_key(mine.client_machine) != key
+        mine.last_seen, mine.client_machine, mine.address = now, client_machine, address[:64]
+        mine.places = placed(mine.places, name=key, address=address[:64], at=at)
+        mine.save(update_fields=["last_seen", "client_machine", "address", "places"])
+        if is_renamed:
+            approval_requests.void_votes(orchestrator, Actor(caller.name), now=now)
         return
-    if claimants.count() >= MOST_PER_RECORD:
+    count = claimants.count()
+    if count:
+        approval_requests.void_votes(orchestrator, Actor(caller.name), now=now)
+    if count >= MOST_PER_RECORD:
         # The newest stranger replaces the newest but one: a flood moves one row, not the first.
         newest = claimants.order_by("-first_seen", "-pk").first()
         if newest is not None:
@@ -81,6 +101,7 @@ def note(
         client_machine=client_machine,
         address=address[:64],
         held_before=certificate is not None and certificate.standing == Standing.ARCHIVED,
+        places=placed([], name=key, address=address[:64], at=at),
         first_seen=now,
         last_seen=now,
     )
@@ -103,23 +124,67 @@ def follow(orchestrator: Orchestrator, *, generation: int) -> None:
     )
 
 
+def mark_of(claimant: Claimant) -> str:
+    """Return what an approval of this one names, comparable: certificate or credential, and name.
+
+    A start stamp does not count: an existing agent's option makes a new one at every start.
+    """
+    proof = (
+        f"certificate {claimant.certificate.fingerprint_sha256}"
+        if claimant.certificate is not None
+        else f"credential {claimant.credential_id}"
+    )
+    return hashlib.sha256(f"{proof} {claim_key(claimant.client_machine)}".encode()).hexdigest()
+
+
+def words_of(claimant: Claimant) -> str:
+    """Return what an approval of this one names, for a person."""
+    proof = (
+        f"certificate {claimant.certificate.thumbprint}"
+        if claimant.certificate is not None
+        else f"bootstrap credential {claimant.credential.name if claimant.credential else ''}"
+    )
+    return f"{proof} as {claimant.client_machine or 'without a name'}"
+
+
+def is_of(claimant: Claimant, seen: Seen) -> bool:
+    """Say whether the claimant is who was seen."""
+    if seen.credential is not None:
+        return claimant.credential_id == seen.credential.pk
+    fingerprint = (
+        seen.facts.fingerprint_sha256
+        if seen.facts is not None
+        else seen.certificate.fingerprint_sha256
+        if seen.certificate is not None
+        else ""
+    )
+    return (
+        claimant.certificate is not None and claimant.certificate.fingerprint_sha256 == fingerprint
+    )
+
+
 def choose(
-    candidates: Sequence[Claimant], *, expected: int | None, fingerprint: str | None
+    candidates: Sequence[Claimant],
+    *,
+    expected: int | None,
+    fingerprint: str | None,
+    mark: str | None = None,
 ) -> Claimant:
     """Return whom an approval names.
 
     ``expected``: the claimant's row that a page showed and the approver chose; ``fingerprint``:
-    the certificate it showed. REST gives neither and approves the only stranger; a certificate
-    that the record held before its Reset gives way to any later one. Raises NobodyCameForward,
-    ClaimantConflict, ClaimantChanged.
+    the certificate, and ``mark`` the whole of what it showed. REST gives none of them and approves
+    the only stranger; a certificate that the record held before its Reset gives way to any later
+    one. Raises NobodyCameForward, ClaimantConflict, ClaimantChanged.
     """
     if not candidates:
         raise NobodyCameForward
     if expected is not None:
         chosen = next((c for c in candidates if c.pk == expected), None)
-        if chosen is None or (
-            fingerprint
-            and (chosen.certificate is None or chosen.certificate.fingerprint_sha256 != fingerprint)
+        if chosen is None or (mark and mark_of(chosen) != mark):
+            raise ClaimantChanged
+        if fingerprint and (
+            chosen.certificate is None or chosen.certificate.fingerprint_sha256 != fingerprint
         ):
             raise ClaimantChanged
         return chosen

@@ -31,8 +31,8 @@ from portal.access.models import User
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
-from renewal.identity import approvals, claimants
-from renewal.identity.approvals import ActRefused, Shown
+from renewal.identity import approvals
+from renewal.identity.approvals import ActRefused
 from renewal.identity.claimants import Seen
 from renewal.models import Claimant
 from renewal.rules.decision import RegistrationFacts
@@ -151,17 +151,13 @@ def twin_of(name: str, *, besides: Orchestrator | None = None) -> Orchestrator |
 
 def approve(orchestrator: Orchestrator, caller: Caller, said: Said, *, now: datetime) -> bool:
     """Approve the only one that came forward, in the caller's transaction; False leaves it New."""
-    mine = _claimants(orchestrator, caller.seen)
-    usable = claimants.usable(orchestrator, now=now)
-    if len(usable) != 1 or usable[0].pk not in set(mine.values_list("pk", flat=True)):
-        return False
-    certificate = usable[0].certificate
     try:
-        approvals.approve(
+        approvals.approve_by_rule(
             orchestrator.pk,
+            said.facts.source.removeprefix("the "),
+            seen=caller.seen,
             actor=_actor(caller, said),
             now=now,
-            shown=Shown(usable[0].pk, certificate.fingerprint_sha256 if certificate else None),
             message=_message(said),
         )
     except ActRefused as refused:

@@ -1,5 +1,6 @@
 """Rows of what happens to certificates; see the modules for what each owns."""
 
+from renewal.models.approvals import ApprovalComment, ApprovalRequest, ApprovalVote
 from renewal.models.authorities import (
     CertificateAuthority,
     GroupIssuance,
@@ -11,6 +12,9 @@ from renewal.models.certificates import Certificate, Claimant
 from renewal.models.enrollments import Enrollment, Revocation
 
 __all__ = [
+    "ApprovalComment",
+    "ApprovalRequest",
+    "ApprovalVote",
     "Certificate",
     "CertificateAuthority",
     "Claimant",

@@ -101,6 +101,8 @@ class Claimant(models.Model):
     address = models.CharField(max_length=64, blank=True)
     held_before = models.BooleanField(default=False)
     """This record held the certificate before its Reset: gives way to any later one."""
+    places = models.JSONField(default=list)
+    """[[name, address, first seen, last seen], …], the newest few: tells one host from two."""
     first_seen = models.DateTimeField()
     last_seen = models.DateTimeField()
 

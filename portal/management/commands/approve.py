@@ -44,7 +44,7 @@ class Command(JSONCommand):
             now=now,
         )
         orchestrator.refresh_from_db()
-        return {"changed": changed, **orchestrator_shown(orchestrator)}
+        return {"changed": bool(changed), **orchestrator_shown(orchestrator)}
 
 
 def _shown(orchestrator: Orchestrator, options: Answer, now: datetime) -> Shown | None:

@@ -1,0 +1,128 @@
+"""Approvals: the life cycle of a request, and who may decide it how. PURE.
+
+Owns the table of states, the policies, and when votes are enough. Which rows there are, and what
+an approval does to a record, is `renewal/identity/`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from renewal.rules.lifecycle import InvalidTransition
+
+
+class RequestState(StrEnum):
+    """Where a request for approval is."""
+
+    OPEN = "open"
+    """It waits for a decision, or for somebody to come forward."""
+    APPROVED = "approved"
+    DISAPPROVED = "disapproved"
+    WITHDRAWN = "withdrawn"
+    """A Reset took its place: the newer request asks for the return."""
+    EXPIRED = "expired"
+    """Nobody came forward or decided for too long; the next Register opens a new one."""
+
+
+class RequestEvent(StrEnum):
+    """What moves a request."""
+
+    VOTE = "vote"
+    APPROVE = "approve"
+    DISAPPROVE = "disapprove"
+    WITHDRAW = "withdraw"
+    EXPIRE = "expire"
+
+
+_S, _E = RequestState, RequestEvent
+APPROVAL: Mapping[tuple[RequestState, RequestEvent], RequestState] = {
+    (_S.OPEN, _E.VOTE): _S.OPEN,
+    (_S.OPEN, _E.APPROVE): _S.APPROVED,
+    (_S.OPEN, _E.DISAPPROVE): _S.DISAPPROVED,
+    (_S.OPEN, _E.WITHDRAW): _S.WITHDRAWN,
+    (_S.OPEN, _E.EXPIRE): _S.EXPIRED,
+}
+
+
+def next_request(state: RequestState, event: RequestEvent) -> RequestState:
+    """Return the state after ``event``. Raises InvalidTransition."""
+    try:
+        return APPROVAL[state, event]
+    except KeyError:
+        raise InvalidTransition(state, event) from None
+
+
+class RequestKind(StrEnum):
+    """What is asked for."""
+
+    FIRST = "first"
+    AFTER_RESET = "after_reset"
+    AFTER_DISAPPROVE = "after_disapprove"
+
+
+def kind_of(*, previous: tuple[RequestKind, RequestState] | None, was_reset: bool) -> RequestKind:
+    """Return what a new request asks for.
+
+    ``previous``: the record's last request. What was asked and never granted is asked again, so
+    that neither a Disapprove nor an expiry turns the return of a Reset record into something else.
+    """
+    if previous is not None and previous[1] is not RequestState.APPROVED:
+        return previous[0]
+    if previous is not None:
+        return RequestKind.AFTER_DISAPPROVE
+    return RequestKind.AFTER_RESET if was_reset else RequestKind.FIRST
+
+
+class Approval(IntEnum):
+    """What an Approve came to; false if it changed nothing."""
+
+    UNCHANGED = 0
+    APPROVED = 1
+    VOTED = 2
+    """The approver's own vote counts; others must follow."""
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The settings that say how a request is decided."""
+
+    differs_from_resetter: bool = False
+    needed_first: int = 1
+    needed_again: int = 1
+
+    def needed(self, kind: RequestKind) -> int:
+        """Return how many people must approve a request of this kind."""
+        return self.needed_first if kind is RequestKind.FIRST else self.needed_again
+
+    def bars(self, kind: RequestKind, *, caused_by: str, approver: str) -> bool:
+        """Say whether this approver may not approve: whoever Reset a record, its return."""
+        return (
+            self.differs_from_resetter
+            and kind is RequestKind.AFTER_RESET
+            and bool(caused_by)
+            and caused_by == approver
+        )
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One approval by one person: who, and what they were shown."""
+
+    voter: str
+    named: str
+
+
+def counted(
+    votes: Iterable[Vote], *, named: str, kind: RequestKind, caused_by: str, policies: Policies
+) -> frozenset[str]:
+    """Return who approves what is named now: each person once, nobody whom a policy bars.
+
+    A vote that named another certificate, credential or name does not count.
+    """
+    return frozenset(
+        vote.voter
+        for vote in votes
+        if vote.named == named and not policies.bars(kind, caused_by=caused_by, approver=vote.voter)
+    )
