@@ -223,6 +223,7 @@ def _note_answer(loaded: LoadedHandler, *, now: datetime) -> None:
 
 
 def _note_failure(loaded: LoadedHandler, problem: str, *, timed_out: bool, now: datetime) -> None:
+    _answers_noted.pop(loaded.path, None)
     row, _ = HandlerHealth.objects.get_or_create(path=loaded.path[:300])
     counter = "time_outs" if timed_out else "failures"
     HandlerHealth.objects.filter(pk=row.pk).update(

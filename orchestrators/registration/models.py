@@ -82,3 +82,10 @@ class HandlerHealth(models.Model):
 
     class Meta:
         default_permissions = ()
+
+    @property
+    def is_failing(self) -> bool:
+        """The last thing that is known of it is a failure."""
+        if self.last_error_at is None:
+            return False
+        return self.last_answer_at is None or self.last_error_at > self.last_answer_at

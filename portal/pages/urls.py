@@ -10,6 +10,8 @@ from portal.pages import (
     add_orchestrator,
     application_settings,
     audit,
+    auto_registration,
+    auto_registration_try,
     certificates,
     home,
     issuers,
@@ -33,6 +35,35 @@ urlpatterns = [
         "orchestrators/add/credentials/<int:pk>/revoke",
         add_orchestrator.revoke,
         name="revoke_credential",
+    ),
+    path("orchestrators/auto-registration", auto_registration.index, name="auto_registration"),
+    path(
+        "orchestrators/auto-registration/add", auto_registration.add, name="auto_registration_add"
+    ),
+    path(
+        "orchestrators/auto-registration/try",
+        auto_registration_try.attempt,
+        name="auto_registration_try",
+    ),
+    path(
+        "orchestrators/auto-registration/<int:pk>",
+        auto_registration.edit,
+        name="auto_registration_rule",
+    ),
+    path(
+        "orchestrators/auto-registration/<int:pk>/move",
+        auto_registration.move,
+        name="auto_registration_move",
+    ),
+    path(
+        "orchestrators/auto-registration/<int:pk>/switch",
+        auto_registration.switch,
+        name="auto_registration_switch",
+    ),
+    path(
+        "orchestrators/auto-registration/<int:pk>/delete",
+        auto_registration.delete,
+        name="auto_registration_delete",
     ),
     path("orchestrators/<uuid:pk>", orchestrators.detail, name="orchestrator"),
     path("orchestrators/<uuid:pk>/names", orchestrators.set_names, name="set_names"),

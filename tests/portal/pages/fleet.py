@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group
 from orchestrators import credentials
 from orchestrators.models import (
     AgentSession,
+    AutoRegistrationRule,
     EnrollmentClaim,
     Job,
     JobState,
@@ -25,6 +26,8 @@ from orchestrators.models import (
 )
 from orchestrators.names import canonical, claim_key
 from orchestrators.protocol.codes import TEXTS, Code
+from orchestrators.registration import editing
+from orchestrators.registration.editing import Contents
 from portal.access.models import User
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.models import Category
@@ -177,6 +180,13 @@ def failed_with(made: Orchestrator, code: Code, *, now: datetime) -> Orchestrato
     return made
 
 
+def rule(
+    name: str, outcome: str = "defer", *, now: datetime, **contents: Any
+) -> AutoRegistrationRule:
+    """A rule of auto-registration behind the others."""
+    return editing.save(name, Contents(outcome, **contents), actor=ALICE, now=now)[0]
+
+
 def noted(made: Orchestrator, action: str, *, actor: Actor = ALICE, **more: Any) -> None:
     record(
         actor,
@@ -245,6 +255,8 @@ def fleet(now: datetime) -> Fleet:
             client_machine_seen="cloned-vm-copy",
         ),
     )
+    rule("Build agents", "allow", now=now, name_patterns=("build-*",), networks=("10.0.0.0/8",))
+    rule("Everybody else", "defer", now=now)
     approved("demo-1", now=now, left=300 * DAY, demonstration=True)
     approved("demo-2", now=now, left=20 * DAY, demonstration=True)
     noted(

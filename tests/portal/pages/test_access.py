@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from orchestrators.models import Orchestrator, Status
+from orchestrators.models import AutoRegistrationRule, Orchestrator, Status
 from portal.access.models import User
 from renewal.models import Certificate, TrustAnchor
 from tests.portal.pages import fleet as rows
@@ -21,6 +21,11 @@ PAGES = [
     ("/orchestrators/act?act=reset&ids={orchestrator}", {"Administrator", "Operator"}),
     ("/orchestrators/act?act=approve&ids={orchestrator}", {"Administrator", "Approver"}),
     ("/orchestrators/add", {"Administrator", "Approver"}),
+    ("/orchestrators/auto-registration", ALL),
+    ("/orchestrators/auto-registration/try", ALL),
+    ("/orchestrators/auto-registration/add", {"Administrator"}),
+    ("/orchestrators/auto-registration/{rule}", ALL),
+    ("/orchestrators/auto-registration/{rule}/delete", {"Administrator"}),
     ("/certificates", ALL),
     ("/certificates/{certificate}", ALL),
     ("/certificates/{certificate}.pem", ALL),
@@ -40,6 +45,7 @@ def filled(path: str, fleet: rows.Fleet) -> str:
         orchestrator=fleet.calm.pk,
         certificate=Certificate.objects.latest("pk").pk,
         anchor=TrustAnchor.objects.latest("pk").pk,
+        rule=AutoRegistrationRule.objects.latest("pk").pk,
     )
 
 
@@ -75,6 +81,8 @@ ACTS = [
     ("/orchestrators/{orchestrator}/logs", {}, {"Administrator", "Operator"}),
     ("/orchestrators/{orchestrator}/names", {"names": "a"}, {"Administrator", "Approver"}),
     ("/orchestrators/{orchestrator}/accept-name", {"name": ""}, {"Administrator", "Approver"}),
+    ("/orchestrators/auto-registration/{rule}/move", {"position": "1"}, {"Administrator"}),
+    ("/orchestrators/auto-registration/{rule}/switch", {"enabled": "false"}, {"Administrator"}),
     ("/trusted-issuers/{anchor}/remove", {}, {"Administrator"}),
     ("/settings/SessionLengthMinutes", {"value": "60"}, {"Administrator"}),
     ("/settings/ClientCertificateWarningDays", {"value": "90"}, {"Administrator"}),
@@ -108,6 +116,8 @@ def test_a_refused_act_changes_nothing_and_names_the_permission(fleet, as_role):
         "/orchestrators/{orchestrator}/names",
         "/orchestrators/{orchestrator}/accept-name",
         "/orchestrators/add/credentials/1/revoke",
+        "/orchestrators/auto-registration/{rule}/move",
+        "/orchestrators/auto-registration/{rule}/switch",
     ],
 )
 def test_what_changes_something_cannot_be_opened_like_a_page(path, fleet, admin):

@@ -16,7 +16,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from orchestrators.models import Orchestrator
+from orchestrators.models import AutoRegistrationRule, Orchestrator
 from portal.access.models import User
 from renewal.models import Certificate, Claimant
 from renewal.rules.standing import Standing
@@ -36,6 +36,9 @@ PAGES = (
     "/orchestrators/act?act=request&{ids}",
     "/orchestrators/act?act=approve&{ids}",
     "/orchestrators/add",
+    "/orchestrators/auto-registration",
+    "/orchestrators/auto-registration/{rule}",
+    "/orchestrators/auto-registration/try?client_machine=host-9",
     "/certificates",
     "/certificates?q=host",
     "/certificates/{certificate}",
@@ -53,6 +56,7 @@ def statements(path: str) -> int:
     path = path.format(
         orchestrator=Orchestrator.objects.get(client_machine="unit-0").pk,
         certificate=Certificate.objects.earliest("pk").pk,
+        rule=AutoRegistrationRule.objects.earliest("pk").pk,
         ids=ids,
     )
     client = Client()
@@ -72,6 +76,7 @@ def grow(first: int, last: int, now) -> None:
             f"unit-{number}", now=now, left=timedelta(days=5 * number + 3), flag=number % 3
         )
         holder = holder or made
+        rows.rule(f"Rule {number}", now=now, name_patterns=("unit-*",))
         rows.noted(holder, "logs_requested", message=str(number))
         rows.certificate(holder, now=now, standing=Standing.SUPERSEDED)
         rows.enrollment(made, now=now, state="refused")
