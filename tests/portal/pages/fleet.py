@@ -14,6 +14,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 
 from orchestrators import credentials
+from orchestrators.confusables import skeleton
 from orchestrators.models import (
     AgentSession,
     AutoRegistrationRule,
@@ -115,6 +116,7 @@ def orchestrator(name: str, *, now: datetime, **fields: Any) -> Orchestrator:
         "client_machine": name,
         "name_key": canonical(name),
         "claim_key": claim_key(name),
+        "name_skeleton": skeleton(name),
         "service_account": service_account(),
         "status": Status.APPROVED,
         "platform": 7,
