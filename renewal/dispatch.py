@@ -96,6 +96,17 @@ def revoke(revocation_id: int) -> None:
     _quietly(act, f"revocation {revocation_id}")
 
 
+def bulk(job_id: int) -> None:
+    """Ask for the work on one bulk job."""
+
+    def act() -> None:
+        from renewal.tasks import run_bulk_job
+
+        run_bulk_job.apply_async(args=[job_id], retry=False)
+
+    _quietly(act, f"bulk job {job_id}")
+
+
 def publish_crl(authority_id: int) -> None:
     """Ask for a new CRL."""
 

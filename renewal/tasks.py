@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from portal.preferences import store
 from renewal import crl, dispatch, own_certificates, retention, revocations
+from renewal.bulk.work import run as work_on_bulk_job
+from renewal.bulk.work import waiting as free_bulk_jobs
 from renewal.enrollment import work
 from renewal.identity import approval_expiry, trust
 
@@ -62,6 +64,20 @@ def sweep_revocations() -> None:
 
 
 @shared_task(ignore_result=True)
+def run_bulk_job(job_id: int) -> None:
+    """Work on one bulk job for a while."""
+    if work_on_bulk_job(job_id, now=timezone.now()):
+        dispatch.bulk(job_id)
+
+
+@shared_task(ignore_result=True)
+def sweep_bulk_jobs() -> None:
+    """Find bulk jobs that no worker holds and set them going again."""
+    for pk in free_bulk_jobs():
+        dispatch.bulk(pk)
+
+
+@shared_task(ignore_result=True)
 def publish_crls() -> None:
     """Renew the CRLs that are a day old."""
     for pk in crl.due(now=timezone.now()):
@@ -108,6 +124,10 @@ BEAT_SCHEDULE = {
     "expire-approval-requests": {
         "task": "renewal.tasks.expire_approval_requests",
         "schedule": timedelta(minutes=30),
+    },
+    "sweep-bulk-jobs": {
+        "task": "renewal.tasks.sweep_bulk_jobs",
+        "schedule": timedelta(seconds=15),
     },
     "tidy": {"task": "renewal.tasks.tidy", "schedule": timedelta(hours=6)},
     "renew-own-certificates": {

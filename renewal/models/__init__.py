@@ -8,6 +8,7 @@ from renewal.models.authorities import (
     Template,
     TrustAnchor,
 )
+from renewal.models.bulk import BulkItem, BulkJob
 from renewal.models.certificates import Certificate, Claimant
 from renewal.models.enrollments import Enrollment, Revocation
 
@@ -15,6 +16,8 @@ __all__ = [
     "ApprovalComment",
     "ApprovalRequest",
     "ApprovalVote",
+    "BulkItem",
+    "BulkJob",
     "Certificate",
     "CertificateAuthority",
     "Claimant",

@@ -1,0 +1,236 @@
+"""Preview, submit, cancel and retry of bulk actions: the interface for pages, REST and commands.
+
+    seen = preview(order, user=user, now=now)       # a dry run: changes nothing
+    job = submit(order, seen.frozen, user=user, actor=actor, now=now)  # a worker runs it
+    cancel(job.pk, actor=actor, now=now)            # when it returns, nothing more is done
+    retry(job.pk, user=user, actor=actor, now=now)  # what was skipped, failed or left
+
+Owns what is checked before a job exists, and the job's states but for START and FINISH, which are
+`work.py`'s. Every refusal is a BulkRefused with a stable reason, and nothing has changed then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import connection, transaction
+
+from orchestrators.reach import act_reaches
+from portal.access.catalogue import Permission
+from portal.access.permissions import require
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+from portal.preferences import store
+from renewal import dispatch
+from renewal.bulk.selection import Foreseen, Selection, chosen, digest, foreseen
+from renewal.configuration import periods
+from renewal.identity.approval_requests import key_of
+from renewal.models import BulkItem, BulkJob
+from renewal.rules.acts import Act, Outcome, Verdict
+from renewal.rules.bulk_lifecycle import RETRIED, BulkEvent, BulkState, ItemState, next_bulk
+from renewal.rules.lifecycle import InvalidTransition
+
+PERMISSIONS = {
+    Act.APPROVE: Permission.AGENTS_APPROVE,
+    Act.DISAPPROVE: Permission.AGENTS_APPROVE,
+    Act.REQUEST: Permission.AGENTS_RENEW,
+    Act.REQUIRE: Permission.AGENTS_RENEW,
+    Act.CLEAR: Permission.AGENTS_RENEW,
+    Act.RESET: Permission.AGENTS_RESET,
+}
+LONGEST_REASON = 500
+
+
+class BulkRefused(ValueError):
+    """The job cannot be made or moved; ``reason`` is stable, the message for a person."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody wants done to a selection."""
+
+    act: Act
+    selection: Selection
+    reason: str = ""
+    at_once: bool = False
+    """With REQUEST or REQUIRE: the present session ends."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a preview froze; a submit sends it back."""
+
+    count: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be done, record by record."""
+
+    order: Order
+    entries: Sequence[Foreseen]
+    frozen: Frozen
+
+    @property
+    def tally(self) -> Counter[Verdict]:
+        """How many records have which verdict."""
+        return Counter(entry.verdict for entry in self.entries)
+
+    def of(self, outcome: Outcome) -> list[Foreseen]:
+        return [entry for entry in self.entries if entry.verdict.outcome is outcome]
+
+
+def preview(order: Order, *, user: Any, now: datetime) -> Preview:
+    """Say what an act would do, without doing it. Raises PermissionMissing, BulkRefused."""
+    permission = PERMISSIONS[order.act]
+    require(user, permission)
+    reaches = act_reaches(user, permission)
+    ids = chosen(order.selection, periods(store.load()), *reaches, now=now)
+    approver = key_of(Actor(user.get_username(), user.pk))
+    entries = list(foreseen(order.act, ids, approver=approver, now=now))
+    if not entries:
+        raise BulkRefused("nothing_selected", "No orchestrator is selected.")
+    return Preview(order, entries, Frozen(len(entries), digest(entries)))
+
+
+def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: datetime) -> BulkJob:
+    """Commit a job for exactly what was previewed. Raises PermissionMissing, BulkRefused.
+
+    ``selection_changed``: other records match now, or somebody else came forward for one of them;
+    a new preview shows which.
+    """
+    if order.act is Act.RESET and not order.reason:
+        raise BulkRefused("reason_missing", "Say why: the audit log keeps it.")
+    if len(order.reason) > LONGEST_REASON:
+        raise BulkRefused("reason_too_long", f"At most {LONGEST_REASON} characters.")
+    seen = preview(order, user=user, now=now)
+    if seen.frozen != frozen:
+        raise BulkRefused(
+            "selection_changed",
+            f"The selection has changed since it was shown: {frozen.count} then, "
+            f"{seen.frozen.count} now{_same_number(frozen, seen.frozen)}. Nothing was done.",
+        )
+    with transaction.atomic():
+        job = BulkJob.objects.create(
+            act=order.act,
+            at_once=order.at_once,
+            query=order.selection.query,
+            is_filtered=order.selection.filters is not None,
+            total=frozen.count,
+            digest=frozen.digest,
+            reason=order.reason,
+            requested_by=user,
+            requested_by_name=actor.name[:200],
+            source_address=actor.source_address[:64],
+            created_at=now,
+        )
+        _freeze(job, seen.entries)
+        _audit(job, "bulk_action_submitted", actor, message=order.reason)
+        transaction.on_commit(partial(dispatch.bulk, job.pk))
+    return job
+
+
+def cancel(job_id: int, *, actor: Actor, now: datetime) -> BulkJob:
+    """Stop a job: when this returns, nothing more is done. Raises BulkRefused."""
+    with transaction.atomic():
+        job = _moved(job_id, BulkEvent.CANCEL)
+        job.finished_at = now
+        job.lease_until, job.lease_holder = None, ""
+        job.save(update_fields=["state", "finished_at", "lease_until", "lease_holder"])
+        _audit(job, "bulk_action_canceled", actor)
+    return job
+
+
+def retry(job_id: int, *, user: Any, actor: Actor, now: datetime) -> BulkJob:
+    """Take up again what was skipped, failed or left by a cancel. Raises as submit does.
+
+    Only who submitted a job may: it goes on in that user's name.
+    """
+    with transaction.atomic():
+        job = _moved(job_id, BulkEvent.RETRY)
+        if job.requested_by_id != user.pk:
+            raise BulkRefused("not_yours", "Only who submitted this job can take it up again.")
+        require(user, PERMISSIONS[Act(job.act)])
+        job.items.filter(state__in=sorted(RETRIED)).update(
+            state=ItemState.WAITING, reason="", message=""
+        )
+        if not job.items.filter(state=ItemState.WAITING).exists():
+            raise BulkRefused("nothing_to_retry", "Every item of this job was done.")
+        job.skipped = job.failed = 0
+        job.finished_at = None
+        job.save(update_fields=["state", "skipped", "failed", "finished_at"])
+        _audit(job, "bulk_action_retried", actor)
+        transaction.on_commit(partial(dispatch.bulk, job.pk))
+    return job
+
+
+def _moved(job_id: int, event: BulkEvent) -> BulkJob:
+    """Return the job, locked, in its next state (not yet saved)."""
+    job = BulkJob.objects.select_for_update().filter(pk=job_id).first()
+    if job is None:
+        raise BulkRefused("unknown", "There is no such job.")
+    try:
+        job.state = next_bulk(BulkState(job.state), event)
+    except InvalidTransition:
+        raise BulkRefused("wrong_state", f"This job is {job.state}: it cannot {event}.") from None
+    return job
+
+
+def _freeze(job: BulkJob, entries: Sequence[Foreseen]) -> None:
+    if connection.vendor == "postgresql":
+        table = BulkItem._meta.db_table
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {table} "  # noqa: S608 - our own table's name
+                "(job_id, orchestrator_id, claimant, fingerprint, state, reason, message) "
+                "SELECT %s, item.pk, item.claimant, item.fingerprint, %s, '', '' "
+                "FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) "
+                "AS item (pk, claimant, fingerprint)",
+                [
+                    job.pk,
+                    str(ItemState.WAITING),
+                    [entry.pk for entry in entries],
+                    [entry.claimant for entry in entries],
+                    [entry.fingerprint for entry in entries],
+                ],
+            )
+        return
+    BulkItem.objects.bulk_create(
+        (
+            BulkItem(
+                job=job,
+                orchestrator_id=entry.pk,
+                claimant=entry.claimant,
+                fingerprint=entry.fingerprint,
+            )
+            for entry in entries
+        ),
+        batch_size=1000,
+    )
+
+
+def _same_number(then: Frozen, now: Frozen) -> str:
+    return ", but not the same ones" if then.count == now.count else ""
+
+
+def _audit(job: BulkJob, action: str, actor: Actor, *, message: str = "") -> None:
+    record(
+        Actor(actor.name, actor.user_id, actor.source_address, job.audit_group),
+        Category.ORCHESTRATOR,
+        action,
+        object_type="bulk_job",
+        object_id=job.pk,
+        object_name=job.act,
+        after={"act": job.act, "total": job.total, "query": job.query, "state": job.state},
+        message=message,
+    )
