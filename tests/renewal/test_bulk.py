@@ -12,7 +12,13 @@ import pytest
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from orchestrators.models import AgentSession, Orchestrator, OrchestratorGroup, Status
+from orchestrators.models import (
+    AgentSession,
+    BootstrapCredential,
+    Orchestrator,
+    OrchestratorGroup,
+    Status,
+)
 from portal.access.models import RoleReach, User
 from portal.access.permissions import PermissionMissing
 from portal.audit.models import AuditEntry
@@ -148,8 +154,8 @@ def test_another_stranger_since_the_preview_of_an_approval_is_refused(
     assert claimant
     claimant.pk = None
     claimant.certificate = None
-    claimant.credential_id = loading.BootstrapCredential.objects.get().pk
-    loading.BootstrapCredential.objects.update(revoked_at=None)
+    claimant.credential_id = BootstrapCredential.objects.get().pk
+    BootstrapCredential.objects.update(revoked_at=None)
     claimant.save()
 
     with pytest.raises(BulkRefused) as refused:
