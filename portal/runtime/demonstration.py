@@ -29,6 +29,7 @@ from cryptography.x509.oid import NameOID
 
 from orchestrators.agent.home import Home
 from orchestrators.agent.setup import NewHome, Pkcs12File, initialize
+from renewal.x509.certificates import serial_text
 
 LIFETIME = timedelta(days=365)
 
@@ -84,7 +85,7 @@ def certify(
             name.encode(), key, certificate, None, BestAvailableEncryption(password.encode())
         ),
     )
-    return Given(pkcs12_file, password, certificate_file, f"{certificate.serial_number:x}")
+    return Given(pkcs12_file, password, certificate_file, serial_text(certificate.serial_number))
 
 
 def make_home(

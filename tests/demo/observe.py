@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from orchestrators.agent.home import Home
 from orchestrators.agent.settings import PASSWORD_MEMBER
+from renewal.x509.certificates import serial_text
 from tests.services.processes import ROOT
 
 _CODE = re.compile(r"returned: .* \((A01[0-9A-F]{5})\)$", re.MULTILINE)
@@ -120,7 +121,7 @@ def installed_serial(home: Path) -> str:
         secrets[PASSWORD_MEMBER].encode(),
     )
     assert certificate is not None
-    return f"{certificate.serial_number:x}"
+    return serial_text(certificate.serial_number)
 
 
 def revoked(pages_url: str, authority: str) -> dict[str, str]:
@@ -134,7 +135,7 @@ def revoked(pages_url: str, authority: str) -> dict[str, str]:
             reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
         except x509.ExtensionNotFound:
             reason = "unspecified"
-        found[f"{entry.serial_number:x}"] = reason
+        found[serial_text(entry.serial_number)] = reason
     return found
 
 

@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from renewal.x509.certificates import serial_text
+
 
 class Reply:
     """A reply of the agent protocol, read as agents read it."""
@@ -118,7 +120,7 @@ class Agent:
 
     def install(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         """Present this certificate from the next call on."""
-        path = self.folder / f"{self.name}-{certificate.serial_number:x}.pem"
+        path = self.folder / f"{self.name}-{serial_text(certificate.serial_number)}.pem"
         path.write_bytes(
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             + certificate.public_bytes(Encoding.PEM)
@@ -144,7 +146,7 @@ class Agent:
     @property
     def serial(self) -> str:
         assert self.certificate
-        return f"{self.certificate.serial_number:x}"
+        return serial_text(self.certificate.serial_number)
 
     def post(self, path: str, body: dict[str, Any], basic: tuple[str, str] | None = None) -> Reply:
         """Call the portal on a connection of its own."""

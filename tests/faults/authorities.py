@@ -27,7 +27,7 @@ from renewal.ca.base import (
     RevokeResult,
     check_options,
 )
-from renewal.x509.certificates import CertificateFacts, read_certificate
+from renewal.x509.certificates import CertificateFacts, read_certificate, serial_text
 from tests.faults import wrong_answers
 from tests.faults.ledger import Ledger, key_hash
 
@@ -104,7 +104,7 @@ class PlainCA:
 
     def revoke(self, request: RevokeRequest) -> RevokeResult:
         how = self.ledger.order().revoke
-        serial = f"{request.serial_number:x}"
+        serial = serial_text(request.serial_number)
         self.ledger.write("revocation asked", serial=serial)
         if how == "down":
             raise CAUnavailable("the test's CA is down")

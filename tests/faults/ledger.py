@@ -29,6 +29,7 @@ from cryptography.x509.oid import NameOID
 
 from renewal.ca import profiles
 from renewal.ca.base import Issued, IssueRequest
+from renewal.x509.certificates import serial_text
 
 OK = "ok"
 _LOOK_AGAIN_SECONDS = 0.02
@@ -142,7 +143,7 @@ class Ledger:
         self.write(
             event,
             request_id=request.request_id,
-            serial=f"{request.serial_number:x}",
+            serial=serial_text(request.serial_number),
             key=key_hash(request),
             certificate=base64.b64encode(der).decode(),
         )

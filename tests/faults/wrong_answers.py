@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from renewal.ca import profiles
 from renewal.ca.base import Issued, IssueRequest
+from renewal.x509.certificates import serial_text
 from tests.faults.ledger import Ledger, changed
 
 Answer = Callable[[Ledger, IssueRequest], Issued]
@@ -54,7 +55,8 @@ def _key_of(request: IssueRequest) -> ec.EllipticCurvePublicKey:
 
 def _wrong_issuer(ledger: Ledger, request: IssueRequest) -> Issued:
     other = Ledger.create(
-        ledger.folder / f"impostor-{request.serial_number:x}", "An impostor of the test's CA"
+        ledger.folder / f"impostor-{serial_text(request.serial_number)}",
+        "An impostor of the test's CA",
     )
     return other.sign(request)
 
