@@ -26,6 +26,7 @@ from orchestrators.credentials import CredentialInvalid
 from orchestrators.labels import GroupingRefused
 from orchestrators.models import Orchestrator
 from orchestrators.names import canonical
+from orchestrators.registration.editing import RuleRefused
 from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.audit.trail import Actor
@@ -105,7 +106,7 @@ def _failure(error: Exception) -> CommandFailed:
             return error
         case ActRefused() | RequestRefused() | AccountRefused() | GroupingRefused():
             return CommandFailed(error.reason, str(error))
-        case AuthorityRefused() | TemplateRefused():
+        case AuthorityRefused() | TemplateRefused() | RuleRefused():
             return CommandFailed(error.reason, str(error))
         case SettingInvalid():
             return CommandFailed("setting_invalid", str(error))

@@ -79,7 +79,7 @@ class Line:
             ("service account", [row.service_account] if row.service_account else []),
             ("role", [row.role] if row.role else []),
             ("credential", [row.credential] if row.credential else []),
-            *((f"parameter {key}", [pattern]) for key, pattern in row.parameters),
+            *((f"parameter {key} =", [pattern]) for key, pattern in row.parameters),
         ]
         return [(what, values) for what, values in said if values]
 
