@@ -21,6 +21,7 @@ class Permission(StrEnum):
     AGENTS_RESET = "agents_reset"
     AGENTS_RENEW = "agents_renew"
     AGENTS_LOGS = "agents_logs"
+    APPROVALS_OVERRIDE = "approvals_override"
     AUTO_REGISTRATION_READ = "auto_registration_read"
     AUTO_REGISTRATION_MODIFY = "auto_registration_modify"
     ENROLL_CSR = "enroll_csr"
@@ -82,6 +83,13 @@ CATALOGUE: tuple[CatalogueEntry, ...] = tuple(
             "/agents/management/modify/logs/",
             "",
             "Ask an orchestrator for its log.",
+        ),
+        (
+            P.APPROVALS_OVERRIDE,
+            "/approvals/override/",
+            "",
+            "Approve an orchestrator against the policies of approval, in an emergency; needs "
+            "the permission to approve besides.",
         ),
         (
             P.AUTO_REGISTRATION_READ,

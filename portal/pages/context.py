@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
+from renewal.selectors import inbox
 
 THEMES = {"system": "device-desktop", "light": "sun", "dark": "moon"}
 THEME_COOKIE = "theme"
@@ -42,6 +43,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("Dashboard", "home", "layout-dashboard", P.PORTAL_READ, ""),
             Entry("Orchestrators", "orchestrators", "server-2", P.AGENTS_READ, "orchestrators"),
+            Entry("Approvals", "approvals", "user-check", P.AGENTS_READ, "approvals"),
             Entry(
                 "Certificates", "certificates", "certificate", P.CERTIFICATES_READ, "certificates"
             ),
@@ -88,6 +90,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             (group, [entry for entry in entries if holds(user, entry.permission)])
             for group, entries in NAVIGATION
         ]
+        if holds(user, Permission.AGENTS_READ) and holds(user, Permission.AGENTS_APPROVE):
+            context["approvals_waiting"] = inbox.count_waiting_for(user, now=context["now"])
     return context
 
 

@@ -58,6 +58,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
         "clocks_agree": abs(offset) <= health.MOST_CLOCK_OFFSET_SECONDS,
         "most_clock_offset": health.MOST_CLOCK_OFFSET_SECONDS,
         "broker_answers": health.broker_answers(),
+        "resetter_may_approve": not preferences.flag("ApproverDiffersFromResetter"),
     }
     if holds(request.user, Permission.AGENTS_READ):
         seen = overview(

@@ -29,7 +29,7 @@ from portal.preferences import store
 from renewal.configuration import periods
 from renewal.explain import explain
 from renewal.identity.claimants import is_usable
-from renewal.selectors import fleet, history
+from renewal.selectors import fleet, history, inbox
 from renewal.selectors.fleet import Filters
 from renewal.selectors.marks import MARKS, Mark
 from renewal.selectors.states import LABELS, RenewalState
@@ -114,6 +114,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
                 orchestrator, preferences, now=now, claim=claim, claimants=claimants
             ),
             "claim": claim,
+            "approval": inbox.latest_of(pk),
             "claimants": [(c, is_usable(c, now)) for c in claimants],
             "certificates": certificates,
             "requests": history.enrollments_without_certificate(orchestrator),

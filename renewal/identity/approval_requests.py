@@ -8,6 +8,7 @@ Resets or decides the record, with the record's row locked; what a decision does
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,6 +29,7 @@ from renewal.models import (
     Certificate,
     Claimant,
 )
+from renewal.models.approvals import MOST_COMMENT_CHARACTERS
 from renewal.rules.approval import (
     Policies,
     RequestEvent,
@@ -39,6 +41,9 @@ from renewal.rules.approval import (
     next_request,
 )
 from renewal.rules.standing import ACCEPTED, UNPROVEN
+
+MOST_COMMENTS = 100
+_NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
@@ -335,17 +340,36 @@ def close(
 
 
 def comment(request: ApprovalRequest, text: str, *, actor: Actor, now: datetime) -> ApprovalComment:
-    """Keep what somebody says to a request; the text is checked by the caller."""
+    """Keep what somebody says to an open request. Raises ActRefused.
+
+    Control and direction characters are left out; lines stay.
+    """
+    cleaned = _cleaned(text)
+    if not cleaned or len(cleaned) > MOST_COMMENT_CHARACTERS:
+        raise ActRefused(
+            "comment_invalid", f"A comment has 1 to {MOST_COMMENT_CHARACTERS:,} characters."
+        )
     with transaction.atomic():
+        row = ApprovalRequest.objects.select_for_update(of=("self",)).get(pk=request.pk)
+        if row.state != RequestState.OPEN:
+            raise ActRefused("decided", "This request is decided: it takes no more comments.")
+        if row.comments.count() >= MOST_COMMENTS:
+            raise ActRefused("comments_full", f"A request has at most {MOST_COMMENTS} comments.")
         made = ApprovalComment.objects.create(
-            request=request,
+            request=row,
             author_id=actor.user_id,
             author_name=actor.name[:200],
-            text=text,
+            text=cleaned,
             written_at=now,
         )
-        audit(request, "approval_comment", actor, message=text)
+        audit(row, "approval_comment", actor, message=" ".join(cleaned.split()))
     return made
+
+
+def _cleaned(text: str) -> str:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = (ch for ch in lines if ch == "\n" or unicodedata.category(ch) not in _NO_TEXT)
+    return "".join(kept).strip()
 
 
 def audit(

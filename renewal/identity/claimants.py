@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import F, Q
+
 from orchestrators.models import BootstrapCredential, Orchestrator
 from orchestrators.names import claim_key
 from portal.audit.trail import Actor
 from renewal import certificates
 from renewal.identity import approval_requests
 from renewal.models import Certificate, Claimant
-from renewal.rules.periods import is_valid
+from renewal.rules.periods import is_valid, whole_second
 from renewal.rules.risks import placed
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts
@@ -219,3 +221,26 @@ def is_usable(row: Claimant, now: datetime) -> bool:
         and credential.spent_at is None
         and (credential.expires_at is None or credential.expires_at > now)
     )
+
+
+def usable_now(now: datetime) -> Q:
+    """Return the filter that `is_usable` is for one row."""
+    moment = whole_second(now)
+    is_free = (
+        Q(certificate__orchestrator=F("orchestrator"))
+        | Q(certificate__orchestrator=None)
+        | Q(certificate__standing=Standing.SEEN)
+    )
+    certificate = is_free & Q(
+        certificate__isnull=False,
+        certificate__revoked_at=None,
+        certificate__not_before__lte=moment,
+        certificate__not_after__gte=moment,
+    )
+    credential = Q(
+        certificate=None,
+        credential__isnull=False,
+        credential__revoked_at=None,
+        credential__spent_at=None,
+    ) & (Q(credential__expires_at=None) | Q(credential__expires_at__gt=now))
+    return certificate | credential

@@ -49,7 +49,9 @@ class Assessed:
 
 def assess(requests: Sequence[ApprovalRequest], *, now: datetime) -> list[Assessed]:
     """Return open requests (with their orchestrators) with who came forward and the hints."""
-    seen = _candidates([r.orchestrator_id for r in requests], now=now)
+    # What a disapproved record holds comes back as it was; nobody has to come forward for it.
+    waiting = [r.orchestrator_id for r in requests if not _holds_again(r.orchestrator)]
+    seen = _candidates(waiting, now=now)
     names = {r.pk: _name_of(r, seen.get(r.orchestrator_id, [])) for r in requests}
     by_skeleton = _approved_by("name_skeleton", {skeleton(n) for n in names.values()})
     by_claim_key = _approved_by("claim_key", {claim_key(n) for n in names.values()})
@@ -137,6 +139,10 @@ def _facts(
         or network in networks
         or network == network_of(request.old_address),
     )
+
+
+def _holds_again(orchestrator: Orchestrator) -> bool:
+    return orchestrator.status == Status.DISAPPROVED and bool(orchestrator.thumbprint)
 
 
 def _name_of(request: ApprovalRequest, candidates: Sequence[Claimant]) -> str:

@@ -33,6 +33,11 @@ class Command(JSONCommand):
         who.add_argument("--fingerprint", help="SHA-256 of the certificate that is approved")
         who.add_argument("--credential", help="the bootstrap credential that is approved")
         parser.add_argument("--message", default="", help="why, for the audit log")
+        parser.add_argument(
+            "--override",
+            action="store_true",
+            help="against the policies of approval, in an emergency; needs --message",
+        )
 
     def answer(self, options: Answer, *, actor: Actor, now: datetime) -> Answer:
         orchestrator = the_orchestrator(options)
@@ -40,6 +45,7 @@ class Command(JSONCommand):
             orchestrator.pk,
             shown=_shown(orchestrator, options, now),
             message=options["message"],
+            is_override=options["override"],
             actor=actor,
             now=now,
         )

@@ -35,6 +35,7 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences.models import Setting
 from renewal import certificates
+from renewal.identity import approval_requests
 from renewal.models import (
     Certificate,
     CertificateAuthority,
@@ -376,6 +377,8 @@ def _unused(now: datetime) -> Orchestrator:
 
 def _waiting(name: str, now: datetime, *, strangers: int = 1, **fields: Any) -> Orchestrator:
     made = orchestrator(name, now=now, status=Status.NEW, had_session=False, **fields)
+    cause = approval_requests.Cause(f"orchestrator {name}", address="10.20.30.1")
+    approval_requests.ensure_open(made, cause, now=now - timedelta(hours=1))
     for number in range(strangers):
         seen = certificate(made, now=now, standing=Standing.SEEN)
         Claimant.objects.create(

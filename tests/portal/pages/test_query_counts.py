@@ -18,7 +18,8 @@ from django.test.utils import CaptureQueriesContext
 
 from orchestrators.models import AutoRegistrationRule, Orchestrator
 from portal.access.models import User
-from renewal.models import Certificate, Claimant
+from renewal.identity import approval_requests
+from renewal.models import ApprovalRequest, Certificate, Claimant
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
@@ -39,6 +40,11 @@ PAGES = (
     "/orchestrators/auto-registration",
     "/orchestrators/auto-registration/{rule}",
     "/orchestrators/auto-registration/try?client_machine=host-9",
+    "/approvals",
+    "/approvals?tab=mine",
+    "/approvals?tab=all",
+    "/approvals?tab=done",
+    "/approvals/{approval}",
     "/certificates",
     "/certificates?q=host",
     "/certificates/{certificate}",
@@ -57,6 +63,7 @@ def statements(path: str) -> int:
         orchestrator=Orchestrator.objects.get(client_machine="unit-0").pk,
         certificate=Certificate.objects.earliest("pk").pk,
         rule=AutoRegistrationRule.objects.earliest("pk").pk,
+        approval=ApprovalRequest.objects.earliest("pk").pk,
         ids=ids,
     )
     client = Client()
@@ -81,6 +88,7 @@ def grow(first: int, last: int, now) -> None:
         rows.certificate(holder, now=now, standing=Standing.SUPERSEDED)
         rows.enrollment(made, now=now, state="refused")
         waiting = rows.orchestrator(f"host-{number}", now=now, status=1)
+        approval_requests.ensure_open(waiting, approval_requests.Cause("x"), now=now)
         Claimant.objects.create(
             orchestrator=waiting,
             generation=0,

@@ -1,0 +1,157 @@
+"""The inbox of approvals: which requests wait for whom.
+
+Owns the four lists and the count. "Waiting for me" is what this person's Approve or Disapprove
+decides or counts for, and nothing else; the same conditions judge an approval
+(`renewal/identity/approvals.py`), and a test keeps them equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+
+from orchestrators.models import Status
+from orchestrators.reach import within
+from portal.access.catalogue import Permission
+from portal.access.reach import reach
+from portal.preferences.models import Setting
+from renewal.identity.claimants import usable_now
+from renewal.models import ApprovalComment, ApprovalRequest, ApprovalVote, Certificate, Claimant
+from renewal.rules.approval import RequestKind, RequestState
+from renewal.rules.standing import ACCEPTED
+from renewal.selectors.keyset import Segment, Slice, cut
+
+MOST_COUNTED = 99
+_PAGE = 50
+
+
+class Tab(StrEnum):
+    """One list of the inbox."""
+
+    WAITING = "waiting"
+    MINE = "mine"
+    ALL = "all"
+    DONE = "done"
+
+
+WORDS = {
+    Tab.WAITING: "Waiting for me",
+    Tab.MINE: "Mine",
+    Tab.ALL: "All open",
+    Tab.DONE: "Done",
+}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How many requests wait; stops at a bound."""
+
+    value: int
+
+    def __str__(self) -> str:
+        return f"{MOST_COUNTED}+" if self.value > MOST_COUNTED else str(self.value)
+
+
+def visible(user: Any) -> QuerySet[ApprovalRequest]:
+    """Return the requests of the orchestrators that a user sees."""
+    return within(
+        ApprovalRequest.objects.all(), reach(user, Permission.AGENTS_READ), by="orchestrator_id"
+    )
+
+
+def waiting_for(user: Any, *, now: datetime) -> QuerySet[ApprovalRequest]:
+    """Return the requests that this person can decide now, or vote on."""
+    came = Claimant.objects.filter(
+        usable_now(now),
+        orchestrator=OuterRef("orchestrator"),
+        generation=OuterRef("orchestrator__generation"),
+    )
+    held = Certificate.objects.filter(
+        orchestrator=OuterRef("orchestrator"), standing__in=sorted(ACCEPTED)
+    )
+    voted = ApprovalVote.objects.filter(request=OuterRef("pk"), voter=user.pk, voided_at=None)
+    forbids = Setting.objects.filter(name="ApproverDiffersFromResetter", value="true")
+    own_reset = Q(kind=RequestKind.AFTER_RESET, caused_by_user=user.pk)
+    return (
+        within(visible(user), reach(user, Permission.AGENTS_APPROVE), by="orchestrator_id")
+        .filter(
+            Exists(came) | (Q(orchestrator__status=Status.DISAPPROVED) & Exists(held)),
+            ~Exists(voted),
+            state=RequestState.OPEN,
+        )
+        .exclude(own_reset & Exists(forbids))
+    )
+
+
+def count_waiting_for(user: Any, *, now: datetime) -> Waiting:
+    """Count what waits for a person, up to a bound and without the demonstration fleet."""
+    real = waiting_for(user, now=now).filter(orchestrator__demonstration=False)
+    return Waiting(real.order_by()[: MOST_COUNTED + 1].count())
+
+
+def page(tab: Tab, user: Any, *, now: datetime, cursor: str = "") -> Slice[ApprovalRequest]:
+    """Return a page of a list: what is open oldest first, what is done newest first."""
+    if tab is Tab.WAITING:
+        rows, order = waiting_for(user, now=now), ("opened_at", "id")
+    elif tab is Tab.MINE:
+        mine = ApprovalVote.objects.filter(request=OuterRef("pk"), voter=user.pk)
+        said = ApprovalComment.objects.filter(request=OuterRef("pk"), author=user.pk)
+        caused = Q(caused_by_user=user.pk) | Q(decided_by_user=user.pk)
+        rows = visible(user).filter(caused | Exists(mine) | Exists(said))
+        order = ("-opened_at", "-id")
+    elif tab is Tab.ALL:
+        rows, order = visible(user).filter(state=RequestState.OPEN), ("opened_at", "id")
+    else:
+        rows = visible(user).filter(decided_at__isnull=False)
+        order = ("-decided_at", "-id")
+    return cut([Segment(_whole(rows), order)], cursor=cursor, size=_PAGE)
+
+
+def one(user: Any, pk: int) -> ApprovalRequest | None:
+    """Return a request that a user sees."""
+    return _whole(visible(user)).filter(pk=pk).first()
+
+
+def chosen(
+    user: Any, keys: Sequence[int], *, now: datetime
+) -> tuple[list[ApprovalRequest], list[ApprovalRequest]]:
+    """Return those of ``keys`` that wait for a user, and those he sees that do not."""
+    seen = list(_whole(visible(user)).filter(pk__in=keys).order_by("opened_at", "pk"))
+    waiting = set(waiting_for(user, now=now).filter(pk__in=keys).values_list("pk", flat=True))
+    return [r for r in seen if r.pk in waiting], [r for r in seen if r.pk not in waiting]
+
+
+def _whole(rows: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
+    return (
+        rows.select_related(
+            "orchestrator",
+            "orchestrator__service_account",
+            "old_certificate",
+            "new_certificate",
+            "new_credential",
+        )
+        .defer("old_certificate__der", "new_certificate__der")
+        .annotate(vote_count=Count("votes", filter=Q(votes__voided_at=None)))
+    )
+
+
+def votes_of(request: ApprovalRequest) -> list[ApprovalVote]:
+    """Return who approved, oldest first; void ones too."""
+    return list(request.votes.order_by("voted_at", "pk")[:50])
+
+
+def comments_of(request: ApprovalRequest) -> list[ApprovalComment]:
+    """Return what was said, oldest first."""
+    return list(request.comments.order_by("written_at", "pk")[:200])
+
+
+def latest_of(orchestrator_id: UUID) -> ApprovalRequest | None:
+    """Return the newest request of a record."""
+    rows = ApprovalRequest.objects.filter(orchestrator=orchestrator_id)
+    return rows.order_by(F("opened_at").desc(), "-pk").first()
