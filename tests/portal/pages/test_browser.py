@@ -43,6 +43,11 @@ PATHS = (
     "/orchestrators/auto-registration",
     "/orchestrators/auto-registration/add",
     "/orchestrators/auto-registration/try?client_machine=web01",
+    "/approvals",
+    "/approvals?tab=mine",
+    "/approvals?tab=done",
+    "/approvals/{conflicting_request}",
+    "/approvals/{returning_request}",
     "/certificates",
     "/certificates/from-csr",
     "/authorities",
@@ -96,6 +101,8 @@ def opened(
 
 def addresses(fleet: rows.Fleet) -> list[str]:
     ids = {name: str(record.pk) for name, record in vars(fleet).items()}
+    for name in ("conflicting", "returning"):
+        ids[f"{name}_request"] = str(getattr(fleet, name).approval_requests.get().pk)
     return [path.format(**ids) for path in PATHS]
 
 
