@@ -176,7 +176,8 @@ def _ask(loaded: LoadedHandler, method: str, *arguments: Any, end: float, now: d
     if loaded.handler is None:
         raise _failed(loaded, loaded.problem, now=now)
     call: Callable[..., Any] = getattr(loaded.handler, method)
-    if not _places.acquire(blocking=False):
+    places = _places
+    if not places.acquire(blocking=False):
         raise _failed(
             loaded,
             f"was not asked: {_PLACES} earlier calls have not come back.",
@@ -194,7 +195,7 @@ def _ask(loaded: LoadedHandler, method: str, *arguments: Any, end: float, now: d
             outcome.append((False, error))
         finally:
             # A place is given back when the call is over, not when nobody waits for it any more.
-            _places.release()
+            places.release()
             answered.set()
             connections.close_all()
 

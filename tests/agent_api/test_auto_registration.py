@@ -6,12 +6,14 @@ Owns first registrations that no operator decides, and the handlers' choice of C
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import connection
 from pytest_django import Settings
 
 from orchestrators import groups
@@ -22,8 +24,10 @@ from orchestrators.models import (
     HandlerHealth,
     Orchestrator,
 )
+from orchestrators.registration import chain as registration_chain
 from orchestrators.registration import editing
 from orchestrators.registration.editing import Contents
+from orchestrators.registration.handler import Defer
 from portal.access.models import User
 from portal.audit.models import AuditEntry
 from renewal import issuers
@@ -69,10 +73,13 @@ def chain(settings: Settings) -> Iterator[Callable[..., None]]:
         settings.CONFIG = replace(settings.CONFIG, registration_handlers=paths)
 
     handlers.asked.clear()
-    handlers.in_transaction.clear()
     handlers.release.clear()
     yield name
     handlers.release.set()
+    # Whoever hung gives its place back before the next test needs it.
+    for _ in range(registration_chain._PLACES):
+        assert registration_chain._places.acquire(timeout=10)
+    registration_chain._places.release(registration_chain._PLACES)
 
 
 @pytest.fixture
@@ -525,6 +532,41 @@ class TestHandlers:
         chain("Spy")
         host.register()
         assert handlers.asked == []
+
+    def test_no_transaction_is_open_while_handlers_are_asked(
+        self,
+        door: FrontDoor,
+        basic: Basic,
+        chain: Callable[..., None],
+        rule: Callable[..., AutoRegistrationRule],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        chain("Spy")
+        rule("All", "allow")
+        around = len(connection.atomic_blocks)
+        asked: list[tuple[str, int]] = []
+
+        def ask(_loaded: object, method: str, *_more: object, **_limits: object) -> object:
+            asked.append((method, len(connection.atomic_blocks) - around))
+            return Defer() if method == "decide" else None
+
+        monkeypatch.setattr(registration_chain, "_ask", ask)
+        assert register(door, basic).said == FULL
+        assert asked == [("decide", 0), ("enroll", 0)]
+
+    def test_calls_that_hang_use_up_their_places_and_no_more(
+        self,
+        door: FrontDoor,
+        basic: Basic,
+        chain: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(registration_chain, "_places", threading.BoundedSemaphore(1))
+        door.setting("RegistrationHandlerTimeoutSeconds", 1)
+        chain("Hangs")
+        for number in range(2):
+            assert register(door, basic, f"web{number}").said == NOT_APPROVED
+        assert "was not asked" in HandlerHealth.objects.get().last_error
 
     def test_the_second_register_of_the_c_agent_is_told(
         self, door: FrontDoor, host: Host, chain: Callable[..., None]

@@ -8,8 +8,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from django.db import connection
-
 from orchestrators.registration.handler import (
     Allow,
     Defer,
@@ -22,7 +20,6 @@ from orchestrators.registration.handler import (
 
 asked: list[tuple[str, str, Any]] = []
 """Handler, method and request of each call."""
-in_transaction: list[bool] = []
 release = threading.Event()
 """Lets handlers that hang go on."""
 
@@ -32,7 +29,6 @@ class Spy(RegistrationHandler):
 
     def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
         asked.append((type(self).__name__, "decide", request))
-        in_transaction.append(connection.in_atomic_block)
         return Defer("not mine")
 
     def enroll(self, request: EnrollmentRequest) -> Issuance | None:
