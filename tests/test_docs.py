@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrators.protocol.codes import TEXTS
+from renewal.rules.bulk_lifecycle import BULK
 from renewal.rules.decision import Decision
 from renewal.rules.lifecycle import ENROLLMENT, REVOCATION, diagram
 
@@ -148,7 +149,8 @@ def test_every_link_leads_somewhere(document):
 
 
 def test_the_life_cycles_are_those_of_the_code():
-    assert blocks_of(ARCHITECTURE) == [diagram(ENROLLMENT), diagram(REVOCATION)]
+    drawn = [diagram(table) for table in (ENROLLMENT, REVOCATION, BULK)]
+    assert blocks_of(ARCHITECTURE) == drawn
 
 
 def test_the_codes_are_those_of_the_code():

@@ -47,6 +47,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry(
                 "Certificates", "certificates", "certificate", P.CERTIFICATES_READ, "certificates"
             ),
+            Entry("Jobs", "bulk_jobs", "progress-check", P.AGENTS_READ, "jobs"),
         ),
     ),
     (

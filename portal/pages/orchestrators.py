@@ -6,8 +6,6 @@ and states come from `renewal/selectors`, the outlook from `renewal/explain.py`.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TypeVar
 from uuid import UUID
 
 from django.contrib import messages
@@ -26,41 +24,13 @@ from portal.pages.act_catalogue import acts_for
 from portal.pages.gate import ACT, actor_of, page
 from portal.pages.timeline import told
 from portal.preferences import store
+from renewal.bulk.selection import filters_from, query_of
 from renewal.configuration import periods
 from renewal.explain import explain
 from renewal.identity.claimants import is_usable
 from renewal.selectors import fleet, history, inbox
-from renewal.selectors.fleet import Filters
 from renewal.selectors.marks import MARKS, Mark
 from renewal.selectors.states import LABELS, RenewalState
-
-E = TypeVar("E", bound=StrEnum)
-
-
-def filters_of(request: HttpRequest) -> Filters:
-    """Return the filters of a URL; what it does not know narrows nothing."""
-    given = request.GET
-    belongs = {"real": False, "demonstration": True}
-
-    def text(name: str, longest: int) -> str:
-        return given.get(name, "").replace("\x00", "").strip()[:longest]
-
-    return Filters(
-        state=_member(RenewalState, given.get("state", "")),
-        mark=_member(Mark, given.get("mark", "")),
-        query=text("q", 200),
-        group=text("group", 100),
-        label=text("label", 127),
-        by_name=given.get("sort") == "name",
-        demonstration=belongs.get(given.get("fleet", "")),
-    )
-
-
-def _member(kind: type[E], value: str) -> E | None:
-    try:
-        return kind(value)
-    except ValueError:
-        return None
 
 
 @page(Permission.AGENTS_READ)
@@ -68,7 +38,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     """The list."""
     now = timezone.now()
     preferences = store.load()
-    filters = filters_of(request)
+    filters = filters_from(request.GET.dict())
     return render(
         request,
         "orchestrators/list.html",
@@ -84,6 +54,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "filters": filters,
             "states": [(state, LABELS[state]) for state in RenewalState],
             "marks": [(mark, MARKS[mark]) for mark in Mark],
+            "matching": query_of(filters),
             "acts": acts_for(request.user),
         },
     )

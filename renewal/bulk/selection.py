@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical
 from orchestrators.reach import within
@@ -96,32 +98,40 @@ def query_of(filters: Filters) -> str:
     return urlencode([(name, str(value)) for name, value in parts if value])
 
 
-def chosen(selection: Selection, periods: Periods, *reaches: Reach, now: datetime) -> list[UUID]:
-    """Return the ids of a selection within the reaches, in their order."""
+def chosen(
+    selection: Selection, periods: Periods, *reaches: Reach, now: datetime
+) -> QuerySet[Orchestrator]:
+    """Return the records of a selection within the reaches, in the order of their ids."""
     if selection.filters is not None:
         rows = fleet.matching(selection.filters, periods, reach=reaches[0], now=now)
     else:
         rows = Orchestrator.objects.filter(pk__in=selection.ids)
-    return sorted(within(rows, *reaches).order_by().values_list("pk", flat=True))
+    return within(rows, *reaches).select_related(None).order_by("pk")
 
 
-def foreseen(act: Act, ids: Sequence[UUID], *, approver: str, now: datetime) -> Iterator[Foreseen]:
-    """Yield what the act would do to each record that exists, in the order of the ids.
+def foreseen(
+    act: Act, rows: QuerySet[Orchestrator], *, approver: str, now: datetime
+) -> Iterator[Foreseen]:
+    """Yield what the act would do to each record, in the order of the ids.
 
     ``approver``: `approval_requests.key_of` who acts, for the policies.
     """
-    policies = approval_requests.policies(store.load())
-    taken: set[str] = set()
-    for start in range(0, len(ids), CHUNK):
-        some = ids[start : start + CHUNK]
-        if act is Act.APPROVE:
+    if act is Act.APPROVE:
+        policies = approval_requests.policies(store.load())
+        ids = list(rows.values_list("pk", flat=True))
+        taken: set[str] = set()
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
             yield from _approvals(some, taken, policies, approver, now=now)
-            continue
-        asked = _open_requests(some) if act is Act.DISAPPROVE else {}
-        rows = Orchestrator.objects.filter(pk__in=some).order_by("pk")
-        for pk, status, flag in rows.values_list("pk", "status", "flag").iterator():
-            facts = ActFacts(status=status, flag=flag, is_asked=pk in asked)
-            yield Foreseen(pk, foresee(act, facts))
+        return
+    asked: set[UUID] = set()
+    if act is Act.DISAPPROVE:
+        requests = ApprovalRequest.objects.filter(state=RequestState.OPEN)
+        asked = set(requests.values_list("orchestrator_id", flat=True))
+    facts = rows.values_list("pk", "status", "flag")
+    for pk, status, flag in facts.iterator(chunk_size=10 * CHUNK):
+        found = ActFacts(status=status, flag=flag, is_asked=pk in asked)
+        yield Foreseen(pk, foresee(act, found))
 
 
 def digest(entries: Iterable[Foreseen]) -> str:

@@ -95,9 +95,9 @@ def preview(order: Order, *, user: Any, now: datetime) -> Preview:
     permission = PERMISSIONS[order.act]
     require(user, permission)
     reaches = act_reaches(user, permission)
-    ids = chosen(order.selection, periods(store.load()), *reaches, now=now)
+    rows = chosen(order.selection, periods(store.load()), *reaches, now=now)
     approver = key_of(Actor(user.get_username(), user.pk))
-    entries = list(foreseen(order.act, ids, approver=approver, now=now))
+    entries = list(foreseen(order.act, rows, approver=approver, now=now))
     if not entries:
         raise BulkRefused("nothing_selected", "No orchestrator is selected.")
     return Preview(order, entries, Frozen(len(entries), digest(entries)))

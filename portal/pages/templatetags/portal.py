@@ -124,6 +124,12 @@ def lifetime(seconds: int) -> str:
 
 
 @register.filter
+def commas(value: int) -> str:
+    """A whole number with its thousands set apart."""
+    return f"{value:,}"
+
+
+@register.filter
 def days(value: int | None) -> str:
     """Whole days left, rounded down."""
     if value is None:

@@ -1,0 +1,232 @@
+"""Bulk actions on all that match a list's filters: preview, confirmation, jobs and their progress.
+
+Owns the pages. What is previewed and done is `renewal/bulk`'s; the words of an act are
+`act_catalogue.py`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from portal.access.catalogue import Permission
+from portal.access.permissions import PermissionMissing, holds
+from portal.access.reach import reach
+from portal.pages.act_catalogue import ACTS
+from portal.pages.bulk_words import ITEM_LABELS, JOB_LABELS, REASONS
+from portal.pages.gate import ACT, actor_of, demand, page
+from renewal.bulk import selectors, service, work
+from renewal.bulk.selection import Selection, filters_from, filters_of_query, query_of
+from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
+from renewal.models import BulkJob
+from renewal.rules.acts import Act, Outcome
+from renewal.rules.bulk_lifecycle import RETRIED, BulkState, ItemState
+from renewal.selectors import fleet
+
+AT_ONCE = 25
+"""Up to so many are done within the request."""
+TYPED_FROM = 100
+"""From so many on, the number must be typed; for Require and Reset always."""
+_PER_PAGE = 50
+
+
+@page(Permission.AGENTS_READ)
+def preview(request: HttpRequest) -> HttpResponseBase:
+    """What an act would do to all that match. Changes nothing."""
+    act = _act_of(request.GET.get("act", ""))
+    demand(request, PERMISSIONS[act])
+    query = query_of(filters_from(request.GET.dict()))
+    return _ask(request, Order(act, Selection(filters=filters_of_query(query))))
+
+
+@page(Permission.AGENTS_READ, methods=ACT)
+def submit(request: HttpRequest) -> HttpResponseBase:
+    """Commit the job that was previewed and confirmed."""
+    given = request.POST
+    act = _act_of(given.get("act", ""))
+    demand(request, PERMISSIONS[act])
+    order = Order(
+        act,
+        Selection(filters=filters_of_query(given.get("query", ""))),
+        reason=given.get("message", "").replace("\x00", "").strip(),
+        at_once=act in (Act.REQUEST, Act.REQUIRE) and given.get("at_once") == "now",
+    )
+    frozen = Frozen(_number(given.get("count", "")), given.get("digest", "")[:64])
+    if _must_type(act, frozen.count) and given.get("typed", "").strip() != str(frozen.count):
+        return _ask(request, order, error=f"Type {frozen.count} to confirm.", field="typed")
+    now = timezone.now()
+    try:
+        job = service.submit(order, frozen, user=request.user, actor=actor_of(request), now=now)
+    except BulkRefused as refused:
+        if refused.reason == "nothing_selected":
+            messages.warning(request, str(refused))
+            return redirect("orchestrators")
+        field = "" if refused.reason == "selection_changed" else "message"
+        return _ask(request, order, error=str(refused), field=field)
+    if job.total <= AT_ONCE:
+        work.run(job.pk, now=timezone.now())
+    return redirect("bulk_job", pk=job.pk)
+
+
+@page(Permission.AGENTS_READ)
+def jobs(request: HttpRequest) -> HttpResponseBase:
+    """All bulk jobs, newest first."""
+    everything = reach(request.user, Permission.AGENTS_READ)
+    rows = selectors.visible(request.user, everything).select_related("requested_by")
+    is_mine = request.GET.get("whose") == "mine"
+    if is_mine:
+        rows = rows.filter(requested_by=request.user.pk)
+    found = selectors.page_of(rows, cursor=request.GET.get("cursor", ""))
+    return render(
+        request,
+        "bulk/jobs.html",
+        {
+            "page": found,
+            "jobs": [(job, ACTS[job.act], JOB_LABELS[BulkState(job.state)]) for job in found.rows],
+            "is_mine": is_mine,
+        },
+    )
+
+
+@page(Permission.AGENTS_READ)
+def job(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """One job: how far it is, and what became of each orchestrator."""
+    row = _found(request, pk)
+    seen = reach(request.user, Permission.AGENTS_READ)
+    wanted = request.GET.get("item", "")
+    state = ItemState(wanted) if wanted in set(ItemState) else None
+    reason = request.GET.get("reason", "")[:40].replace("\x00", "")
+    items = selectors.items_of(
+        row, seen, state=state, reason=reason, cursor=request.GET.get("cursor", "")
+    )
+    names = fleet.names_of((item.orchestrator_id for item in items.rows), seen)
+    left = row.skipped + row.failed + (row.left if not row.is_open else 0)
+    is_own = row.requested_by_id == request.user.pk
+    may_act = holds(request.user, PERMISSIONS[Act(row.act)])
+    return render(
+        request,
+        "bulk/job.html",
+        {
+            "job": row,
+            "act": ACTS[row.act],
+            "label": JOB_LABELS[BulkState(row.state)],
+            "page": items,
+            "items": [
+                (item, names.get(item.orchestrator_id), ITEM_LABELS[ItemState(item.state)])
+                for item in items.rows
+            ],
+            "states": [(each, ITEM_LABELS[each], _count(row, each)) for each in ItemState],
+            "state": state,
+            "reason": reason,
+            "reasons": sorted(selectors.reasons_of(row).items(), key=lambda pair: -pair[1])
+            if any((row.skipped, row.failed))
+            else [],
+            "may_cancel": row.is_open and may_act,
+            "may_retry": not row.is_open and is_own and may_act and left,
+            "left": left,
+            "retried": sorted(RETRIED),
+        },
+    )
+
+
+@page(Permission.AGENTS_READ, methods=ACT)
+def cancel(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Stop a job; the answer comes when nothing more is done."""
+    row = _found(request, pk)
+    demand(request, PERMISSIONS[Act(row.act)])
+    try:
+        service.cancel(row.pk, actor=actor_of(request), now=timezone.now())
+    except BulkRefused as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, "The job was canceled: what was done so far stays done.")
+    return redirect("bulk_job", pk=row.pk)
+
+
+@page(Permission.AGENTS_READ, methods=ACT)
+def retry(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Take up again what was not done."""
+    row = _found(request, pk)
+    demand(request, PERMISSIONS[Act(row.act)])
+    try:
+        service.retry(row.pk, user=request.user, actor=actor_of(request), now=timezone.now())
+    except BulkRefused as refused:
+        messages.error(request, str(refused))
+    return redirect("bulk_job", pk=row.pk)
+
+
+def _ask(
+    request: HttpRequest, order: Order, *, error: str = "", field: str = ""
+) -> HttpResponseBase:
+    try:
+        seen = service.preview(order, user=request.user, now=timezone.now())
+    except PermissionMissing as missing:
+        raise PermissionDenied(str(missing)) from None
+    except BulkRefused as refused:
+        messages.warning(request, str(refused))
+        return redirect("orchestrators")
+    context = _told(request, seen)
+    context |= {"error": error, "field": field, "message": order.reason, "at_once": order.at_once}
+    return render(request, "bulk/preview.html", context, status=400 if error else 200)
+
+
+def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
+    skipped = seen.of(Outcome.SKIP)
+    number = min(_number(request.GET.get("page", "1") or "1") or 1, 1_000_000)
+    shown = skipped[(number - 1) * _PER_PAGE : number * _PER_PAGE]
+    names = fleet.names_of(entry.pk for entry in shown)
+    tally = seen.tally
+    query = seen.order.selection.query
+    return {
+        "act": ACTS[seen.order.act],
+        "query": query,
+        "frozen": seen.frozen,
+        "to_change": len(seen.of(Outcome.CHANGE)),
+        "unchanged": len(seen.of(Outcome.UNCHANGED)),
+        "skipped": len(skipped),
+        "reasons": sorted(
+            (count, REASONS.get(verdict.reason, verdict.reason))
+            for verdict, count in tally.items()
+            if verdict.outcome is Outcome.SKIP
+        )[::-1],
+        "shown": [(e.pk, names.get(e.pk), REASONS.get(e.verdict.reason, "")) for e in shown],
+        "number": number,
+        "following": number + 1 if number * _PER_PAGE < len(skipped) else 0,
+        "address": urlencode({"act": str(seen.order.act)}) + (f"&{query}" if query else ""),
+        "must_type": _must_type(seen.order.act, seen.frozen.count),
+    }
+
+
+def _must_type(act: Act, count: int) -> bool:
+    return count >= TYPED_FROM or act in (Act.REQUIRE, Act.RESET)
+
+
+def _count(row: BulkJob, state: ItemState) -> int:
+    return row.left if state is ItemState.WAITING else int(getattr(row, state))
+
+
+def _found(request: HttpRequest, pk: int) -> BulkJob:
+    rows = selectors.visible(request.user, reach(request.user, Permission.AGENTS_READ))
+    row = rows.filter(pk=pk).first() if pk < 2**63 else None
+    if row is None:
+        raise Http404("There is no such job.")
+    return row
+
+
+def _act_of(name: str) -> Act:
+    try:
+        return Act(name)
+    except ValueError:
+        raise BadRequest("There is no such act.") from None
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise BadRequest("A number is expected.")
+    return int(text)

@@ -1,0 +1,58 @@
+"""Reads of bulk jobs for pages and API: who sees which job, and its items.
+
+A job is seen by who submitted it and by who reaches every orchestrator; of its items everybody sees
+those within their own reach.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.db.models import Count, QuerySet
+
+from orchestrators.reach import within
+from portal.access.reach import Reach
+from renewal.models import BulkItem, BulkJob
+from renewal.rules.bulk_lifecycle import RETRIED, ItemState
+from renewal.selectors.keyset import Segment, Slice, cut
+
+
+def visible(user: Any, reach: Reach) -> QuerySet[BulkJob]:
+    """Return the jobs that a user may see."""
+    rows = BulkJob.objects.all()
+    return rows if reach.everything else rows.filter(requested_by=user.pk)
+
+
+def page_of(rows: QuerySet[BulkJob], *, cursor: str = "") -> Slice[BulkJob]:
+    """Return one page of jobs, newest first."""
+    return cut([Segment(rows, ("-id",))], cursor=cursor, size=50)
+
+
+def items_of(
+    job: BulkJob,
+    reach: Reach,
+    *,
+    state: ItemState | None = None,
+    reason: str = "",
+    cursor: str = "",
+) -> Slice[BulkItem]:
+    """Return one page of a job's items within a reach."""
+    rows = within(BulkItem.objects.filter(job=job), reach, by="orchestrator_id")
+    if state is not None:
+        rows = rows.filter(state=state)
+    if reason:
+        rows = rows.filter(reason=reason)
+    return cut([Segment(rows, ("id",))], cursor=cursor, size=50)
+
+
+def reasons_of(job: BulkJob) -> Counter[tuple[str, str]]:
+    """Return how many items were not done for which reason: (code, sentence)."""
+    rows = BulkItem.objects.filter(job=job, state__in=sorted(RETRIED)).order_by()
+    counted = rows.values("reason").annotate(number=Count("pk"))
+    numbers = {row["reason"]: row["number"] for row in counted}
+    sentences = {
+        reason: rows.filter(reason=reason).values_list("message", flat=True).first() or reason
+        for reason in numbers
+    }
+    return Counter({(reason, sentences[reason]): number for reason, number in numbers.items()})

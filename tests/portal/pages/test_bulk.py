@@ -1,0 +1,189 @@
+"""Acting on all that match: preview, confirmation, job; nothing more and nothing less."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from orchestrators.models import Orchestrator
+from portal.audit.models import AuditEntry
+from renewal.bulk import work
+from renewal.models import BulkJob
+from renewal.rules.bulk_lifecycle import BulkState
+from tests.portal.pages import fleet as rows
+
+PREVIEW = "/orchestrators/all/preview"
+SUBMIT = "/orchestrators/all/submit"
+
+
+def form_of(response) -> dict[str, str]:
+    """What the preview's form would send."""
+    text = response.content.decode()
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text))
+    fields.pop("csrfmiddlewaretoken", None)
+    return {name: value.replace("&amp;", "&") for name, value in fields.items()}
+
+
+def submit(client, act, query="", **more):
+    page = client.get(f"{PREVIEW}?act={act}{query}")
+    assert page.status_code == 200
+    return client.post(SUBMIT, {**form_of(page), **more})
+
+
+def test_all_that_match_are_asked_to_renew_and_nobody_else(fleet, admin):
+    response = submit(admin, "request", "&state=ok", message="new CA")
+
+    job = BulkJob.objects.get()
+    assert response["Location"] == f"/jobs/{job.pk}"
+    flagged = set(Orchestrator.objects.filter(flag=1).values_list("pk", flat=True))
+    assert set(job.items.values_list("orchestrator_id", flat=True)) <= flagged
+    assert fleet.calm.pk in flagged
+    assert fleet.waiting.pk not in flagged
+    assert (job.state, job.query, job.reason) == (BulkState.DONE, "state=ok", "new CA")
+
+
+def test_a_preview_counts_by_outcome_and_says_who_is_skipped_and_why(fleet, admin):
+    page = admin.get(f"{PREVIEW}?act=approve&state=waiting")
+
+    text = page.content.decode()
+    assert fleet.conflicting.client_machine in text
+    assert "Several strangers came forward" in text
+    assert page.context["to_change"] >= 1
+    assert page.context["skipped"] >= 1
+    assert not BulkJob.objects.exists()
+
+
+def test_a_changed_selection_is_refused_with_a_new_preview(fleet, admin, now):
+    page = admin.get(f"{PREVIEW}?act=request&state=ok")
+    form = form_of(page)
+    made = rows.approved("late-comer", now=now, left=timedelta(days=300))
+
+    response = admin.post(SUBMIT, form)
+
+    assert response.status_code == 400
+    assert "has changed since it was shown" in response.content.decode()
+    assert form_of(response)["digest"] != form["digest"]
+    assert not BulkJob.objects.exists()
+    again = admin.post(SUBMIT, form_of(response))
+    assert again.status_code == 302
+    made.refresh_from_db()
+    assert made.flag == 1
+
+
+@pytest.mark.parametrize("act", ["require", "reset"])
+def test_require_and_reset_need_the_number_typed(act, fleet, admin):
+    count = admin.get(f"{PREVIEW}?act={act}&state=ok").context["frozen"].count
+
+    for typed in ({}, {"typed": str(count + 1)}):
+        response = submit(admin, act, "&state=ok", message="why", **typed)
+        assert response.status_code == 400
+    assert not BulkJob.objects.exists()
+    assert submit(admin, act, "&state=ok", message="why", typed=str(count)).status_code == 302
+
+
+def test_a_reset_needs_a_reason(fleet, admin):
+    count = admin.get(f"{PREVIEW}?act=reset&state=ok").context["frozen"].count
+
+    response = submit(admin, "reset", "&state=ok", typed=str(count))
+
+    assert response.status_code == 400
+    assert "Say why" in response.content.decode()
+    assert not BulkJob.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"act": "explode", "count": "1"},
+        {"act": "request", "count": "many"},
+        {"act": "request", "count": "99999999999999999999"},
+        {"act": "request", "count": ""},
+    ],
+)
+def test_a_form_that_makes_no_sense_is_a_bad_request(form, fleet, admin):
+    assert admin.post(SUBMIT, form).status_code == 400
+    assert not BulkJob.objects.exists()
+
+
+def test_a_job_larger_than_a_request_waits_for_a_worker_shows_progress_and_is_canceled(
+    fleet, admin, monkeypatch
+):
+    monkeypatch.setattr("portal.pages.bulk.AT_ONCE", 0)
+    submit(admin, "request", "&state=ok")
+    job = BulkJob.objects.get()
+
+    page = admin.get(f"/jobs/{job.pk}")
+    assert "Cancel the job" in page.content.decode()
+    assert 'hx-trigger="every 2s"' in page.content.decode()
+    admin.post(f"/jobs/{job.pk}/cancel")
+
+    job.refresh_from_db()
+    assert job.state == BulkState.CANCELED
+    assert not work.run(job.pk, now=job.created_at)
+    assert not Orchestrator.objects.filter(pk=fleet.calm.pk).exclude(flag=0).exists()
+    page = admin.get(f"/jobs/{job.pk}").content.decode()
+    assert "left untouched" in page
+    assert "hx-trigger" not in page.split('id="job"')[1].split(">")[0]
+
+    admin.post(f"/jobs/{job.pk}/retry")
+    work.run(job.pk, now=job.created_at)
+    assert Orchestrator.objects.get(pk=fleet.calm.pk).flag == 1
+
+
+def test_a_jobs_items_are_filtered_by_result_and_reason(fleet, admin):
+    submit(admin, "approve", "&state=waiting")
+    job = BulkJob.objects.get()
+
+    skipped = admin.get(f"/jobs/{job.pk}?item=skipped").context["items"]
+    assert {item.state for item, _, _ in skipped} == {"skipped"}
+    by_reason = admin.get(f"/jobs/{job.pk}?reason=conflict").context["items"]
+    assert [name for _, name, _ in by_reason] == [fleet.conflicting.client_machine]
+    assert admin.get(f"/jobs/{job.pk}?item=nonsense&cursor=nonsense").status_code == 200
+
+
+def test_all_audit_rows_of_a_job_are_one_group(fleet, admin):
+    submit(admin, "request", "&state=ok", message="together")
+    job = BulkJob.objects.get()
+
+    group = AuditEntry.objects.filter(request_id=job.audit_group)
+    assert group.filter(action="renewal_requested").count() == job.changed
+    assert group.filter(action="bulk_action_submitted").count() == 1
+    assert admin.get(f"/audit?request={job.audit_group}").status_code == 200
+
+
+@pytest.mark.parametrize("role", ["Read only", "Approver", "Auditor"])
+def test_who_may_not_act_can_neither_preview_nor_submit_nor_cancel(role, fleet, admin, as_role):
+    form = form_of(admin.get(f"{PREVIEW}?act=request&state=ok"))
+    admin.post(SUBMIT, form)
+    job = BulkJob.objects.get()
+    client = as_role(role)
+
+    assert client.get(f"{PREVIEW}?act=request&state=ok").status_code == 403
+    assert client.post(SUBMIT, form).status_code == 403
+    assert client.post(f"/jobs/{job.pk}/cancel").status_code == 403
+    assert client.post(f"/jobs/{job.pk}/retry").status_code == 403
+    assert client.get(f"/jobs/{job.pk}").status_code == 200
+    assert BulkJob.objects.count() == 1
+
+
+def test_a_job_that_does_not_exist_is_not_found(fleet, admin):
+    assert admin.get("/jobs/999").status_code == 404
+    assert admin.get("/jobs/99999999999999999999999").status_code == 404
+    assert admin.post("/jobs/999/cancel").status_code == 404
+
+
+def test_the_list_of_jobs_shows_all_or_mine(fleet, admin, as_role):
+    submit(admin, "request", "&state=ok")
+    operator = as_role("Operator")
+
+    assert len(operator.get("/jobs").context["jobs"]) == 1
+    assert operator.get("/jobs?whose=mine").context["jobs"] == []
+    assert len(admin.get("/jobs?whose=mine").context["jobs"]) == 1
+
+
+def test_the_list_offers_acts_on_all_that_match_it(fleet, admin):
+    text = admin.get("/orchestrators?state=ok&fleet=real").content.decode()
+
+    assert f'href="{PREVIEW}?act=request&amp;state=ok&amp;fleet=real"' in text
