@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrators.protocol.codes import TEXTS
+from portal.preferences.definitions import DEFINITIONS
+from renewal.rules.approval import APPROVAL
 from renewal.rules.bulk_lifecycle import BULK
 from renewal.rules.decision import Decision
 from renewal.rules.lifecycle import ENROLLMENT, REVOCATION, diagram
@@ -151,6 +153,16 @@ def test_every_link_leads_somewhere(document):
 def test_the_life_cycles_are_those_of_the_code():
     assert blocks_of(ARCHITECTURE) == [diagram(ENROLLMENT), diagram(REVOCATION)]
     assert blocks_of(ARCHITECTURE.with_name("bulk-jobs.md")) == [diagram(BULK)]
+
+
+def test_the_life_cycle_of_a_request_for_approval_is_that_of_the_code():
+    assert blocks_of(DOCS / "approvals.md") == [diagram(APPROVAL)]
+
+
+def test_the_policies_of_approval_are_the_settings_and_their_defaults():
+    rows = rows_of(DOCS / "approvals.md", r"`Appro\w+`")
+    settings = [d for d in DEFINITIONS if d.group == "Approvals"]
+    assert [(row[0].strip("`"), row[1]) for row in rows] == [(d.name, d.default) for d in settings]
 
 
 def test_the_codes_are_those_of_the_code():

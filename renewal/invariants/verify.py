@@ -1,7 +1,8 @@
 """All invariants, one after the other.
 
-Owns the list; each is a function of `holdings`, `requests` or `order`. They are read without a
-lock: a portal at work may show a violation that is gone a moment later, never hide one that stays.
+Owns the list; each is a function of `holdings`, `requests`, `order` or `decisions`. They are read
+without a lock: a portal at work may show a violation that is gone a moment later, never hide one
+that stays.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from renewal.invariants import holdings, order, requests
+from renewal.invariants import decisions, holdings, order, requests
 from renewal.invariants.report import Violation
 
 Invariant = Callable[[datetime], Iterator[Violation]]
@@ -25,6 +26,7 @@ INVARIANTS: Mapping[str, Invariant] = {
     "I12": requests.fencing,
     "I13": requests.on_its_way,
     "I18": requests.bounded,
+    "C13": decisions.decided,
 }
 
 

@@ -1,4 +1,5 @@
-"""What all rows of a synthetic fleet refer to, and the rows that many acts leave: audit, claimants.
+"""What all rows of a synthetic fleet refer to, and the rows that many acts leave: audit, claimants,
+requests for approval.
 
 Owns no order of events.
 """
@@ -13,7 +14,8 @@ from random import Random
 from typing import Any
 
 from portal.audit.models import AuditEntry, Category
-from renewal.models import Claimant
+from renewal.models import ApprovalRequest, Claimant
+from renewal.rules.approval import RequestKind
 from renewal.synthetic import draw
 from renewal.synthetic.draw import DAY
 from renewal.synthetic.sheets import Sheet
@@ -54,6 +56,21 @@ class Ledger:
             address=draw.address_of(self.random),
             first_seen=now - 2 * DAY,
             last_seen=now - 3600 * SECOND,
+        )
+
+    def asks_for_approval(
+        self, pk: uuid.UUID, name: str, at: datetime, *, reset_by: str = ""
+    ) -> None:
+        """Add the open request of a New record: its first, or the one of its Reset."""
+        self.sheets[ApprovalRequest].add(
+            orchestrator_id=pk,
+            generation=int(bool(reset_by)),
+            kind=str(RequestKind.AFTER_RESET if reset_by else RequestKind.FIRST),
+            opened_at=at,
+            caused_by=reset_by or f"orchestrator {name}",
+            caused_by_key=f"name:{reset_by}" if reset_by else "",
+            address="198.18.0.1",
+            old_client_machine=name if reset_by else "",
         )
 
     def audit(

@@ -21,7 +21,7 @@ from orchestrators.models import (
 )
 from orchestrators.protocol.codes import TEXTS, Code
 from portal.audit.models import AuditEntry
-from renewal.models import Certificate, Claimant, Enrollment, Revocation
+from renewal.models import ApprovalRequest, Certificate, Claimant, Enrollment, Revocation
 from renewal.rules.standing import Standing
 from renewal.synthetic import draw
 from renewal.synthetic.documents import Printer
@@ -35,6 +35,7 @@ MODELS = (
     Enrollment,
     Revocation,
     Claimant,
+    ApprovalRequest,
     EnrollmentClaim,
     AgentSession,
     Job,
@@ -123,6 +124,9 @@ class Lives:
         reset_at = now - random.randrange(1, 10) * DAY if plan.fate is Fate.RESET else None
         values["reset_at"] = reset_at
         self._ledger.sheets[Orchestrator].add(**values)
+        if status == Status.NEW:
+            by = OPERATORS[0] if reset_at is not None else ""
+            self._ledger.asks_for_approval(pk, name, reset_at or born, reset_by=by)
         if plan.fate not in (Fate.STRANGER, Fate.BOOTSTRAPPING):
             after = {"status": "Approved"}
             self._ledger.audit(pk, name, born, "approved", after=after, by_operator=True)

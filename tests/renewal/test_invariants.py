@@ -20,7 +20,13 @@ from portal.audit.models import AuditEntry
 from renewal import revocations
 from renewal.invariants.report import MOST_PER_QUESTION, Violation, told
 from renewal.invariants.verify import INVARIANTS, verify
-from renewal.models import Certificate, CertificateAuthority, Enrollment, Revocation
+from renewal.models import (
+    ApprovalRequest,
+    Certificate,
+    CertificateAuthority,
+    Enrollment,
+    Revocation,
+)
 from tests.renewal.fleet import ACTOR, Fleet, scratch
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -303,6 +309,29 @@ def never_left_alone(fleet: Healthy) -> None:
     change(fleet.fleet.authority, failures_in_a_row=3)
 
 
+def returned_unasked(fleet: Healthy) -> None:
+    ApprovalRequest.objects.filter(orchestrator=fleet.back, state="approved").delete()
+
+
+def still_asked_for(fleet: Healthy) -> None:
+    row = ApprovalRequest.objects.get(orchestrator=fleet.new, state="open")
+    change(row, orchestrator=fleet.flagged, generation=fleet.flagged.generation)
+
+
+def waiting_unseen(fleet: Healthy) -> None:
+    fleet.fleet.seen(fleet.new, fleet.fleet.given("new"))
+    ApprovalRequest.objects.filter(orchestrator=fleet.new).delete()
+
+
+def of_another_generation(fleet: Healthy) -> None:
+    change(ApprovalRequest.objects.get(orchestrator=fleet.new, state="open"), generation=9)
+
+
+def decided_by_nobody(fleet: Healthy) -> None:
+    row = ApprovalRequest.objects.filter(orchestrator=fleet.back, state="approved").latest("pk")
+    change(row, decided_by="")
+
+
 PLANTED: list[tuple[str, Callable[[Healthy], None]]] = [
     ("I2", two_in_use),
     ("I2", given_up_alive),
@@ -343,6 +372,11 @@ PLANTED: list[tuple[str, Callable[[Healthy], None]]] = [
     ("I13", revoked_and_not_told),
     ("I18", six_calls_in_a_day),
     ("I18", never_left_alone),
+    ("C13", returned_unasked),
+    ("C13", still_asked_for),
+    ("C13", waiting_unseen),
+    ("C13", of_another_generation),
+    ("C13", decided_by_nobody),
 ]
 
 
@@ -396,5 +430,5 @@ def test_one_question_tells_a_hundred_violations_at_most() -> None:
 def test_the_number_of_questions_does_not_depend_on_the_fleet(
     healthy: Healthy, django_assert_max_num_queries: Any
 ) -> None:
-    with django_assert_max_num_queries(40):
+    with django_assert_max_num_queries(45):
         verify(now=timezone.now())

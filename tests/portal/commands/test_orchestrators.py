@@ -520,3 +520,19 @@ def test_an_act_that_is_not_possible_is_refused_with_its_code(
 
     assert refused(command, *flags) == code
     assert Orchestrator.objects.get(pk=approved.pk).status == Status.APPROVED
+
+
+def test_whoever_reset_by_command_approves_the_return_only_against_the_policy(
+    run: Run, refused: Refused, approved: Orchestrator
+) -> None:
+    run("setting", "--name", "ApproverDiffersFromResetter", "--value", "true")
+    run("reset", "--name", "agent01")
+    back = Certificate.objects.get(orchestrator=approved)
+    approved.refresh_from_db()
+    came_forward(approved, certificate=back)
+
+    assert refused("approve", "--name", "agent01") == "policy"
+    assert refused("approve", "--name", "agent01", "--override") == "reason_needed"
+    done = run("approve", "--name", "agent01", "--override", "--message", "nobody else is here")
+    assert (done["changed"], done["status"]) == (True, "Approved")
+    assert AuditEntry.objects.order_by("-pk")[0].action == "approved_by_override"

@@ -8,11 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from orchestrators.models import Job, Orchestrator, Reenrollment, Status
 from orchestrators.protocol.codes import Code
 from portal.audit.models import AuditEntry
-from tests.portal.rest.conftest import SEEN, Caller, refused
+from portal.audit.trail import Actor
+from portal.preferences import store
+from tests.portal.rest.conftest import SEEN, Caller, caller_with, refused
 
 pytestmark = pytest.mark.both_databases
 
@@ -289,3 +292,35 @@ def test_an_id_in_the_path_is_read_in_any_case(admin: Caller, orchestrator: Make
     made = orchestrator(id=uuid4())
     response = admin.get(f"AGENTS/{str(made.pk).upper()}")
     assert response.json()["AgentId"] == str(made.pk)
+
+
+def test_ones_own_approval_of_several_answers_204_and_leaves_status_new(
+    admin: Caller, orchestrator: Make, come_forward: Callable[[Orchestrator], None]
+) -> None:
+    store.change("ApprovalsForFirstRegistration", "2", actor=Actor("test"), now=timezone.now())
+    waiting = orchestrator(status=Status.NEW)
+    come_forward(waiting)
+    for _ in range(2):
+        assert admin.post("Agents/Approve", [str(waiting.pk)]).status_code == 204
+        waiting.refresh_from_db()
+        assert waiting.status == Status.NEW
+    second = caller_with("Approver", "bob")
+    assert second.post("Agents/Approve", [str(waiting.pk)]).status_code == 204
+    waiting.refresh_from_db()
+    assert waiting.status == Status.APPROVED
+
+
+def test_a_resetter_whom_the_policy_forbids_to_approve_is_told_with_403(
+    admin: Caller, orchestrator: Make, come_forward: Callable[[Orchestrator], None]
+) -> None:
+    store.change("ApproverDiffersFromResetter", "true", actor=Actor("test"), now=timezone.now())
+    returning = orchestrator()
+    assert admin.post("Agents/Reset", [str(returning.pk)]).status_code == 204
+    returning.refresh_from_db()
+    come_forward(returning)
+    body = refused(admin.post("Agents/Approve", [str(returning.pk)]), 403, "approval_forbidden")
+    assert "somebody else approves" in body["Message"]
+    returning.refresh_from_db()
+    assert returning.status == Status.NEW
+    second = caller_with("Approver", "bob")
+    assert second.post("Agents/Approve", [str(returning.pk)]).status_code == 204
