@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator, Status
 from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.messages import ResultStatus, message_text
+from orchestrators.registration import chain
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import missing
 from portal.preferences.store import Preferences
@@ -120,6 +121,11 @@ class Prospect:
     enrollment: EnrollmentFacts
     issued_recently: bool
     chosen: Chosen | None
+
+    @property
+    def handlers(self) -> list[str]:
+        """Registration handlers that are asked first and may choose another CA or template."""
+        return [handler.name for handler in chain.handlers()]
 
     @property
     def obstacle(self) -> str:

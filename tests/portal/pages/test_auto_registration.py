@@ -194,3 +194,11 @@ def test_a_group_that_is_gone_is_told(fleet, now, admin):
     groups.delete_group(group.pk, actor=rows.ALICE)
     assert "one that is gone" in text_of(admin.get(LIST))
     assert Orchestrator.objects.exists()
+
+
+def test_an_orchestrators_page_says_that_handlers_choose_first(fleet, admin, settings):
+    calm = f"/orchestrators/{fleet.calm.pk}"
+    assert "registration handlers are asked" not in text_of(admin.get(calm))
+    paths = (f"{handlers.__name__}.AllowsWeb", f"{handlers.__name__}.Spy")
+    settings.CONFIG = replace(settings.CONFIG, registration_handlers=paths)
+    assert "may choose others: web hosts, Spy." in text_of(admin.get(calm))
