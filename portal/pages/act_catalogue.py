@@ -17,7 +17,7 @@ from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.audit.trail import Actor
 from renewal.identity import approvals
-from renewal.identity.approvals import Shown
+from renewal.identity.approvals import Approval, Shown
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Act:
     consequence: str
     done: str
     unchanged: str
-    perform: Callable[[UUID, Order], bool]
+    perform: Callable[[UUID, Order], bool | Approval]
     statuses: frozenset[int]
     is_dangerous: bool = False
     is_renewal: bool = False
@@ -56,11 +56,10 @@ class Act:
         return orchestrator.status in self.statuses
 
 
-def _approve(pk: UUID, order: Order) -> bool:
-    answer = approvals.approve(
+def _approve(pk: UUID, order: Order) -> Approval:
+    return approvals.approve(
         pk, actor=order.actor, now=order.now, shown=order.shown, message=order.message
     )
-    return bool(answer)
 
 
 def _disapprove(pk: UUID, order: Order) -> bool:

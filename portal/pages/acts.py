@@ -28,7 +28,7 @@ from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 from portal.preferences import store
 from renewal.configuration import periods
 from renewal.identity import claimants
-from renewal.identity.approvals import ActRefused, Shown
+from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.models import Claimant
 from renewal.selectors import fleet, history
 
@@ -52,7 +52,8 @@ class Candidate:
         if self.claimant is None:
             return ""
         certificate = self.claimant.certificate
-        return f"{self.claimant.pk}:{certificate.fingerprint_sha256 if certificate else ''}"
+        fingerprint = certificate.fingerprint_sha256 if certificate else ""
+        return f"{self.claimant.pk}:{fingerprint}:{claimants.mark_of(self.claimant)}"
 
 
 @page(Permission.AGENTS_READ, methods=BOTH)
@@ -129,7 +130,10 @@ def _one(act: Act, pk: UUID, order: Order) -> dict[str, Any]:
         changed = act.perform(pk, order)
     except ActRefused as refused:
         return {"ok": False, "text": str(refused), "reason": refused.reason}
-    return {"ok": True, "text": act.done if changed else act.unchanged, "reason": ""}
+    text = act.done if changed else act.unchanged
+    if changed is Approval.VOTED:
+        text = "your approval counts; others must follow"
+    return {"ok": True, "text": text, "reason": ""}
 
 
 def _order(request: HttpRequest, act: Act, pk: UUID, message: str) -> Order:
@@ -220,7 +224,8 @@ def _numbers(values: Sequence[str]) -> tuple[int, ...]:
 
 
 def _shown_of(value: str) -> Shown | None:
-    claimant, _, fingerprint = value.partition(":")
+    claimant, _, seen = value.partition(":")
+    fingerprint, _, mark = seen.partition(":")
     if not (claimant.isascii() and claimant.isdigit() and len(claimant) < 19):
         return None
-    return Shown(claimant=int(claimant), fingerprint=fingerprint or None)
+    return Shown(claimant=int(claimant), fingerprint=fingerprint or None, mark=mark or None)

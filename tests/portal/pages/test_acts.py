@@ -9,6 +9,7 @@ import pytest
 
 from orchestrators.models import AgentSession, Job, Orchestrator, Status
 from portal.audit.models import AuditEntry
+from portal.preferences import store
 from renewal.models import Certificate, Claimant, Revocation
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
@@ -79,6 +80,22 @@ def test_another_certificate_in_between_is_not_approved(fleet, admin, now):
     response = perform(admin, "approve", fleet.waiting, follow=True, **shown)
     assert fresh(fleet.waiting).status == Status.NEW
     assert "Somebody else came forward" in response.content.decode()
+
+
+def test_another_name_in_between_is_not_approved(fleet, admin):
+    shown = shown_by(admin, fleet.waiting)
+    Claimant.objects.filter(orchestrator=fleet.waiting).update(client_machine="db-primary")
+    response = perform(admin, "approve", fleet.waiting, follow=True, **shown)
+    assert fresh(fleet.waiting).status == Status.NEW
+    assert "Somebody else came forward" in response.content.decode()
+
+
+def test_one_of_several_approvals_is_told_as_one(fleet, admin, now):
+    store.change("ApprovalsForFirstRegistration", "2", actor=rows.ALICE, now=now)
+    shown = shown_by(admin, fleet.waiting)
+    response = perform(admin, "approve", fleet.waiting, follow=True, **shown)
+    assert fresh(fleet.waiting).status == Status.NEW
+    assert "your approval counts; others must follow" in response.content.decode()
 
 
 def test_of_two_strangers_the_approver_chooses_one(fleet, admin):
