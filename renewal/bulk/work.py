@@ -37,7 +37,7 @@ from renewal.rules.bulk_lifecycle import OPEN_BULK, BulkEvent, BulkState, ItemSt
 
 log = logging.getLogger(__name__)
 
-SET_BATCH = 500
+SET_BATCH = 250
 ITEM_BATCH = 25
 """Of acts that are a service call each: a lock on the job's row stays well below a second."""
 LEASE = timedelta(seconds=60)
