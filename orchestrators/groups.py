@@ -33,6 +33,11 @@ def visible(reach: Reach) -> QuerySet[OrchestratorGroup]:
     return rows if reach.everything else rows.filter(pk__in=sorted(reach.groups))
 
 
+def may_know(pk: int | None, reach: Reach) -> bool:
+    """Say whether somebody with this reach may know of a group."""
+    return pk is not None and (reach.everything or pk in reach.groups)
+
+
 def visible_names(reach: Reach) -> list[str]:
     """Return the names of the groups that somebody with this reach may know of."""
     return list(visible(reach).values_list("name", flat=True))

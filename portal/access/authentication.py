@@ -18,6 +18,7 @@ from django.contrib.auth.signals import user_login_failed
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework import authentication, exceptions
+from rest_framework.permissions import SAFE_METHODS
 
 from portal.access.models import ApiToken, User, digest_of
 
@@ -84,6 +85,10 @@ class PageSessionAuthentication(authentication.SessionAuthentication):
     def authenticate(self, request: Any) -> Any:
         if not getattr(request._request, "cookies_allowed", False):
             return None
+        if hasattr(request._request, "viewing") and request.method not in SAFE_METHODS:
+            raise exceptions.PermissionDenied(
+                "While viewing as somebody else, nothing can be changed."
+            )
         found = super().authenticate(request)
         if found is not None and found[0].is_service_account:
             return None

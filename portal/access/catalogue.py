@@ -176,11 +176,12 @@ WHOLE_PORTAL = frozenset(
         P.TRUST_ANCHORS_MODIFY,
         P.SETTINGS_MODIFY,
         P.RENEWAL_PERIODS_MODIFY,
+        P.SECURITY_READ,
         P.SECURITY_MODIFY,
     }
 )
-"""What changes the portal for every orchestrator: a role that is limited to some of them never
-grants it.
+"""What changes the portal for every orchestrator, or tells who may reach which of them: a role
+that is limited to some never grants it.
 """
 
 _READS = frozenset(

@@ -15,10 +15,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
-from portal.access.catalogue import CATALOGUE
-from portal.access.permissions import holds
+from portal.access import effective
+from portal.access.models import User
+from portal.pages.access_roles import reach_words
 from portal.pages.context import THEME_COOKIE, THEMES
 from portal.pages.gate import page
 
@@ -44,7 +45,7 @@ class SignIn(auth.LoginView):
     redirect_authenticated_user = True
 
 
-sign_in = SignIn.as_view()
+sign_in = require_http_methods(["GET", "HEAD", "POST"])(SignIn.as_view())
 sign_out = auth.LogoutView.as_view()
 
 
@@ -65,12 +66,17 @@ change_password = page(methods=("GET", "HEAD", "POST"))(ChangePassword.as_view()
 @page()
 def account(request: HttpRequest) -> HttpResponseBase:
     """One's own account: roles, and what each allows."""
+    person = getattr(request, "viewer", request.user)
+    assert isinstance(person, User)
+    lines = effective.explained(person)
+    words = reach_words(line.reach for line in lines)
     return render(
         request,
         "account/account.html",
         {
-            "roles": request.user.groups.order_by("name").values_list("name", flat=True),
-            "permissions": [(entry, holds(request.user, entry.permission)) for entry in CATALOGUE],
+            "person": person,
+            "roles": person.groups.order_by("name").values_list("name", flat=True),
+            "lines": [(line, words[line.reach]) for line in lines],
         },
     )
 

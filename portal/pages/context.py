@@ -44,6 +44,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Dashboard", "home", "layout-dashboard", P.PORTAL_READ, ""),
             Entry("Orchestrators", "orchestrators", "server-2", P.AGENTS_READ, "orchestrators"),
             Entry("Approvals", "approvals", "user-check", P.AGENTS_READ, "approvals"),
+            Entry("Groups", "groups", "plug-connected", P.AGENTS_READ, "groups"),
             Entry(
                 "Certificates", "certificates", "certificate", P.CERTIFICATES_READ, "certificates"
             ),
@@ -63,6 +64,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             ),
             Entry("Settings", "settings", "settings", P.SETTINGS_READ, "settings"),
             Entry("Audit", "audit", "clipboard-list", P.AUDITING_READ, "audit"),
+            Entry("Access", "roles", "lock", P.SECURITY_READ, "access"),
         ),
     ),
 )
@@ -85,6 +87,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "may": Allowed(user),
     }
     if user is not None and user.is_authenticated:
+        context["viewing"] = getattr(request, "viewing", None)
+        context["viewer"] = getattr(request, "viewer", user)
         section = request.path_info.strip("/").partition("/")[0]
         context["section"] = section
         context["navigation"] = [

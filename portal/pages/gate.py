@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control
@@ -31,7 +32,9 @@ ACT = ("POST",)
 BOTH = ("GET", "HEAD", "POST")
 
 
-def page(*needed: Permission, methods: tuple[str, ...] = READ) -> Callable[[View[P]], View[P]]:
+def page(
+    *needed: Permission, methods: tuple[str, ...] = READ, needs_portal: bool = True
+) -> Callable[[View[P]], View[P]]:
     """Let a view be called only by a signed-in person who holds what it needs."""
 
     def decorate(view: View[P]) -> View[P]:
@@ -45,7 +48,7 @@ def page(*needed: Permission, methods: tuple[str, ...] = READ) -> Callable[[View
             if request.user.is_service_account:
                 logout(request)
                 raise PermissionDenied("A service account cannot sign in to the pages.")
-            demand(request, Permission.PORTAL_READ, *needed)
+            demand(request, *((Permission.PORTAL_READ,) if needs_portal else ()), *needed)
             try:
                 response = view(request, *args, **kwargs)
             except BadRequest as problem:
@@ -81,11 +84,20 @@ def demand_everywhere(request: HttpRequest, *needed: Permission) -> None:
             )
 
 
+def only_fields(request: HttpRequest, form: BaseForm, *besides: str) -> None:
+    """Raise BadRequest for a field that the form does not have: nothing is silently dropped."""
+    known = {"csrfmiddlewaretoken", *form.fields, *besides}
+    for name in request.POST:
+        if name not in known:
+            raise BadRequest(f"The form has no field {name[:60]!r}.")
+
+
 def actor_of(request: HttpRequest) -> Actor:
-    """Return who acts, for the audit row."""
+    """Return who acts, for the audit row: never whose eyes they look through."""
+    person = getattr(request, "viewer", request.user)
     return Actor(
-        name=request.user.get_username(),
-        user_id=request.user.pk,
+        name=person.get_username(),
+        user_id=person.pk,
         source_address=str(request.META.get("REMOTE_ADDR", "")),
         request_id=current_request_id(),
     )

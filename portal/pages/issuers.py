@@ -13,11 +13,12 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from portal.access.catalogue import Permission
-from portal.pages.gate import BOTH, actor_of, demand, page
+from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 from portal.preferences import store
-from renewal import issuers
+from renewal import issuers, readiness
 from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
 from renewal.identity import trust
 from renewal.models import CertificateAuthority, Template, TrustAnchor
@@ -122,3 +123,16 @@ def authorities(request: HttpRequest) -> HttpResponseBase:
             "chosen_template": preferences.text(TEMPLATE_SETTING),
         },
     )
+
+
+@page(Permission.AUTHORITIES_READ, Permission.AUTHORITIES_MODIFY, methods=ACT)
+def test_authority(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Ask a CA with the portal's own credential whether it would answer."""
+    authority = get_object_or_404(CertificateAuthority, pk=pk)
+    health = readiness.test_call(authority, actor=actor_of(request), now=timezone.now())
+    level = messages.success if health.is_ok else messages.error
+    level(request, f"{authority.name}: {health.message}")
+    back = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
+        return redirect(back)
+    return redirect("authorities")

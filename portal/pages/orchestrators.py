@@ -25,6 +25,7 @@ from portal.pages.gate import ACT, actor_of, page
 from portal.pages.timeline import told
 from portal.preferences import store
 from renewal.bulk.selection import filters_from, query_of
+from renewal import readiness
 from renewal.configuration import periods
 from renewal.explain import explain
 from renewal.identity.claimants import is_usable
@@ -94,7 +95,12 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
             "sessions": records.sessions_of(orchestrator),
             "jobs": shown_jobs,
             "has_open_job": any(job.state in records.OPEN_JOBS for job in shown_jobs),
-            "readiness": history.identity_readiness(orchestrator),
+            "readiness": readiness.of_account(
+                orchestrator.service_account, preferences, group_id=orchestrator.group_id
+            ),
+            "may_see_group": groups.may_know(
+                orchestrator.group_id, reach(request.user, Permission.AGENTS_READ)
+            ),
             "acts": [
                 act
                 for act in acts_for(request.user)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.urls import path
 
 from portal.pages import (
+    access_roles,
+    access_users,
     account,
     acts,
     add_orchestrator,
@@ -15,9 +17,11 @@ from portal.pages import (
     auto_registration_try,
     bulk,
     certificates,
+    groups,
     home,
     issuers,
     orchestrators,
+    viewing,
 )
 
 urlpatterns = [
@@ -37,6 +41,7 @@ urlpatterns = [
     path("jobs/<int:pk>", bulk.job, name="bulk_job"),
     path("jobs/<int:pk>/cancel", bulk.cancel, name="bulk_cancel"),
     path("jobs/<int:pk>/retry", bulk.retry, name="bulk_retry"),
+    path("orchestrators/assign", groups.assign, name="assign"),
     path("orchestrators/add", add_orchestrator.add, name="add_orchestrator"),
     path("orchestrators/add/portal-ca.pem", add_orchestrator.ca_file, name="ca_file"),
     path(
@@ -84,6 +89,9 @@ urlpatterns = [
     path("approvals/<int:pk>", approvals.detail, name="approval"),
     path("approvals/<int:pk>/decide", approvals.decide, name="approval_decide"),
     path("approvals/<int:pk>/comments", approvals.comment, name="approval_comment"),
+    path("groups", groups.index, name="groups"),
+    path("groups/<int:pk>", groups.edit, name="group"),
+    path("groups/<int:pk>/delete", groups.delete, name="delete_group"),
     path("certificates", certificates.index, name="certificates"),
     path("certificates/from-csr", certificates.from_csr, name="certificate_from_csr"),
     path("certificates/<int:pk>", certificates.detail, name="certificate"),
@@ -100,9 +108,27 @@ urlpatterns = [
         name="certificate_der",
     ),
     path("authorities", issuers.authorities, name="authorities"),
+    path("authorities/<int:pk>/test", issuers.test_authority, name="test_authority"),
     path("trusted-issuers", issuers.trusted_issuers, name="trusted_issuers"),
     path("trusted-issuers/<int:pk>/remove", issuers.remove_issuer, name="remove_issuer"),
     path("settings", application_settings.index, name="settings"),
     path("settings/<str:name>", application_settings.edit, name="setting"),
     path("audit", audit.index, name="audit"),
+    path("access", access_roles.index, name="roles"),
+    path("access/roles/add", access_roles.add, name="add_role"),
+    path("access/roles/<int:pk>", access_roles.edit, name="role"),
+    path("access/roles/<int:pk>/delete", access_roles.delete, name="delete_role"),
+    path("access/roles/<int:pk>/restore", access_roles.restore, name="restore_role"),
+    path("access/users", access_users.index, name="users"),
+    path("access/users/add", access_users.add, name="add_user"),
+    path("access/users/<int:pk>", access_users.detail, name="user"),
+    path("access/users/<int:pk>/password", access_users.set_password, name="user_password"),
+    path("access/users/<int:pk>/tokens", access_users.add_token, name="add_token"),
+    path(
+        "access/users/<int:pk>/tokens/<int:token>/revoke",
+        access_users.revoke_token,
+        name="revoke_token",
+    ),
+    path("access/view-as", viewing.begin, name="view_as"),
+    path("access/view-as/stop", viewing.stop, name="view_as_stop"),
 ]

@@ -23,7 +23,7 @@ _WINDOW = timedelta(minutes=10)
 
 def actor_of(request: Any) -> Actor:
     """Return who calls, for the audit log."""
-    user = request.user
+    user = getattr(request, "viewer", request.user)
     return Actor(
         name=user.get_username() or "anonymous",
         user_id=user.pk,

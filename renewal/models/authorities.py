@@ -29,6 +29,10 @@ class CertificateAuthority(models.Model):
     """After failures the CA is left alone until then: one probe a minute at most."""
     last_error = models.CharField(max_length=500, blank=True)
     last_answer_seconds = models.FloatField(null=True)
+    tested_at = models.DateTimeField(null=True)
+    """The last test call that an operator asked for."""
+    test_passed = models.BooleanField(null=True)
+    test_message = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField()
 
     class Meta:

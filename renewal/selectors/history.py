@@ -14,8 +14,6 @@ from uuid import UUID
 from django.db.models import F
 
 from orchestrators.models import Orchestrator
-from portal.access.catalogue import CATALOGUE, CatalogueEntry, Permission
-from portal.access.permissions import holds
 from portal.audit.models import AuditEntry
 from renewal.identity.claimants import is_usable
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
@@ -160,17 +158,3 @@ def usable_claimants(
         if is_usable(row, now):
             found[row.orchestrator_id].append(row)
     return found
-
-
-def identity_readiness(orchestrator: Orchestrator) -> list[tuple[CatalogueEntry, bool]]:
-    """Return what renewal needs of the service account, and whether it holds it (S50)."""
-    needed = (
-        Permission.ENROLL_CSR,
-        Permission.CERTIFICATES_READ,
-        Permission.CERTIFICATES_REVOKE,
-    )
-    return [
-        (entry, holds(orchestrator.service_account, entry.permission))
-        for entry in CATALOGUE
-        if entry.permission in needed
-    ]

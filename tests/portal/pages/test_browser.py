@@ -59,6 +59,12 @@ PATHS = (
     "/settings/SessionLengthMinutes",
     "/settings/RevokeOldClientAuthCertificate",
     "/audit",
+    "/groups",
+    "/orchestrators/assign?ids={calm}",
+    "/access",
+    "/access/roles/add",
+    "/access/users",
+    "/access/users/{account}",
     "/account",
     "/account/password",
     "/no-such-page",
@@ -106,6 +112,7 @@ def addresses(fleet: rows.Fleet) -> list[str]:
     ids = {name: str(record.pk) for name, record in vars(fleet).items()}
     for name in ("conflicting", "returning"):
         ids[f"{name}_request"] = str(getattr(fleet, name).approval_requests.get().pk)
+    ids["account"] = str(rows.service_account().pk)
     return [path.format(**ids) for path in PATHS]
 
 

@@ -16,10 +16,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from orchestrators import groups, labels
 from orchestrators.models import AutoRegistrationRule, Orchestrator
+from portal.access.catalogue import Permission
 from portal.access.models import User
 from renewal.identity import approval_requests
 from renewal.models import ApprovalRequest, Certificate, Claimant
+from portal.access.reach import Reach
+from portal.access.role_changes import save_role
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
@@ -57,6 +61,12 @@ PAGES = (
     "/settings/SessionLengthMinutes",
     "/audit",
     "/account",
+    "/groups",
+    "/orchestrators/assign?{ids}",
+    "/access",
+    "/access/users",
+    "/access/users?kind=service",
+    "/access/users/{user}",
 )
 
 
@@ -68,6 +78,7 @@ def statements(path: str) -> int:
         rule=AutoRegistrationRule.objects.earliest("pk").pk,
         approval=ApprovalRequest.objects.earliest("pk").pk,
         ids=ids,
+        user=User.objects.get(username="orchestrators").pk,
     )
     client = Client()
     client.force_login(User.objects.get(username="admin"))
@@ -87,6 +98,17 @@ def grow(first: int, last: int, now) -> None:
         )
         holder = holder or made
         rows.rule(f"Rule {number}", now=now, name_patterns=("unit-*",))
+        group, _ = groups.save_group(f"group-{number}", actor=rows.ALICE, now=now)
+        groups.assign([made.pk], group, actor=rows.ALICE)
+        labels.set_labels([made.pk], put={"number": str(number)}, actor=rows.ALICE)
+        save_role(
+            f"role-{number}",
+            permissions=[Permission.AGENTS_READ],
+            limit=Reach(groups=frozenset({group.pk})),
+            giver=None,
+            actor=rows.ALICE,
+        )
+        rows.user(f"user-{number}", f"role-{number}")
         rows.noted(holder, "logs_requested", message=str(number))
         rows.certificate(holder, now=now, standing=Standing.SUPERSEDED)
         rows.enrollment(made, now=now, state="refused")

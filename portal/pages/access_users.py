@@ -1,0 +1,277 @@
+"""Users and service accounts: the list, one account with what it holds and why, its tokens.
+
+Owns these pages. What a valid account is belongs to `portal/access/accounts.py`, what nobody may
+give to `portal/access/guard.py`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import Group
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from portal.access import accounts, effective
+from portal.access.catalogue import Permission
+from portal.access.guard import AccountRefused
+from portal.access.models import ApiToken, User
+from portal.pages.access_roles import reach_words
+from portal.pages.gate import ACT, BOTH, actor_of, demand, only_fields, page
+from portal.preferences import store
+from renewal import readiness
+from renewal.selectors.keyset import Segment, cut
+
+PAGE_SIZE = 50
+MOST_TOKENS_SHOWN = 50
+
+
+class UserForm(forms.Form):
+    """Who somebody is, and their roles."""
+
+    email = forms.EmailField(label="Mail address", required=False)
+    is_active = forms.BooleanField(
+        label="Active", required=False, help_text="An inactive account can do nothing."
+    )
+    roles = forms.ModelMultipleChoiceField(
+        Group.objects.order_by("name"),
+        required=False,
+        to_field_name="name",
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+class NewUserForm(forms.Form):
+    """A new user."""
+
+    username = forms.CharField(label="User name", max_length=150)
+    email = forms.EmailField(label="Mail address", required=False)
+    is_service_account = forms.BooleanField(
+        label="Service account",
+        required=False,
+        help_text="Orchestrators run under it; nobody signs in with it.",
+    )
+    role = forms.ModelChoiceField(
+        Group.objects.order_by("name"), required=False, to_field_name="name", empty_label="none yet"
+    )
+
+
+class TokenForm(forms.Form):
+    """A new API token."""
+
+    name = forms.CharField(label="What it is for", max_length=100)
+    days = forms.IntegerField(
+        label="Valid for (days)", min_value=1, max_value=accounts.LONGEST_TOKEN_DAYS, initial=90
+    )
+
+
+@page(Permission.SECURITY_READ)
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The list: people, or service accounts."""
+    is_service = request.GET.get("kind") == "service"
+    query = request.GET.get("q", "").replace("\x00", "").strip()[:150]
+    rows = User.objects.filter(is_service_account=is_service).prefetch_related("groups")
+    if query:
+        rows = rows.filter(username__istartswith=query)
+    return render(
+        request,
+        "access/users.html",
+        {
+            "page": cut(
+                [Segment(rows, ("username", "id"))],
+                cursor=request.GET.get("cursor", ""),
+                size=PAGE_SIZE,
+            ),
+            "is_service": is_service,
+            "query": query,
+        },
+    )
+
+
+@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=BOTH)
+def add(request: HttpRequest) -> HttpResponseBase:
+    """A new user or service account."""
+    form = NewUserForm(
+        request.POST if request.method == "POST" else None,
+        initial={"is_service_account": request.GET.get("kind") == "service"},
+    )
+    only_fields(request, form)
+    if request.method == "POST" and form.is_valid():
+        given = form.cleaned_data
+        try:
+            if User.objects.filter(username=given["username"]).exists():
+                raise AccountRefused("username_taken", "There is a user of this name already.")
+            made, _ = accounts.save_user(
+                given["username"],
+                is_service_account=given["is_service_account"],
+                email=given["email"],
+                roles=[given["role"].name] if given["role"] else [],
+                giver=_person(request),
+                actor=actor_of(request),
+            )
+        except AccountRefused as refused:
+            form.add_error("username", str(refused))
+        else:
+            messages.success(request, f"{made.username} was added.")
+            return redirect("user", pk=made.pk)
+    return render(
+        request, "access/add_user.html", {"form": form}, status=400 if form.errors else 200
+    )
+
+
+@page(Permission.SECURITY_READ, methods=BOTH)
+def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """One account: its roles, and what it may do because of which of them."""
+    account = _found(pk)
+    form = UserForm(
+        request.POST if request.method == "POST" else None,
+        initial={
+            "email": account.email,
+            "is_active": account.is_active,
+            "roles": list(account.groups.values_list("name", flat=True)),
+        },
+    )
+    if request.method == "POST":
+        demand(request, Permission.SECURITY_MODIFY)
+        only_fields(request, form)
+        if form.is_valid() and _save(request, account, form):
+            return redirect("user", pk=pk)
+    return _shown(request, account, form=form, status=400 if form.errors else 200)
+
+
+@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
+def set_password(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Give somebody a new random password, shown this once."""
+    account = _found(pk)
+    password = secrets.token_urlsafe(15)
+    try:
+        accounts.save_user(
+            account.username, password=password, giver=_person(request), actor=actor_of(request)
+        )
+    except AccountRefused as refused:
+        messages.error(request, str(refused))
+        return redirect("user", pk=pk)
+    return _shown(request, account, secret=("Password", password))
+
+
+@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
+def add_token(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Issue an API token, shown this once."""
+    account = _found(pk)
+    form = TokenForm(request.POST)
+    only_fields(request, form)
+    if not form.is_valid():
+        return _shown(request, account, token_form=form, status=400)
+    try:
+        _, text = accounts.issue_token(
+            account,
+            form.cleaned_data["name"],
+            lasts=timedelta(days=form.cleaned_data["days"]),
+            giver=_person(request),
+            actor=actor_of(request),
+            now=timezone.now(),
+        )
+    except AccountRefused as refused:
+        form.add_error("name", str(refused))
+        return _shown(request, account, token_form=form, status=400)
+    if not text:
+        form.add_error("name", "There is a live token of this name already: revoke it first.")
+        return _shown(request, account, token_form=form, status=400)
+    return _shown(request, account, secret=("Token", text))
+
+
+@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
+def revoke_token(request: HttpRequest, pk: int, token: int) -> HttpResponseBase:
+    """Revoke an API token."""
+    account = _found(pk)
+    row = ApiToken.objects.filter(user=account, pk=token).first() if token < 2**63 else None
+    if row is None:
+        raise Http404("There is no such token.")
+    _, changed = accounts.revoke_token(
+        account, row.name, actor=actor_of(request), now=timezone.now()
+    )
+    messages.success(
+        request, f"The token {row.name} was revoked" + ("." if changed else " already.")
+    )
+    return redirect("user", pk=pk)
+
+
+def _save(request: HttpRequest, account: User, form: UserForm) -> bool:
+    given: dict[str, Any] = form.cleaned_data
+    try:
+        _, changed = accounts.save_user(
+            account.username,
+            email=given["email"],
+            is_active=given["is_active"],
+            roles=[role.name for role in given["roles"]],
+            giver=_person(request),
+            actor=actor_of(request),
+        )
+    except AccountRefused as refused:
+        form.add_error(None, str(refused))
+        return False
+    messages.success(request, f"{account.username} was saved." if changed else "Nothing changed.")
+    return True
+
+
+def _shown(
+    request: HttpRequest,
+    account: User,
+    *,
+    form: UserForm | None = None,
+    token_form: TokenForm | None = None,
+    secret: tuple[str, str] | None = None,
+    status: int = 200,
+) -> HttpResponseBase:
+    account = _found(account.pk)
+    lines = effective.explained(account)
+    words = reach_words(
+        [line.reach for line in lines] + [s.reach for line in lines for s in line.sources]
+    )
+    response = render(
+        request,
+        "access/user.html",
+        {
+            "account": account,
+            "form": form
+            or UserForm(
+                initial={
+                    "email": account.email,
+                    "is_active": account.is_active,
+                    "roles": list(account.groups.values_list("name", flat=True)),
+                }
+            ),
+            "token_form": token_form or TokenForm(),
+            "secret": secret,
+            "lines": [
+                (line, words[line.reach], [(s, words[s.reach]) for s in line.sources])
+                for line in lines
+            ],
+            "tokens": ApiToken.objects.filter(user=account).order_by("-pk")[:MOST_TOKENS_SHOWN],
+            "checks": readiness.everywhere(account, store.load())
+            if account.is_service_account
+            else [],
+        },
+        status=status,
+    )
+    if secret:
+        # The secret is in this answer and nowhere else.
+        response["Cache-Control"] = "no-store"
+    return response
+
+
+def _found(pk: int) -> User:
+    account = User.objects.filter(pk=pk).first() if pk < 2**63 else None
+    if account is None:
+        raise Http404("There is no such user.")
+    return account
+
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user

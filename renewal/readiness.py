@@ -1,0 +1,188 @@
+"""Whether everything stands ready for a service account's renewals, and what to do if not (S50).
+
+Owns the checks, in the order in which a renewal meets them, and the test call of the portal's own
+credential at a CA: on demand, bounded, its result kept on the CA's row with its time. Decides
+nothing: the same questions are asked again by `enrollment/door.py` when a CSR comes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from orchestrators.models import Orchestrator
+from portal.access.catalogue import Permission, entry_for
+from portal.access.models import User
+from portal.access.permissions import holds
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
+from portal.preferences.store import Preferences
+from renewal import issuers
+from renewal.ca.base import CAError, Health, ReportsHealth
+from renewal.configuration import Chosen, NotConfigured, choose
+from renewal.models import CertificateAuthority, GroupIssuance, Template
+
+LONGEST_CALL_SECONDS = 10
+_NEEDED = (
+    (Permission.ENROLL_CSR, "no renewal works"),
+    (Permission.CERTIFICATES_READ, "no renewal works"),
+    (Permission.CERTIFICATES_REVOKE, "old certificates are not revoked by themselves"),
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the panel; ``ok`` is None for what was never tried."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+    authority: CertificateAuthority | None = None
+    """The CA that a button may test."""
+
+    @property
+    def word(self) -> str:
+        return {True: "Ready", False: "Missing", None: "Not tested"}[self.ok]
+
+    @property
+    def tone(self) -> str:
+        return {True: "healthy", False: "failed", None: "waiting"}[self.ok]
+
+    @property
+    def icon(self) -> str:
+        return {True: "circle-check", False: "circle-x", None: "hourglass"}[self.ok]
+
+
+def of_account(
+    account: User, preferences: Preferences, *, group_id: int | None = None
+) -> list[Check]:
+    """Return what an account needs, for the orchestrators of one group or of none."""
+    try:
+        chosen = choose(preferences, group_id=group_id)
+    except NotConfigured as problem:
+        missing = Check(
+            "CA and template", False, str(problem), "Set both under Settings, or on the group."
+        )
+        return [*_permissions(account), missing]
+    return [*_permissions(account), *_at(account, [chosen])]
+
+
+def everywhere(account: User, preferences: Preferences) -> list[Check]:
+    """Return what an account needs for all its orchestrators, whatever CA their groups choose."""
+    groups = GroupIssuance.objects.filter(
+        group__in=Orchestrator.objects.filter(service_account=account, group__isnull=False).values(
+            "group"
+        )
+    ).order_by("pk")[:20]
+    chosen: list[Chosen] = []
+    problems: list[Check] = []
+    for group_id in (None, *groups.values_list("group_id", flat=True)):
+        try:
+            chosen.append(choose(preferences, group_id=group_id))
+        except NotConfigured as problem:
+            problems.append(
+                Check("CA and template", False, str(problem), "Set both under Settings.")
+            )
+    return [*_permissions(account), *problems, *_at(account, chosen)]
+
+
+def test_call(authority: CertificateAuthority, *, actor: Actor, now: datetime) -> Health:
+    """Ask a CA with the portal's own credential whether it would answer, and keep the result.
+
+    Bounded to 10 s; no transaction is open meanwhile.
+    """
+    health = _asked(authority, now)
+    with transaction.atomic():
+        CertificateAuthority.objects.filter(pk=authority.pk).update(
+            tested_at=now, test_passed=health.is_ok, test_message=health.message[:500]
+        )
+        record(
+            actor,
+            Category.AUTHORITY,
+            "authority_tested",
+            object_type="authority",
+            object_id=authority.pk,
+            object_name=authority.name,
+            after={"passed": health.is_ok, "answer": health.message[:500]},
+        )
+    return health
+
+
+def test_result(authority: CertificateAuthority) -> Check:
+    """Return the kept result of the last test call."""
+    name = f"Test call at the CA {authority.name}"
+    if authority.tested_at is None:
+        return Check(name, None, "It was never tried.", "Test it.", authority)
+    remedy = "" if authority.test_passed else "Mend the CA or its options, and test again."
+    return Check(name, authority.test_passed, authority.test_message, remedy, authority)
+
+
+def _permissions(account: User) -> list[Check]:
+    found = []
+    for permission, without in _NEEDED:
+        entry = entry_for(permission)
+        held = holds(account, permission)
+        found.append(
+            Check(
+                entry.older_name,
+                held,
+                f"{entry.access_string}" + ("" if held else f" is missing: {without}"),
+                "" if held else f"Give {account.username} a role that grants it: Orchestrator.",
+            )
+        )
+    return found
+
+
+def _at(account: User, chosen: Iterable[Chosen]) -> list[Check]:
+    rows: dict[tuple[str, int], CertificateAuthority | Template] = {}
+    for each in chosen:
+        rows["CA", each.authority.pk] = each.authority
+        rows["template", each.template.pk] = each.template
+    found = []
+    for (what, _), row in rows.items():
+        allowed = {user.pk for user in row.allowed_requesters.all()}
+        ok = not allowed or account.pk in allowed
+        detail = "everybody may" if not allowed else ("is listed" if ok else "is not listed")
+        found.append(
+            Check(
+                f"Allowed requester of the {what} {row.name}",
+                ok,
+                f"{account.username}: {detail}",
+                "" if ok else f"Add {account.username} to the requesters of {row.name}.",
+            )
+        )
+    return found + [
+        test_result(row) for row in rows.values() if isinstance(row, CertificateAuthority)
+    ]
+
+
+def _asked(authority: CertificateAuthority, now: datetime) -> Health:
+    answers: queue.Queue[Health] = queue.Queue()
+    # A thread that is left behind must not keep the process from ending.
+    threading.Thread(
+        target=lambda: answers.put(_health(authority, now)), daemon=True, name="ca-test"
+    ).start()
+    try:
+        return answers.get(timeout=LONGEST_CALL_SECONDS)
+    except queue.Empty:
+        return Health(False, f"The CA did not answer within {LONGEST_CALL_SECONDS} s.")
+
+
+def _health(authority: CertificateAuthority, now: datetime) -> Health:
+    try:
+        backend = issuers.backend(authority)
+        if isinstance(backend, ReportsHealth):
+            return backend.health(now)
+        anchors = len(backend.trust_anchors())
+    except CAError as error:
+        return Health(False, f"{error}.".replace("..", "."))
+    except Exception as error:
+        # A CA type of the deployment's own may fail in any way; the page says so.
+        return Health(False, f"The CA's code failed: {type(error).__name__}.")
+    return Health(True, f"It answered with {anchors} issuing certificates.")

@@ -1,0 +1,241 @@
+"""The table of who may call what (`matrix.md`), and how one of its cells is tried.
+
+Owns the reading of the table, the people and things that it speaks of, and the bodies and ids that
+stand for its words. Expects nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from http.cookies import SimpleCookie
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client, override_settings
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from orchestrators.models import BootstrapCredential, Job, Orchestrator
+from portal.access.accounts import issue_token
+from portal.access.catalogue import ROLES
+from portal.access.models import ApiToken, RoleReach, User
+from portal.audit.models import AuditEntry, Category
+from portal.preferences.models import Setting
+from renewal.models import Certificate, CertificateAuthority, TrustAnchor
+from tests.portal.access.conftest import TESTER, group, role, user
+from tests.portal.pages import fleet as rows
+
+TABLE = Path(__file__).with_name("matrix.md")
+WHO = (*ROLES, "Berlin admins", "no role", "service account", "not signed in")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    method: str
+    url: str
+    sends: str
+    expected: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} /{self.url} {self.sends}".strip()
+
+
+def table() -> list[Row]:
+    """Read the table."""
+    found = []
+    for line in TABLE.read_text().splitlines():
+        if line.startswith(("| GET", "| POST", "| PUT", "| PATCH", "| DELETE")):
+            method, url, sends, *expected = [c.strip() for c in line.strip().strip("|").split("|")]
+            found.append(Row(method, url.strip("`/"), sends.strip("`"), tuple(expected)))
+    return found
+
+
+def urls() -> Iterator[str]:
+    """Yield every route of the URL configuration."""
+
+    def walk(patterns: list[URLPattern | URLResolver], before: str) -> Iterator[str]:
+        for pattern in patterns:
+            route = before + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                yield from walk(pattern.url_patterns, route)
+            else:
+                yield route.strip("/")
+
+    yield from walk(get_resolver().url_patterns, "")
+
+
+@dataclass
+class World:
+    """People of every kind, and the things that the table speaks of."""
+
+    fleet: rows.Fleet
+    people: dict[str, User] = field(default_factory=dict)
+    cookies: dict[str, SimpleCookie] = field(default_factory=dict)
+    token: str = ""
+    ids: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def made(cls) -> World:
+        made = rows.fleet(timezone.now())
+        berlin = group("Berlin", made.calm, made.waiting, made.renewed)
+        empty = group("Empty")
+        role("Berlin admins", ROLES["Administrator"], only_groups=[berlin])
+        own = role("Own", ROLES["Read only"])
+        world = cls(made)
+        for who in WHO[:-3]:
+            world.people[who] = user(who.lower().replace(" ", "-"), who)
+        world.people["no role"] = user("no-role")
+        world.people["service account"] = rows.service_account()
+        target = user("target", "Read only")
+        _, world.token = issue_token(
+            rows.service_account(), "t", lasts=timedelta(days=1), actor=TESTER, now=timezone.now()
+        )
+        token, _ = issue_token(
+            target, "old", lasts=timedelta(days=1), actor=TESTER, now=timezone.now()
+        )
+        for who, person in world.people.items():
+            client = Client()
+            client.force_login(person, "django.contrib.auth.backends.ModelBackend")
+            world.cookies[who] = client.cookies
+        job = Job.objects.get()
+        certificates = Certificate.objects
+        world.ids = {
+            "inside": str(made.calm.pk),
+            "outside": str(made.warned.pk),
+            "waiting": str(made.waiting.pk),
+            "user": str(target.pk),
+            "token": str(token.pk),
+            "role": str(own.pk),
+            "operator": str(Group.objects.get(name="Operator").pk),
+            "berlin": str(berlin.pk),
+            "empty": str(empty.pk),
+            "job": str(job.job_id),
+            "with-log": str(job.orchestrator_id),
+            "authority": str(CertificateAuthority.objects.get().pk),
+            "anchor": str(TrustAnchor.objects.get().pk),
+            "credential": str(BootstrapCredential.objects.latest("pk").pk),
+            "certificate-inside": str(certificates.filter(orchestrator=made.calm).latest("pk").pk),
+            "certificate-outside": str(
+                certificates.filter(orchestrator=made.warned).latest("pk").pk
+            ),
+        }
+        return world
+
+    def path(self, row: Row) -> str:
+        """Return the path that a row means."""
+        word = row.sends.split(" ")[0]
+        is_api = row.url.startswith("Keyfactor")
+        which = word if word in ("inside", "outside") else "inside"
+        number = {
+            "groups": {"inside": "berlin", "outside": "empty"}[which],
+            "certificates": f"certificate-{which}",
+            "authorities": "authority",
+            "trusted-issuers": "anchor",
+            "orchestrators": "credential",
+        }.get(row.url.split("/")[0], "")
+        if row.url.startswith("access/roles"):
+            number = "operator" if row.url.endswith("restore") else "role"
+        if row.url.startswith("access/users"):
+            number = "user"
+        agent = "with-log" if "<uuid:job_id>" in row.url else which
+        url = row.url
+        for part, value in {
+            "<int:pk>": self.ids.get(number, ""),
+            "<int:token>": self.ids["token"],
+            "<uuid:pk>": self.ids[agent],
+            "<uuid:job_id>": self.ids["job"],
+            "<str:agent_id>": self.ids[which],
+            "<str:name>": word if row.url.startswith("settings") else "nowhere",
+            "<path:rest>": "Elsewhere",
+        }.items():
+            url = url.replace(part, value)
+        return f"/{url}/" if is_api and not url.partition("/")[2] else f"/{url}"
+
+    def body(self, row: Row) -> str:
+        """Return the form or JSON that a row sends."""
+        words = row.sends.split(" ")
+        text = row.sends
+        if words[0] in ("inside", "outside") or row.url.startswith("settings/"):
+            text = " ".join(words[1:])
+        for name, value in self.ids.items():
+            text = text.replace(f"<{name}>", value)
+        return text
+
+    def send(self, row: Row, who: str, **headers: str) -> tuple[int, bool]:
+        """Send a row's request as somebody; return the status, and whether anything changed.
+
+        What it changed is undone.
+        """
+        edge = "agents" if row.url.startswith("KeyfactorAgents") else settings.CONFIG.edge
+        with transaction.atomic(), override_settings(CONFIG=replace(settings.CONFIG, edge=edge)):
+            before = state()
+            response = self._sent(row, who, headers)
+            changed = state() != before
+            transaction.set_rollback(True)
+        return response.status_code, changed
+
+    def _sent(self, row: Row, who: str, headers: dict[str, str]) -> HttpResponse:
+        client = Client(raise_request_exception=False)
+        path, body = self.path(row), self.body(row)
+        if row.url.startswith("Keyfactor"):
+            return client.generic(
+                row.method,
+                path,
+                body or ("null" if row.method == "POST" else ""),
+                content_type="application/json",
+                headers={
+                    "x-keyfactor-requested-with": "APIClient",
+                    **self._credentials(who),
+                    **headers,
+                },
+            )
+        client.cookies = SimpleCookie()
+        for name, morsel in self.cookies.get(who, SimpleCookie()).items():
+            client.cookies[name] = morsel.value
+        fields: dict[str, list[str]] = {}
+        for name, value in parse_qsl(body, keep_blank_values=True):
+            fields.setdefault(name, []).append(value)
+        if row.method == "POST":
+            return client.post(path, fields, headers=headers)
+        return client.generic(row.method, path, query_params=fields, headers=headers)
+
+    def _credentials(self, who: str) -> dict[str, str]:
+        if who == "not signed in":
+            return {}
+        if who == "service account":
+            return {"Authorization": f"Bearer {self.token}"}
+        pair = f"{self.people[who].username}:{rows.PASSWORD}"
+        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+def state() -> tuple[object, ...]:
+    """What a refused request leaves as it was."""
+    return (
+        AuditEntry.objects.exclude(category=Category.REFUSAL).count(),
+        list(
+            Orchestrator.objects.order_by("pk").values_list(
+                "status", "generation", "flag", "thumbprint", "extra_names", "group", "labels__key"
+            )
+        ),
+        list(User.objects.order_by("pk").values_list("username", "password", "is_superuser")),
+        list(User.groups.through.objects.order_by("pk").values_list("user_id", "group_id")),
+        list(
+            Group.permissions.through.objects.order_by("pk").values_list("group_id", "permission")
+        ),
+        RoleReach.objects.count(),
+        ApiToken.objects.filter(revoked_at=None).count(),
+        list(Setting.objects.order_by("name").values_list("name", "value")),
+        TrustAnchor.objects.filter(enabled=True).count(),
+        BootstrapCredential.objects.filter(revoked_at=None).count(),
+    )
