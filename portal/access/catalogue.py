@@ -171,6 +171,7 @@ CATALOGUE: tuple[CatalogueEntry, ...] = tuple(
 
 WHOLE_PORTAL = frozenset(
     {
+        P.AUTO_REGISTRATION_READ,
         P.AUTO_REGISTRATION_MODIFY,
         P.AUTHORITIES_MODIFY,
         P.TRUST_ANCHORS_MODIFY,

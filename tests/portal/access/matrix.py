@@ -124,6 +124,7 @@ class World:
             "with-log": str(job.orchestrator_id),
             "authority": str(CertificateAuthority.objects.get().pk),
             "anchor": str(TrustAnchor.objects.get().pk),
+            "rule": str(rows.rule("Rule", now=timezone.now(), name_patterns=("unit-*",)).pk),
             "credential": str(BootstrapCredential.objects.latest("pk").pk),
             "certificate-inside": str(certificates.filter(orchestrator=made.calm).latest("pk").pk),
             "certificate-outside": str(
@@ -144,6 +145,8 @@ class World:
             "trusted-issuers": "anchor",
             "orchestrators": "credential",
         }.get(row.url.split("/")[0], "")
+        if row.url.startswith("orchestrators/auto-registration"):
+            number = "rule"
         if row.url.startswith("access/roles"):
             number = "operator" if row.url.endswith("restore") else "role"
         if row.url.startswith("access/users"):
