@@ -125,6 +125,8 @@ class World:
             "authority": str(CertificateAuthority.objects.get().pk),
             "anchor": str(TrustAnchor.objects.get().pk),
             "rule": str(rows.rule("Rule", now=timezone.now(), name_patterns=("unit-*",)).pk),
+            "request": str(made.waiting.approval_requests.get().pk),
+            "request-outside": str(made.conflicting.approval_requests.get().pk),
             "credential": str(BootstrapCredential.objects.latest("pk").pk),
             "certificate-inside": str(certificates.filter(orchestrator=made.calm).latest("pk").pk),
             "certificate-outside": str(
@@ -141,6 +143,7 @@ class World:
         number = {
             "groups": {"inside": "berlin", "outside": "empty"}[which],
             "certificates": f"certificate-{which}",
+            "approvals": {"inside": "request", "outside": "request-outside"}[which],
             "authorities": "authority",
             "trusted-issuers": "anchor",
             "orchestrators": "credential",

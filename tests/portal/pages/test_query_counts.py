@@ -20,10 +20,10 @@ from orchestrators import groups, labels
 from orchestrators.models import AutoRegistrationRule, Orchestrator
 from portal.access.catalogue import Permission
 from portal.access.models import User
-from renewal.identity import approval_requests
-from renewal.models import ApprovalRequest, Certificate, Claimant
 from portal.access.reach import Reach
 from portal.access.role_changes import save_role
+from renewal.identity import approval_requests
+from renewal.models import ApprovalRequest, Certificate, Claimant
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
