@@ -24,8 +24,8 @@ from portal.pages.act_catalogue import acts_for
 from portal.pages.gate import ACT, actor_of, page
 from portal.pages.timeline import told
 from portal.preferences import store
-from renewal.bulk.selection import filters_from, query_of
 from renewal import readiness
+from renewal.bulk.selection import filters_from, query_of
 from renewal.configuration import periods
 from renewal.explain import explain
 from renewal.identity.claimants import is_usable

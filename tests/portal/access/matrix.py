@@ -127,6 +127,7 @@ class World:
             "rule": str(rows.rule("Rule", now=timezone.now(), name_patterns=("unit-*",)).pk),
             "request": str(made.waiting.approval_requests.get().pk),
             "request-outside": str(made.conflicting.approval_requests.get().pk),
+            "no-job": "4040404",
             "credential": str(BootstrapCredential.objects.latest("pk").pk),
             "certificate-inside": str(certificates.filter(orchestrator=made.calm).latest("pk").pk),
             "certificate-outside": str(
@@ -145,6 +146,7 @@ class World:
             "certificates": f"certificate-{which}",
             "approvals": {"inside": "request", "outside": "request-outside"}[which],
             "authorities": "authority",
+            "jobs": "no-job",
             "trusted-issuers": "anchor",
             "orchestrators": "credential",
         }.get(row.url.split("/")[0], "")
