@@ -68,7 +68,7 @@ app.conf.update(
 # Celery's Django fixup closes the connection around every task unless told to keep it.
 app.conf["CELERY_DB_REUSE_MAX"] = 10**9
 
-app.autodiscover_tasks(["renewal", "orchestrators"])
+app.autodiscover_tasks(["renewal", "orchestrators", "portal.audit"])
 
 
 def _configure_worker(conf: Any = None, **_: object) -> None:
@@ -84,9 +84,10 @@ def _take_schedule(sender: Any = None, **_: object) -> None:
 
     beat reads it before it sends its own signal (beat_init), but after the app is final.
     """
-    from renewal.tasks import BEAT_SCHEDULE
+    from portal.audit import tasks as audit_tasks
+    from renewal import tasks as renewal_tasks
 
-    sender.conf.beat_schedule = BEAT_SCHEDULE
+    sender.conf.beat_schedule = renewal_tasks.BEAT_SCHEDULE | audit_tasks.BEAT_SCHEDULE
 
 
 def _drop_stale_connections(**_: object) -> None:

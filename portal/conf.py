@@ -62,7 +62,22 @@ class PortalConfig:
     """PORTAL_CA_TYPES: further CA types, ``alias=dotted.path.Class``, comma-separated."""
     registration_handlers: tuple[str, ...] = ()
     """PORTAL_REGISTRATION_HANDLERS: dotted paths of handler classes, in order, comma-separated."""
+    audit_checkpoints_file: str = ""
+    """PORTAL_AUDIT_CHECKPOINTS: file of the audit log's checkpoints, best on another machine's
+    disk; default: audit/checkpoints.jsonl in the data folder."""
+    audit_syslog: str = ""
+    """PORTAL_AUDIT_SYSLOG: ``host:port`` (UDP) or a socket that gets each checkpoint."""
     database_conn_max_age: int | None = None
+
+    @property
+    def audit_folder(self) -> Path:
+        """Folder of the key that signs the audit log and of its public keys."""
+        return self.data_dir / "audit"
+
+    @property
+    def audit_checkpoints(self) -> Path:
+        """File of the audit log's checkpoints."""
+        return Path(self.audit_checkpoints_file or self.audit_folder / "checkpoints.jsonl")
 
     @property
     def anchors_file(self) -> Path:
@@ -142,6 +157,8 @@ def load(environment: Mapping[str, str] | None = None) -> PortalConfig:
         secure_cookies=env.bool("PORTAL_SECURE_COOKIES", default=True),
         ca_types=_aliases(env.list("PORTAL_CA_TYPES", default=[])),
         registration_handlers=_paths(env.list("PORTAL_REGISTRATION_HANDLERS", default=[])),
+        audit_checkpoints_file=env.str("PORTAL_AUDIT_CHECKPOINTS", default=""),
+        audit_syslog=env.str("PORTAL_AUDIT_SYSLOG", default=""),
         database_conn_max_age=env.int("PORTAL_DATABASE_CONN_MAX_AGE", default=600),
     )
 

@@ -1,7 +1,7 @@
-"""The audit log: one append-only row per state change, written in the change's own transaction.
+"""The audit log: one append-only row per state change, and the chain of seals over the rows.
 
-Owns the table and the rule that rows are never changed. Does not decide what is worth a row:
-services do (plain registers, heartbeats and sessions are not).
+Owns the tables and the rule that rows are never changed (I15 in docs/promises.md). Does not decide
+what is worth a row: services do (plain registers, heartbeats and sessions are not).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class AuditEntryImmutable(RuntimeError):
     """Somebody tried to change or delete an audit row."""
 
 
-class AuditQuerySet(models.QuerySet["AuditEntry"]):
+class AppendOnlyQuerySet(models.QuerySet[Any]):
     def update(self, **kwargs: Any) -> int:
         raise AuditEntryImmutable("audit rows are never changed")
 
@@ -37,12 +37,30 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
         raise AuditEntryImmutable("audit rows are never deleted")
 
 
-class AuditEntry(models.Model):
+class AppendOnly(models.Model):
+    """A row that is written once. On PostgreSQL triggers say so too."""
+
+    objects = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AuditEntryImmutable("audit rows are never changed")
+        super().save(force_insert=True, using=using)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise AuditEntryImmutable("audit rows are never deleted")
+
+
+class AuditEntry(AppendOnly):
     """Who did what to which thing, from where, with its state before and after."""
 
     at = models.DateTimeField(default=timezone.now)
+    # A row never changes, not even when its user goes.
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, db_constraint=False
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.DO_NOTHING, db_constraint=False
     )
     actor_name = models.CharField(max_length=200)
     source_address = models.CharField(max_length=64, blank=True)
@@ -58,19 +76,62 @@ class AuditEntry(models.Model):
     after = models.JSONField(default=dict)
     message = models.CharField(max_length=1000, blank=True)
 
-    objects = AuditQuerySet.as_manager()
-
     class Meta:
         indexes = [
             models.Index(fields=["orchestrator_id", "id"], name="audit_timeline"),
             models.Index(fields=["object_type", "object_id", "id"], name="audit_object"),
             models.Index(fields=["category", "action", "id"], name="audit_action"),
+            models.Index(fields=["actor_name", "id"], name="audit_actor"),
+            models.Index(fields=["request_id", "id"], name="audit_group"),
+            models.Index(fields=["at"], name="audit_at"),
         ]
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
-            raise AuditEntryImmutable("audit rows are never changed")
-        super().save(*args, **kwargs)
 
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        raise AuditEntryImmutable("audit rows are never deleted")
+class AuditSeal(AppendOnly):
+    """The place of one row in the chain.
+
+    ``digest`` is of the row itself, ``link`` of the digest, the sequence number and the link
+    before it.
+    """
+
+    sequence = models.BigIntegerField(primary_key=True)
+    entry_id = models.BigIntegerField(unique=True)
+    digest = models.CharField(max_length=64)
+    link = models.CharField(max_length=64)
+
+    class Meta:
+        default_permissions = ()
+
+
+class AuditBlock(AppendOnly):
+    """A run of seals, signed: what stands in it cannot be made again without the key."""
+
+    number = models.BigIntegerField(primary_key=True)
+    first_sequence = models.BigIntegerField(unique=True)
+    last_sequence = models.BigIntegerField(unique=True)
+    highest_entry_id = models.BigIntegerField()
+    """The highest row number sealed up to here."""
+    link = models.CharField(max_length=64)
+    """Link of the last seal."""
+    sealed_at = models.DateTimeField(db_index=True)
+    key_id = models.CharField(max_length=16)
+    signature = models.CharField(max_length=128)
+
+    class Meta:
+        default_permissions = ()
+
+
+class AuditVerification(models.Model):
+    """One run over the whole log, asked for on the page."""
+
+    requested_by = models.CharField(max_length=200)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    rows = models.BigIntegerField(default=0)
+    unsealed = models.BigIntegerField(default=0)
+    findings = models.JSONField(default=list)
+    more_findings = models.BooleanField(default=False)
+
+    class Meta:
+        default_permissions = ()

@@ -1,4 +1,7 @@
-"""Writing audit rows: `Actor` says who, `record` writes one row in the caller's transaction."""
+"""Writing audit rows: `Actor` says who, `record` writes one row in the caller's transaction.
+
+Rows of one request id belong together: what one request or one bulk act did is one group.
+"""
 
 from __future__ import annotations
 

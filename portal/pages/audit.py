@@ -1,50 +1,172 @@
-"""The audit log: read, filtered, a page at a time.
+"""The audit log: read, searched, exported, verified.
 
-Owns the page. Rows are written by services and never changed.
+Owns the pages. Rows are written by services and never changed; filters, forms and the proof are
+`portal/audit`'s.
 """
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import render
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
 
 from orchestrators.reach import within
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.audit.models import AuditEntry, Category
-from portal.pages.gate import page
-from portal.pages.timeline import told
+from portal.audit import export, requested, search
+from portal.audit.models import AuditEntry, AuditSeal, Category
+from portal.audit.search import FilterInvalid, Filters, Found
+from portal.audit.trail import record
+from portal.pages.gate import ACT, actor_of, demand_everywhere, page
+from portal.pages.timeline import Told, told
 from renewal.selectors.keyset import Segment, cut
+
+_PAGE_ROWS = 100
+_LABELS = {
+    "q": "text",
+    "category": "about",
+    "action": "action",
+    "who": "by",
+    "object": "object",
+    "orchestrator": "orchestrator",
+    "request": "one act",
+    "since": "from",
+    "until": "until",
+}
+_FORMS = {
+    "csv": (export.as_csv, "text/csv; charset=utf-8"),
+    "json": (export.as_json, "application/json"),
+}
+
+
+@dataclass
+class Group:
+    """Rows of one act that stand together: the first is shown, the others unfold."""
+
+    first: Told
+    others: list[Told] = field(default_factory=list)
 
 
 @page(Permission.AUDITING_READ)
 def index(request: HttpRequest) -> HttpResponseBase:
     """The list, newest first."""
-    given = request.GET
-    category = given.get("category", "")
-    request_id = given.get("request", "").replace("\x00", "").strip()[:64]
-    who = given.get("who", "").replace("\x00", "").strip()[:200]
-    rows = within(
-        AuditEntry.objects.all(),
-        reach(request.user, Permission.AUDITING_READ),
-        by="orchestrator_id",
+    filters = Filters.of(request.GET)
+    problem = ""
+    try:
+        found = search.find(filters, _visible(request))
+    except FilterInvalid as invalid:
+        found, problem = Found(AuditEntry.objects.none()), str(invalid)
+    shown = cut(
+        [Segment(found.rows, ("-id",))], cursor=request.GET.get("cursor", ""), size=_PAGE_ROWS
     )
-    if category in Category.values:
-        rows = rows.filter(category=category)
-    if who:
-        rows = rows.filter(actor_name=who)
-    if request_id:
-        rows = rows.filter(request_id=request_id)
-    found = cut([Segment(rows, ("-id",))], cursor=given.get("cursor", ""), size=100)
+    sealed = set(
+        AuditSeal.objects.filter(entry_id__in=[row.pk for row in shown.rows]).values_list(
+            "entry_id", flat=True
+        )
+    )
     return render(
         request,
         "audit/list.html",
         {
-            "page": found,
-            "events": [told(entry) for entry in found.rows],
+            "page": shown,
+            "groups": grouped(told(entry) for entry in shown.rows),
+            "unsealed": {row.pk for row in shown.rows} - sealed,
+            "filters": filters,
+            "chips": [(name, _LABELS[name], value) for name, value in filters.chosen().items()],
             "categories": Category.choices,
-            "category": category,
-            "who": who,
-            "request_id": request_id,
+            "searched_to": None if shown.following else found.searched_to,
+            "problem": problem,
+            "verification": requested.newest(),
+            "verified": requested.newest_finished(),
         },
+        status=400 if problem else 200,
+    )
+
+
+@page(Permission.AUDITING_READ)
+def exported(request: HttpRequest, form: str) -> HttpResponseBase:
+    """Exactly what the filters show, as a file."""
+    filters = Filters.of(request.GET)
+    try:
+        found = search.find(filters, _visible(request))
+    except FilterInvalid as invalid:
+        raise BadRequest(str(invalid)) from None
+    record(
+        actor_of(request),
+        Category.ACCESS,
+        "audit_exported",
+        object_type="audit",
+        object_id=form,
+        after=filters.chosen(),
+    )
+    write, content_type = _FORMS[form]
+    response = StreamingHttpResponse(write(found.rows), content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="audit.{form}"'
+    return response
+
+
+@page(Permission.AUDITING_READ, methods=ACT)
+def verify(request: HttpRequest) -> HttpResponseBase:
+    """Ask for a run over the whole log; a worker carries it out."""
+    # The answer names rows, whoever they are about.
+    demand_everywhere(request, Permission.AUDITING_READ)
+    requested.request(actor_of(request), now=timezone.now())
+    messages.info(request, "The log is being verified.")
+    return redirect("audit_verification")
+
+
+@page(Permission.AUDITING_READ)
+def verification(request: HttpRequest) -> HttpResponseBase:
+    """What the newest run found, or that one is under way."""
+    demand_everywhere(request, Permission.AUDITING_READ)
+    newest = requested.newest()
+    is_open = newest is not None and newest.finished_at is None
+    is_late = (
+        newest is not None
+        and is_open
+        and newest.requested_at < timezone.now() - timedelta(minutes=2)
+        and newest.started_at is None
+    )
+    return render(
+        request,
+        "audit/verification.html",
+        {
+            "verification": newest,
+            "verified": requested.newest_finished(),
+            "is_open": is_open,
+            "is_late": is_late,
+        },
+    )
+
+
+def grouped(events: Iterable[Told]) -> list[Group]:
+    """Fold rows of the same act that follow one another and tell the same."""
+    groups: list[Group] = []
+    for event in events:
+        last = groups[-1] if groups else None
+        entry = event.entry
+        if (
+            last is not None
+            and entry.request_id
+            and entry.request_id == last.first.entry.request_id
+            and event.title == last.first.title
+        ):
+            last.others.append(event)
+        else:
+            groups.append(Group(event))
+    return groups
+
+
+def _visible(request: HttpRequest) -> QuerySet[AuditEntry]:
+    return within(
+        AuditEntry.objects.all(),
+        reach(request.user, Permission.AUDITING_READ),
+        by="orchestrator_id",
     )

@@ -7,8 +7,9 @@ a page needs is said where the page is written.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, NoReturn, ParamSpec
 
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
@@ -16,16 +17,20 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.cache import patch_cache_control
 
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, require
 from portal.access.reach import reach
+from portal.audit.refusals import note
 from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+ANONYMOUS = Actor(name="anonymous")
 
 READ = ("GET", "HEAD")
 ACT = ("POST",)
@@ -67,7 +72,20 @@ def demand(request: HttpRequest, *needed: Permission) -> None:
         for permission in needed:
             require(request.user, permission)
     except PermissionMissing as missing:
-        raise PermissionDenied(str(missing)) from None
+        refuse(request, str(missing), what=missing.permission)
+
+
+def refuse(request: HttpRequest, why: str, *, what: str) -> NoReturn:
+    """Raise PermissionDenied, with an audit row that says who asked for what."""
+    note(
+        actor_of(request),
+        "page_refused",
+        object_type="permission",
+        object_id=f"{request.user.pk}:{what}",
+        message=f"{request.method} {request.path[:300]}: {why} Roles: {_roles(request)}.",
+        now=timezone.now(),
+    )
+    raise PermissionDenied(why)
 
 
 def demand_everywhere(request: HttpRequest, *needed: Permission) -> None:
@@ -78,9 +96,11 @@ def demand_everywhere(request: HttpRequest, *needed: Permission) -> None:
     demand(request, *needed)
     for permission in needed:
         if not reach(request.user, permission).everything:
-            raise PermissionDenied(
+            refuse(
+                request,
                 f"Your roles grant {entry_for(permission).access_string} for some orchestrators "
-                "only; this needs it for all."
+                "only; this needs it for all.",
+                what=f"{permission} everywhere",
             )
 
 
@@ -98,9 +118,34 @@ def actor_of(request: HttpRequest) -> Actor:
     return Actor(
         name=person.get_username(),
         user_id=person.pk,
-        source_address=str(request.META.get("REMOTE_ADDR", "")),
+        source_address=_address(request),
         request_id=current_request_id(),
     )
+
+
+def form_grown_old(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without this session's token: nothing was changed (Django's CSRF failure view)."""
+    user = getattr(request, "user", None)
+    signed_in = user is not None and user.is_authenticated
+    actor = actor_of(request) if signed_in else replace(ANONYMOUS, source_address=_address(request))
+    note(
+        actor,
+        "form_refused",
+        object_type="form",
+        object_id=f"{actor.name[:40]} {actor.source_address[:20]}",
+        message=f"{request.method} {request.path[:300]}: {reason}",
+        now=timezone.now(),
+    )
+    return render(request, "403_csrf.html", status=403)
+
+
+def _address(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def _roles(request: HttpRequest) -> str:
+    names = request.user.groups.order_by("name").values_list("name", flat=True)
+    return ", ".join(names[:10]) or "none"
 
 
 def _not_allowed(request: HttpRequest, methods: tuple[str, ...]) -> HttpResponse:

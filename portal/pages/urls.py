@@ -131,4 +131,8 @@ urlpatterns = [
     ),
     path("access/view-as", viewing.begin, name="view_as"),
     path("access/view-as/stop", viewing.stop, name="view_as_stop"),
+    path("audit/verify", audit.verify, name="audit_verify"),
+    path("audit/verification", audit.verification, name="audit_verification"),
+    path("audit/export.csv", audit.exported, {"form": "csv"}, name="audit_csv"),
+    path("audit/export.json", audit.exported, {"form": "json"}, name="audit_json"),
 ]

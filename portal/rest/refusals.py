@@ -1,24 +1,21 @@
 """Audit rows for calls of the API that were refused for want of a permission or of a sign-in.
 
-Owns the bound: one row for a user and permission, and one for an address, in ten minutes,
-whatever is thrown at the API.
+Owns what counts as the same refusal: one user and permission, one address. The bound on how often
+it is written is `portal/audit/refusals.py`'s.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing
-from portal.audit.models import AuditEntry, Category
-from portal.audit.trail import Actor, record
+from portal.audit.refusals import note
+from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
-
-_WINDOW = timedelta(minutes=10)
 
 
 def actor_of(request: Any) -> Actor:
@@ -34,40 +31,27 @@ def actor_of(request: Any) -> Actor:
 
 def note_permission_missing(request: Any, permission: Permission) -> None:
     """Note that a signed-in caller lacks a permission."""
-    _note(
+    note(
         actor_of(request),
         "permission_missing",
         object_type="permission",
         object_id=f"{request.user.pk}:{permission}",
         message=f"{request.method} {request.path[:300]}: {PermissionMissing(permission)}",
+        now=timezone.now(),
     )
 
 
 def note_sign_in_failed(request: Any, *, locked: bool) -> None:
     """Note that somebody gave a wrong password or token; the name tried is not kept."""
     address = request.META.get("REMOTE_ADDR", "")
-    _note(
+    note(
         Actor(name="anonymous", source_address=address, request_id=current_request_id()),
         "sign_in_locked" if locked else "sign_in_failed",
         object_type="sign_in",
         object_id=f"{'locked' if locked else 'failed'} {_network(address)}",
         message=f"{request.method} {request.path[:300]}",
+        now=timezone.now(),
     )
-
-
-def _note(actor: Actor, action: str, *, object_type: str, object_id: str, message: str) -> None:
-    known = AuditEntry.objects.filter(
-        object_type=object_type, object_id=object_id, at__gt=timezone.now() - _WINDOW
-    )
-    if not known.exists():
-        record(
-            actor,
-            Category.REFUSAL,
-            action,
-            object_type=object_type,
-            object_id=object_id,
-            message=message,
-        )
 
 
 def _network(address: str) -> str:

@@ -174,3 +174,10 @@ def query(context: Mapping[str, Any], **changes: Any) -> str:
         else:
             parameters[name] = str(value)
     return f"?{parameters.urlencode()}"
+
+
+@register.simple_tag(takes_context=True)
+def query_without(context: Mapping[str, Any], name: str) -> str:
+    """The page's own query string without one member, from its first page on."""
+    changes: dict[str, Any] = {name: None, "cursor": None}
+    return query(context, **changes)

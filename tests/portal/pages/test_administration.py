@@ -311,15 +311,3 @@ def test_a_certificate_is_made_from_a_csr(db, now, admin):
     bad = admin.post("/certificates/from-csr", {**form, "csr": "nonsense"})
     assert bad.status_code == 400
     assert 'id="id_csr_error"' in bad.content.decode()
-
-
-# --- audit ----------------------------------------------------------------------------------
-
-
-def test_the_audit_log_is_filtered(fleet, admin):
-    assert len(admin.get("/audit").context["events"]) == AuditEntry.objects.count()
-    by_agent = admin.get("/audit", {"who": "agent"}).context["events"]
-    assert {event.by for event in by_agent} == {"agent"}
-    enrollments = admin.get("/audit", {"category": "enrollment"}).context["events"]
-    assert {event.entry.category for event in enrollments} == {"enrollment"}
-    assert admin.get("/audit", {"request": "none"}).context["events"] == []

@@ -65,6 +65,8 @@ PATHS = (
     "/access/roles/add",
     "/access/users",
     "/access/users/{account}",
+    "/audit?q=host",
+    "/audit/verification",
     "/account",
     "/account/password",
     "/no-such-page",

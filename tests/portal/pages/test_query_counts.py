@@ -60,6 +60,8 @@ PAGES = (
     "/settings",
     "/settings/SessionLengthMinutes",
     "/audit",
+    "/audit?q=host",
+    "/audit/verification",
     "/account",
     "/groups",
     "/orchestrators/assign?{ids}",

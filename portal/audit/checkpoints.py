@@ -1,0 +1,114 @@
+"""Checkpoints: each signed block's head, told outside the database.
+
+Owns the file (one JSON object a line, append-only) and the message to syslog. With it a log that
+was cut off at its end, which no chain can show by itself, is found. The database stays the truth:
+what the file lacks is written again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from portal.audit.models import AuditBlock
+
+_TAIL_BYTES = 4096
+
+
+def tell(file: Path, syslog: str) -> int:
+    """Append what the file lacks; return how many blocks were told."""
+    known = _last_number(file)
+    blocks = list(AuditBlock.objects.filter(number__gt=known).order_by("number"))
+    if not blocks:
+        return 0
+    lines = [json.dumps(as_checkpoint(block), separators=(",", ":")) for block in blocks]
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        # Behind a line that a crash tore, on a line of their own.
+        stream.write("".join(f"{line}\n" for line in ([""] if _is_torn(file) else []) + lines))
+        stream.flush()
+        os.fsync(stream.fileno())
+    if syslog:
+        _to_syslog(syslog, lines)
+    return len(blocks)
+
+
+def as_checkpoint(block: AuditBlock) -> dict[str, Any]:
+    """Return a block as a checkpoint tells it."""
+    return {
+        "number": block.number,
+        "first": block.first_sequence,
+        "last": block.last_sequence,
+        "highest": block.highest_entry_id,
+        "link": block.link,
+        "sealed_at": block.sealed_at.isoformat(),
+        "key": block.key_id,
+        "signature": block.signature,
+    }
+
+
+def read(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the checkpoints of a file, in their order; a torn last line is passed over."""
+    if not file.exists():
+        return
+    with file.open() as stream:
+        for line in stream:
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(found, dict) and isinstance(found.get("number"), int):
+                yield found
+
+
+def _last_number(file: Path) -> int:
+    """Return the number of the last whole line; 0 for none."""
+    if not file.exists():
+        return 0
+    with file.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        size = stream.tell()
+        stream.seek(max(0, size - _TAIL_BYTES))
+        tail = stream.read().decode("utf-8", "replace")
+    for line in reversed(tail.splitlines()):
+        try:
+            return int(json.loads(line)["number"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return 0
+
+
+def _is_torn(file: Path) -> bool:
+    with file.open("rb") as stream:
+        if not stream.seek(0, os.SEEK_END):
+            return False
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) != b"\n"
+
+
+def _to_syslog(address: str, lines: list[str]) -> None:
+    """Send each line to a syslog server (``host:port`` over UDP, or a socket's path)."""
+    host, colon, port = address.rpartition(":")
+    target: str | tuple[str, int] = (host, int(port)) if colon and port.isdigit() else address
+    try:
+        handler = logging.handlers.SysLogHandler(
+            address=target, facility=logging.handlers.SysLogHandler.LOG_AUTH
+        )
+    except OSError as error:
+        logging.getLogger(__name__).error("syslog at %s is not there: %s", address, error)
+        return
+    try:
+        for line in lines:
+            handler.emit(
+                logging.makeLogRecord(
+                    {"msg": f"ocp-audit-checkpoint {line}", "levelno": logging.INFO}
+                )
+            )
+    finally:
+        handler.close()

@@ -1,0 +1,72 @@
+"""The audit log as JSON lines of one array, or as CSV that no spreadsheet takes for formulas.
+
+Owns both forms. Rows are read in runs, so that a log of any size can be exported.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+
+from portal.audit.chain import FIELDS
+from portal.audit.models import AuditEntry
+
+RUN = 2000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def as_json(rows: QuerySet[AuditEntry]) -> Iterator[str]:
+    """Yield a JSON array, newest row first."""
+    yield "["
+    separator = "\n"
+    for row in _newest_first(rows):
+        yield separator + json.dumps(row, default=_plain, ensure_ascii=False)
+        separator = ",\n"
+    yield "\n]\n"
+
+
+def as_csv(rows: QuerySet[AuditEntry]) -> Iterator[str]:
+    """Yield CSV (RFC 4180), newest row first, with a line of names."""
+    yield _line(FIELDS)
+    for row in _newest_first(rows):
+        yield _line(
+            [
+                json.dumps(row[name], ensure_ascii=False)
+                if name in ("before", "after")
+                else ""
+                if row[name] is None
+                else _plain(row[name])
+                for name in FIELDS
+            ]
+        )
+
+
+def safe_cell(text: str) -> str:
+    """Return a cell that a spreadsheet shows and never computes (CWE-1236)."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _newest_first(rows: QuerySet[AuditEntry]) -> Iterator[dict[str, Any]]:
+    below: int | None = None
+    while True:
+        run = rows if below is None else rows.filter(id__lt=below)
+        found = list(run.order_by("-id").values(*FIELDS)[:RUN])
+        yield from found
+        if len(found) < RUN:
+            return
+        below = found[-1]["id"]
+
+
+def _line(cells: Any) -> str:
+    stream = io.StringIO()
+    csv.writer(stream).writerow([safe_cell(str(cell)) for cell in cells])
+    return stream.getvalue()
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,60 @@
+"""Verifications that somebody asked for on the page: asked, run by a worker, kept.
+
+Owns the rows; what a run looks at is `verification.py`'s. One run at a time is enough for a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+
+from portal.audit import sealing, verification
+from portal.audit.models import AuditVerification
+from portal.audit.trail import Actor
+
+_GIVEN_UP_AFTER = timedelta(hours=1)
+"""A run that has not ended by then died with its worker."""
+
+
+def request(actor: Actor, *, now: datetime) -> AuditVerification:
+    """Ask for a run; one that waits already serves this asker too."""
+    waiting = AuditVerification.objects.filter(started_at=None).order_by("pk").first()
+    return waiting or AuditVerification.objects.create(
+        requested_by=actor.name[:200], requested_at=now
+    )
+
+
+def newest() -> AuditVerification | None:
+    """Return the newest run, asked for, running or done."""
+    return AuditVerification.objects.order_by("-pk").first()
+
+
+def newest_finished() -> AuditVerification | None:
+    """Return the newest run that is done."""
+    return AuditVerification.objects.exclude(finished_at=None).order_by("-finished_at").first()
+
+
+def run(*, now: Callable[[], datetime]) -> None:
+    """Carry out what was asked for."""
+    started = now()
+    open_runs = AuditVerification.objects.filter(
+        Q(started_at=None) | Q(started_at__lt=started - _GIVEN_UP_AFTER), finished_at=None
+    )
+    for row in open_runs.order_by("pk")[:5]:
+        taken = AuditVerification.objects.filter(pk=row.pk, started_at=row.started_at)
+        if not taken.update(started_at=started):
+            continue
+        sealing.seal(now=started)
+        report = verification.verify(
+            keys_in=settings.CONFIG.audit_folder, checkpoints_file=settings.CONFIG.audit_checkpoints
+        )
+        AuditVerification.objects.filter(pk=row.pk).update(
+            finished_at=now(),
+            rows=report.rows,
+            unsealed=report.unsealed,
+            findings=report.told(),
+            more_findings=report.more_findings,
+        )

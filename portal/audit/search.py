@@ -1,0 +1,122 @@
+"""Which rows somebody asks for, and text found at a cost that the log's length does not change.
+
+Owns the filters and the window of a text search: only so many rows are looked through at once, and
+the answer says how far it looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.db.models import Max, Q, QuerySet
+
+from portal.audit.models import AuditEntry, Category
+
+WINDOW_ROWS = 50_000
+"""So many rows a text search looks through at once."""
+
+_TEXT = ("message", "object_name", "actor_name", "action", "object_id", "source_address")
+
+
+class FilterInvalid(ValueError):
+    """A filter's value cannot be read; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is asked for; empty means everything."""
+
+    q: str = ""
+    category: str = ""
+    action: str = ""
+    who: str = ""
+    object: str = ""
+    orchestrator: str = ""
+    request: str = ""
+    since: str = ""
+    until: str = ""
+    before_row: str = ""
+    """A text search goes on below this row."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Filters:
+        """Read the filters of a query string; control characters and length are cut off."""
+        return cls(
+            **{
+                field.name: "".join(
+                    c for c in given.get(field.name, "") if c.isprintable()
+                ).strip()[:200]
+                for field in fields(cls)
+            }
+        )
+
+    def chosen(self) -> dict[str, str]:
+        """Return the filters that are set, by name."""
+        names = [field.name for field in fields(self) if field.name != "before_row"]
+        return {name: value for name in names if (value := getattr(self, name))}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rows of a search. ``searched_to`` is the row number where a text search stopped."""
+
+    rows: QuerySet[AuditEntry]
+    searched_to: int | None = None
+
+
+def find(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
+    """Return the rows of ``rows`` that are asked for. Raises FilterInvalid."""
+    if filters.category:
+        if filters.category not in Category.values:
+            raise FilterInvalid(f"There is no category {filters.category!r}.")
+        rows = rows.filter(category=filters.category)
+    if filters.action:
+        rows = rows.filter(action=filters.action)
+    if filters.who:
+        rows = rows.filter(actor_name=filters.who)
+    if filters.request:
+        rows = rows.filter(request_id=filters.request)
+    if filters.object:
+        kind, _, key = filters.object.partition(":")
+        if not key:
+            raise FilterInvalid("An object is written as type:id, for instance setting:7.")
+        rows = rows.filter(object_type=kind, object_id=key)
+    if filters.orchestrator:
+        try:
+            rows = rows.filter(orchestrator_id=UUID(filters.orchestrator))
+        except ValueError:
+            raise FilterInvalid("An orchestrator is given by its id.") from None
+    if filters.since:
+        rows = rows.filter(at__gte=_moment(filters.since))
+    if filters.until:
+        rows = rows.filter(at__lte=_moment(filters.until))
+    return _text(filters, rows) if filters.q else Found(rows)
+
+
+def _text(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
+    if filters.before_row:
+        if not filters.before_row.isdecimal() or len(filters.before_row) > 18:
+            raise FilterInvalid("before_row is a row's number.")
+        top = int(filters.before_row)
+    else:
+        top = (AuditEntry.objects.aggregate(newest=Max("id"))["newest"] or 0) + 1
+    floor = max(0, top - WINDOW_ROWS - 1)
+    matches = Q()
+    for word in filters.q.split()[:8]:
+        anywhere = Q()
+        for column in _TEXT:
+            anywhere |= Q(**{f"{column}__icontains": word})
+        matches &= anywhere
+    return Found(rows.filter(matches, id__gt=floor, id__lt=top), searched_to=floor or None)
+
+
+def _moment(text: str) -> datetime:
+    """Read a date or a moment (ISO 8601); without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except ValueError:
+        raise FilterInvalid(f"{text!r} is no time: write 2026-01-31 or 2026-01-31T12:00.") from None

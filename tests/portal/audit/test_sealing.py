@@ -1,0 +1,121 @@
+"""How rows come into the chain, and what stands outside the database."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+from portal.audit import sealing
+from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
+from tests.portal.audit.conftest import Log
+
+pytestmark = pytest.mark.both_databases
+
+
+def test_nothing_new_is_nothing_to_seal(log: Log) -> None:
+    log.write(3)
+    assert [log.seal(), log.seal()] == [3, 0]
+
+
+def test_many_rows_become_several_blocks(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealing, "BLOCK_ROWS", 4)
+    before = AuditBlock.objects.count()
+    log.write(10)
+    assert log.seal() == 10
+    assert AuditBlock.objects.count() == before + 3
+    assert log.findings() == []
+
+
+def test_a_row_whose_transaction_ended_late_is_sealed_behind_newer_ones(log: Log) -> None:
+    """Numbers are given at the insert, rows are seen at the commit."""
+    rows = log.write(3)
+    late = AuditEntry.objects.filter(pk=rows[0])
+    kept = late.values()[0]
+    log.sql("DELETE FROM audit_auditentry WHERE id = %s", rows[0])
+    log.seal()
+    AuditEntry(**kept).save()
+    assert log.seal() == 1
+    order = list(AuditSeal.objects.filter(entry_id__in=rows).order_by("sequence"))
+    assert [seal.entry_id for seal in order] == [rows[1], rows[2], rows[0]]
+    assert log.findings() == []
+
+
+def test_a_row_that_came_after_hours_is_found_by_the_look_at_the_whole_log(log: Log) -> None:
+    rows = log.write(2)
+    kept = AuditEntry.objects.filter(pk=rows[0]).values()[0]
+    log.sql("DELETE FROM audit_auditentry WHERE id = %s", rows[0])
+    log.seal()
+    log.now += timedelta(hours=2)
+    log.write()
+    log.seal()
+    AuditEntry(**kept).save()
+    assert log.seal() == 0
+    assert log.report().unsealed == 1
+    assert sealing.seal(now=log.now, everything=True) == 1
+
+
+def test_each_block_is_told_to_the_checkpoints(log: Log) -> None:
+    log.write(2)
+    log.seal()
+    lines = [json.loads(line) for line in settings.CONFIG.audit_checkpoints.open()]
+    block = AuditBlock.objects.order_by("-number")[0]
+    assert [line["number"] for line in lines] == list(range(1, block.number + 1))
+    assert lines[-1]["link"] == block.link
+
+
+@pytest.mark.parametrize("torn", ["", '{"number": 1, "fir'], ids=["lost", "torn"])
+def test_checkpoints_that_were_not_written_are_written_by_the_next_run(log: Log, torn: str) -> None:
+    for _ in range(2):
+        log.write()
+        log.seal()
+    file = settings.CONFIG.audit_checkpoints
+    whole = file.read_text()
+    file.write_text("".join(whole.splitlines(keepends=True)[:-1]) + torn)
+    log.write()
+    log.seal()
+    block = AuditBlock.objects.order_by("-number")[0]
+    numbers = {
+        json.loads(line)["number"] for line in file.read_text().splitlines() if line[-1:] == "}"
+    }
+    assert numbers == set(range(1, block.number + 1))
+    assert log.findings() == []
+
+
+def test_the_private_key_is_for_its_owner_alone(log: Log) -> None:
+    key = settings.CONFIG.audit_folder / "signing.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_key_goes_on_where_the_old_one_ended(log: Log) -> None:
+    log.write()
+    log.seal()
+    (settings.CONFIG.audit_folder / "signing.key").unlink()
+    log.write()
+    log.seal()
+    assert AuditBlock.objects.values("key_id").distinct().count() == 2
+    assert log.findings() == []
+
+
+def test_a_public_key_that_nobody_knows_signs_nothing(log: Log) -> None:
+    log.write()
+    log.seal()
+    for file in settings.CONFIG.audit_folder.glob("*.pub.pem"):
+        file.unlink()
+    assert {kind for kind, _, _ in log.findings()} == {"signature_wrong"}
+
+
+def test_the_command_says_what_it_found(log: Log, capsys: Any) -> None:
+    rows = log.write(2)
+    log.seal()
+    log.sql("DELETE FROM audit_auditentry WHERE id = %s", rows[0])
+    with pytest.raises(SystemExit) as ended:
+        call_command("verify_audit", "--json")
+    answer = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 1
+    assert answer["holds"] is False
+    assert [(f["kind"], f["entry"]) for f in answer["findings"]] == [("deleted", rows[0])]

@@ -1,0 +1,174 @@
+"""What somebody with the whole database can do to the log, and where it is found."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from portal.audit import chain
+from portal.audit.models import AuditBlock, AuditEntry, AuditEntryImmutable, AuditSeal
+from tests.portal.audit.conftest import Log
+
+pytestmark = pytest.mark.both_databases
+
+
+@pytest.fixture
+def rows(log: Log) -> list[int]:
+    """Nine rows in three blocks."""
+    found = []
+    for _ in range(3):
+        found += log.write(3)
+        assert log.seal() == 3
+    return found
+
+
+def sequence_of(entry: int) -> int:
+    return AuditSeal.objects.get(entry_id=entry).sequence
+
+
+def test_an_untouched_log_holds(log: Log, rows: list[int]) -> None:
+    report = log.report()
+    assert report.holds
+    assert report.unsealed == 0
+    assert report.rows == AuditEntry.objects.count()
+
+
+EDITS = {
+    "its message": "message = 'nothing happened'",
+    "its actor's name": "actor_name = 'bert'",
+    "its actor": "actor_id = 1",
+    "its time": "at = '2020-01-01 00:00:00+00:00'",
+    "its address": "source_address = '198.51.100.1'",
+    "what it was before": """before = '{"value": 1}'""",
+    "what it is after": """after = '{"value": 99}'""",
+    "its object": "object_id = '8'",
+    "its action": "action = 'setting_reset'",
+    "its request": "request_id = 'request-2'",
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_a_row_that_was_edited_is_found_by(log: Log, rows: list[int], edit: str) -> None:
+    log.sql(f"UPDATE audit_auditentry SET {edit} WHERE id = %s", rows[4])
+    assert log.findings() == [("edited", sequence_of(rows[4]), rows[4])]
+
+
+def test_a_row_that_was_deleted_is_found(log: Log, rows: list[int]) -> None:
+    log.sql("DELETE FROM audit_auditentry WHERE id = %s", rows[4])
+    assert log.findings() == [("deleted", sequence_of(rows[4]), rows[4])]
+
+
+@pytest.mark.parametrize("position", [3, 4, 5], ids=["first", "middle", "last"])
+def test_a_row_that_was_deleted_with_its_seal_is_found(
+    log: Log, rows: list[int], position: int
+) -> None:
+    sequence = sequence_of(rows[position])
+    log.sql("DELETE FROM audit_auditentry WHERE id = %s", rows[position])
+    log.sql("DELETE FROM audit_auditseal WHERE sequence = %s", sequence)
+    assert log.findings() == [("seal_missing", sequence, None)]
+
+
+def test_a_row_that_was_put_in_later_with_an_old_time_is_found(log: Log, rows: list[int]) -> None:
+    row = log.write()[0]
+    old = log.now - timedelta(days=3)
+    log.sql("UPDATE audit_auditentry SET at = %s WHERE id = %s", old, row)
+    log.seal()
+    assert log.findings() == [("backdated", sequence_of(row), row)]
+
+
+def test_a_seal_that_was_put_in_is_found(log: Log, rows: list[int]) -> None:
+    forged = log.write()[0]
+    last = AuditSeal.objects.order_by("-sequence")[0]
+    row = AuditEntry.objects.filter(pk=forged).values(*chain.FIELDS)[0]
+    digest = chain.digest(row)
+    AuditSeal.objects.create(
+        sequence=last.sequence + 1,
+        entry_id=forged,
+        digest=digest,
+        link=chain.link(last.link, last.sequence + 1, digest),
+    )
+    assert log.findings() == [("block_missing", last.sequence + 1, None)]
+
+
+def test_two_rows_that_changed_places_are_found(log: Log, rows: list[int]) -> None:
+    first, second = sequence_of(rows[3]), sequence_of(rows[4])
+    seals = AuditSeal.objects.in_bulk([first, second])
+    log.sql("UPDATE audit_auditseal SET entry_id = -1 WHERE sequence = %s", first)
+    for sequence, other in ((second, seals[first]), (first, seals[second])):
+        log.sql(
+            "UPDATE audit_auditseal SET entry_id = %s, digest = %s WHERE sequence = %s",
+            other.entry_id,
+            other.digest,
+            sequence,
+        )
+    assert log.findings() == [("reordered", first, rows[4]), ("reordered", second, rows[3])]
+
+
+def test_a_log_that_was_cut_off_at_its_end_is_found(log: Log, rows: list[int]) -> None:
+    last = AuditBlock.objects.order_by("-number")[0]
+    for row in rows[6:]:
+        log.sql("DELETE FROM audit_auditentry WHERE id = %s", row)
+    log.sql("DELETE FROM audit_auditseal WHERE sequence >= %s", last.first_sequence)
+    log.sql("DELETE FROM audit_auditblock WHERE number = %s", last.number)
+    assert log.findings() == [("truncated", last.last_sequence, None)]
+
+
+def test_a_log_that_was_emptied_is_found(log: Log, rows: list[int]) -> None:
+    for table in ("audit_auditentry", "audit_auditseal", "audit_auditblock"):
+        log.sql(f"DELETE FROM {table}")
+    assert [kind for kind, _, _ in log.findings()] == ["truncated"]
+
+
+def test_a_block_that_was_taken_out_is_found(log: Log, rows: list[int]) -> None:
+    blocks = list(AuditBlock.objects.order_by("-number")[:3])
+    log.sql("DELETE FROM audit_auditblock WHERE number = %s", blocks[1].number)
+    assert log.findings() == [("block_missing", blocks[1].first_sequence, None)]
+
+
+def test_a_chain_that_was_made_again_without_the_key_is_found(log: Log, rows: list[int]) -> None:
+    """Edit a row and compute everything behind it anew: only the signature cannot be made."""
+    log.sql("UPDATE audit_auditentry SET message = 'changed' WHERE id = %s", rows[7])
+    start = sequence_of(rows[7])
+    link = AuditSeal.objects.get(sequence=start - 1).link
+    for seal in AuditSeal.objects.filter(sequence__gte=start).order_by("sequence"):
+        row = AuditEntry.objects.filter(pk=seal.entry_id).values(*chain.FIELDS)[0]
+        digest = chain.digest(row)
+        link = chain.link(link, seal.sequence, digest)
+        log.sql(
+            "UPDATE audit_auditseal SET digest = %s, link = %s WHERE sequence = %s",
+            digest,
+            link,
+            seal.sequence,
+        )
+    last = AuditBlock.objects.order_by("-number")[0]
+    log.sql("UPDATE audit_auditblock SET link = %s WHERE number = %s", link, last.number)
+    assert log.findings() == [
+        ("signature_wrong", last.last_sequence, None),
+        ("checkpoint_differs", last.last_sequence, None),
+    ]
+
+
+def test_a_seal_that_was_made_again_alone_is_found(log: Log, rows: list[int]) -> None:
+    """The last seal of a block, and its block left as it was."""
+    log.sql("UPDATE audit_auditentry SET message = 'changed' WHERE id = %s", rows[5])
+    seal = AuditSeal.objects.get(entry_id=rows[5])
+    before = AuditSeal.objects.get(sequence=seal.sequence - 1)
+    row = AuditEntry.objects.filter(pk=rows[5]).values(*chain.FIELDS)[0]
+    digest = chain.digest(row)
+    log.sql(
+        "UPDATE audit_auditseal SET digest = %s, link = %s WHERE sequence = %s",
+        digest,
+        chain.link(before.link, seal.sequence, digest),
+        seal.sequence,
+    )
+    assert log.findings() == [("signature_wrong", seal.sequence, None)]
+
+
+def test_the_portals_own_code_cannot_change_a_row(log: Log, rows: list[int]) -> None:
+    row = AuditEntry.objects.get(pk=rows[0])
+    for act in (row.save, row.delete, AuditEntry.objects.filter(pk=row.pk).delete):
+        with pytest.raises(AuditEntryImmutable):
+            act()
+    with pytest.raises(AuditEntryImmutable):
+        AuditEntry.objects.filter(pk=row.pk).update(message="x")

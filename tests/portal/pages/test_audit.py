@@ -1,0 +1,172 @@
+"""The audit log's pages: filters, search, groups, export, proof, and refusals as rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from portal.audit import requested, sealing, search
+from portal.audit.models import AuditEntry, Category
+from portal.audit.trail import Actor, record
+from tests.portal.pages import fleet as rows
+
+ANNA = Actor("anna", source_address="192.0.2.7", request_id="bulk-1")
+
+
+def wrote(message: str = "", **fields: Any) -> AuditEntry:
+    values = {"object_type": "setting", "object_id": "7", "object_name": "Warning"} | fields
+    return record(ANNA, Category.SETTING, "setting_changed", message=message, **values)
+
+
+def shown(page: Any) -> list[int]:
+    return [
+        event.entry.pk for group in page.context["groups"] for event in (group.first, *group.others)
+    ]
+
+
+def test_the_audit_log_is_filtered(fleet, admin):
+    assert len(shown(admin.get("/audit"))) == AuditEntry.objects.count()
+    by_agent = admin.get("/audit", {"who": "agent"}).context["groups"]
+    assert by_agent
+    assert {group.first.by for group in by_agent} == {"agent"}
+    enrollments = admin.get("/audit", {"category": "enrollment"}).context["groups"]
+    assert {g.first.entry.category for g in enrollments} <= {"enrollment"}
+    assert admin.get("/audit", {"request": "none"}).context["groups"] == []
+
+
+SEARCHES = {
+    "a word of the message": {"q": "lorry"},
+    "words in any order": {"q": "broken lorry"},
+    "the object's name": {"q": "oslo"},
+    "the person": {"q": "ANNA oslo"},
+    "the address": {"q": "192.0.2"},
+    "the person exactly": {"who": "anna"},
+    "one act": {"request": "bulk-1"},
+    "the object": {"object": "setting:42"},
+    "the action": {"action": "setting_changed", "who": "anna"},
+    "a time": {"since": "2020-01-01", "who": "anna"},
+}
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("asked", SEARCHES.values(), ids=SEARCHES)
+def test_a_row_is_found_by(admin, asked: dict[str, str]) -> None:
+    row = wrote("the lorry was broken", object_id="42", object_name="oslo")
+    assert shown(admin.get("/audit", asked)) == [row.pk]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"since": "yesterday"},
+        {"until": "2026-13-01"},
+        {"orchestrator": "oslo"},
+        {"object": "setting"},
+        {"category": "weather"},
+        {"q": "x", "before_row": "-1"},
+    ],
+    ids=str,
+)
+def test_a_filter_that_cannot_be_read_is_said_and_shows_nothing(admin, asked) -> None:
+    page = admin.get("/audit", asked)
+    assert page.status_code == 400
+    assert page.context["groups"] == []
+    assert page.context["problem"]
+
+
+def test_a_search_says_how_far_it_looked_and_goes_on(admin, monkeypatch) -> None:
+    monkeypatch.setattr(search, "WINDOW_ROWS", 5)
+    old = wrote("the needle")
+    for _ in range(7):
+        wrote("hay")
+    page = admin.get("/audit", {"q": "needle"})
+    assert shown(page) == []
+    further = page.context["searched_to"]
+    page = admin.get("/audit", {"q": "needle", "before_row": further})
+    assert shown(page) == [old.pk]
+
+
+def test_rows_of_one_act_are_one_group(admin) -> None:
+    for number in range(4):
+        wrote(object_id=str(number))
+    groups = admin.get("/audit", {"who": "anna"}).context["groups"]
+    assert [len(group.others) for group in groups] == [3]
+
+
+def test_a_row_is_marked_until_it_is_sealed(admin) -> None:
+    row = wrote()
+    assert row.pk in admin.get("/audit").context["unsealed"]
+    sealing.seal(now=timezone.now())
+    assert admin.get("/audit").context["unsealed"] == set()
+
+
+HOSTILE = ('=HYPERLINK("http://x")', "+1", "-1", "@x", "\tx", "<script>alert(1)</script>")
+
+
+def test_the_export_is_what_the_filters_show_and_no_formula(admin) -> None:
+    for text in HOSTILE:
+        wrote(text, object_name=text)
+    record(Actor("bert"), Category.SETTING, "setting_changed", object_type="x", object_id="1")
+    answer = admin.get("/audit/export.csv", {"who": "anna"})
+    table = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
+    assert [line["message"] for line in table] == [
+        text if text.startswith("<") else f"'{text}" for text in reversed(HOSTILE)
+    ]
+    told = json.loads(admin.get("/audit/export.json", {"who": "anna"}).getvalue())
+    assert [line["message"] for line in told] == list(reversed(HOSTILE))
+    exports = AuditEntry.objects.filter(action="audit_exported").order_by("pk")
+    assert [(row.object_id, row.after) for row in exports] == [
+        ("csv", {"who": "anna"}),
+        ("json", {"who": "anna"}),
+    ]
+
+
+def test_names_are_shown_and_never_run(admin) -> None:
+    for text in HOSTILE:
+        wrote(text, object_name=text)
+    page = admin.get("/audit", {"who": "anna"}).content.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_verify_is_asked_for_carried_out_and_told(admin) -> None:
+    wrote()
+    assert admin.post("/audit/verify").status_code == 302
+    assert "a worker takes it up" in admin.get("/audit/verification").content.decode()
+    requested.run(now=timezone.now)
+    done = admin.get("/audit/verification").content.decode()
+    assert "The log is what was sealed" in done
+    assert "Verified" in admin.get("/audit").content.decode()
+
+
+def test_a_verification_that_nobody_takes_up_says_so(admin) -> None:
+    requested.request(ANNA, now=timezone.now() - timedelta(minutes=5))
+    assert "No worker has taken it up" in admin.get("/audit/verification").content.decode()
+
+
+@pytest.mark.both_databases
+def test_a_refused_page_is_one_row_however_often_it_is_asked_for(
+    as_role: Callable[[str | None], Client],
+) -> None:
+    client = as_role("Operator")
+    for _ in range(3):
+        assert client.get("/audit").status_code == 403
+    row = AuditEntry.objects.get(action="page_refused")
+    assert (row.category, row.actor_name) == ("refusal", "operator")
+    for told in ("GET /audit", "/auditing/read/", "Roles: Operator"):
+        assert told in row.message
+
+
+def test_a_form_of_another_session_is_refused_and_noted(db: None) -> None:
+    rows.user("admin", "Administrator")
+    client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    assert client.post("/sign-in", {"username": "admin", "password": "x"}).status_code == 403
+    assert AuditEntry.objects.filter(action="form_refused", actor_name="anonymous").count() == 1
