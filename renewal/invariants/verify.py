@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from renewal.invariants import decisions, holdings, order, requests
+from renewal.invariants import audit, decisions, holdings, order, requests
 from renewal.invariants.report import Violation
 
 Invariant = Callable[[datetime], Iterator[Violation]]
@@ -25,6 +25,7 @@ INVARIANTS: Mapping[str, Invariant] = {
     "I9": order.flag,
     "I12": requests.fencing,
     "I13": requests.on_its_way,
+    "I15": audit.sealed,
     "I18": requests.bounded,
     "C13": decisions.decided,
 }

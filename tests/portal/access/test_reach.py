@@ -158,7 +158,9 @@ def test_certificates_and_audit_show_only_what_is_within(fleet: rows.Fleet, scop
     shown = client.get("/certificates?shown=all").context["rows"]
     assert {row.orchestrator_id for row, _ in shown} == mine
     events = [
-        event for group in client.get("/audit").context["groups"] for event in (group.first, *group.others)
+        event
+        for group in client.get("/audit").context["groups"]
+        for event in (group.first, *group.others)
     ]
     assert {told.entry.orchestrator_id for told in events} == mine
     assert AuditEntry.objects.exclude(orchestrator_id__in=mine).exists()

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,13 @@ from portal.audit.trail import Actor, record
 from tests.portal.pages import fleet as rows
 
 ANNA = Actor("anna", source_address="192.0.2.7", request_id="bulk-1")
+
+
+@pytest.fixture(autouse=True)
+def _a_log_of_its_own(settings: Any, tmp_path: Path) -> None:
+    """Databases go with their test; the checkpoints' file would tell of them to the next."""
+    file = str(tmp_path / "checkpoints.jsonl")
+    settings.CONFIG = replace(settings.CONFIG, audit_checkpoints_file=file)
 
 
 def wrote(message: str = "", **fields: Any) -> AuditEntry:
