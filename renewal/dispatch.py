@@ -85,6 +85,17 @@ def enroll(enrollment_id: int) -> None:
     _quietly(act, f"enrollment {enrollment_id}")
 
 
+def ask(authority_id: int) -> None:
+    """Ask for a look at what one CA still owes an answer for."""
+
+    def act() -> None:
+        from renewal.tasks import ask_authority
+
+        ask_authority.apply_async(args=[authority_id], retry=False)
+
+    _quietly(act, f"the look-ups at authority {authority_id}")
+
+
 def revoke(revocation_id: int) -> None:
     """Ask for one revocation."""
 

@@ -17,7 +17,7 @@ from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import missing
 from portal.audit.models import Category
 from portal.audit.trail import PORTAL, Actor, record
-from renewal import dispatch, issuers
+from renewal import dispatch, issuers, room
 from renewal.ca.base import (
     CAMisconfigured,
     CARejected,
@@ -152,12 +152,17 @@ def sweep(*, now: datetime, limit: int = 200) -> list[int]:
 
 
 def _claim(revocation_id: int, now: datetime) -> Revocation | None:
-    changed = Revocation.objects.filter(
+    due = Revocation.objects.filter(
         pk=revocation_id, state=RevocationState.WAITING, next_attempt_at__lte=now
-    ).update(
-        state=next_revocation(RevocationState.WAITING, RevocationEvent.CLAIM),
-        lease_until=now + LEASE,
     )
+    with transaction.atomic():
+        authority_id = due.values_list("certificate__authority", flat=True).first()
+        if authority_id is not None and not room.has_room(authority_id, now=now):
+            return None
+        changed = due.update(
+            state=next_revocation(RevocationState.WAITING, RevocationEvent.CLAIM),
+            lease_until=now + LEASE,
+        )
     if not changed:
         return None
     return Revocation.objects.select_related("certificate__authority", "orchestrator").get(

@@ -15,7 +15,7 @@ from portal.preferences import store
 from renewal import crl, dispatch, own_certificates, retention, revocations
 from renewal.bulk.work import run as work_on_bulk_job
 from renewal.bulk.work import waiting as free_bulk_jobs
-from renewal.enrollment import work
+from renewal.enrollment import lookups, work
 from renewal.identity import approval_expiry, trust
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,10 @@ def publish_crl(authority_id: int) -> None:
 
 @shared_task(ignore_result=True)
 def sweep_enrollments() -> None:
-    """Find enrollments that were lost and set them going again."""
+    """Find enrollments that were lost and set them going again; no CA is asked here."""
     rows = work.sweep(now=timezone.now())
+    for authority_id in lookups.to_be_asked(now=timezone.now()):
+        dispatch.ask(authority_id)
     if any(at_once for _, at_once in rows):
         work.drain(now=timezone.now())
     for pk, at_once in rows:
@@ -57,10 +59,16 @@ def sweep_enrollments() -> None:
 
 
 @shared_task(ignore_result=True)
+def ask_authority(authority_id: int) -> None:
+    """Ask one CA about requests whose outcome is unknown or that it answers later."""
+    lookups.ask(authority_id, now=timezone.now())
+
+
+@shared_task(ignore_result=True)
 def sweep_revocations() -> None:
-    """Find revocations that were lost or deferred and carry them out."""
+    """Find revocations that were lost or deferred and set them going again."""
     for pk in revocations.sweep(now=timezone.now()):
-        revocations.run(pk, now=timezone.now())
+        dispatch.revoke(pk)
 
 
 @shared_task(ignore_result=True)

@@ -87,7 +87,7 @@ def portal_plans(config: PortalConfig, options: Options) -> list[Plan]:
         Plan(
             "worker",
             [
-                *(*celery, "worker", "--pool", "threads", "--concurrency", "8"),
+                *(*celery, "worker", "--pool", "threads", "--concurrency", "16"),
                 *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
             ],
             # Messages are JSON and hold a row id: no reason to warn root about pickles.

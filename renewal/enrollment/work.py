@@ -22,24 +22,19 @@ from django.db.models.functions import Now
 from orchestrators.models import Orchestrator
 from portal.audit.models import Category
 from portal.audit.trail import PORTAL, record
-from renewal import dispatch, issuers
+from renewal import dispatch, issuers, room
 from renewal.ca.base import (
     CABackend,
-    CAError,
     CAMisconfigured,
     CARejected,
     CAUnavailable,
-    FindsIssued,
     Issued,
     IssueRequest,
     Pending,
-    PollsPending,
-    RepeatsIdentically,
 )
 from renewal.enrollment import delivery
 from renewal.models import CertificateAuthority, Enrollment
 from renewal.rules.lifecycle import (
-    IN_FLIGHT,
     OPEN_ENROLLMENT,
     EnrollmentEvent,
     EnrollmentState,
@@ -82,11 +77,31 @@ def drain(*, now: datetime) -> int:
 
 
 def enroll_one(enrollment_id: int, *, now: datetime) -> bool:
-    """Enrol one row with its CA; False if it is not there to be claimed (done, leased, later)."""
-    rows = claim(Q(pk=enrollment_id), now=now, limit=1, lease=CALL_LEASE)
+    """Enrol one row with its CA; False if it is not there to be claimed (done, leased, later) or
+    its CA has as many calls in flight as it may: then the end of one of them leads to the next.
+    """
+    authority_id = (
+        Enrollment.objects.filter(pk=enrollment_id).values_list("authority", flat=True).first()
+    )
+    if authority_id is None:
+        return False
+    with transaction.atomic():
+        if not room.has_room(authority_id, now=now):
+            return False
+        rows = claim(Q(pk=enrollment_id), now=now, limit=1, lease=CALL_LEASE)
     for row in rows:
         run(row, now=now)
+        _next_of(row.authority, now=now)
     return bool(rows)
+
+
+def _next_of(authority: CertificateAuthority, *, now: datetime) -> None:
+    """Go on with what waited for room at a CA that takes its time."""
+    if issuers.answers_at_once(authority):
+        return
+    waiting = open_rows(EnrollmentState.WAITING, now=now).filter(authority=authority)
+    if following := waiting.values_list("pk", flat=True).first():
+        dispatch.enroll(following)
 
 
 def claim(which: Q, *, now: datetime, limit: int, lease: timedelta) -> list[Enrollment]:
@@ -149,7 +164,7 @@ def run(row: Enrollment, *, now: datetime) -> None:
     except Exception as error:
         # Nothing was sent yet, whatever a CA type of the deployment raises.
         log.warning("enrollment %s: its CA cannot be used: %s", row.pk, error)
-        _end(row, EnrollmentEvent.DEFER, now=now, error=str(error), broken=True)
+        end_row(row, EnrollmentEvent.DEFER, now=now, error=str(error), broken=True)
         return
     _written(_asked(row, request, backend, now=now))
 
@@ -158,7 +173,7 @@ def _asked(
     row: Enrollment, request: IssueRequest, backend: CABackend, *, now: datetime
 ) -> Callable[[], None]:
     """Ask the CA, once; return what writes its outcome."""
-    end = partial(_end, row, now=now)
+    end = partial(end_row, row, now=now)
     started = time.monotonic()
     try:
         result = backend.issue(request)
@@ -211,7 +226,7 @@ def _answered(
         failures_in_a_row=0, resume_at=None, last_error="", last_answer_seconds=round(seconds, 3)
     )
     if isinstance(result, Pending):
-        _end(
+        end_row(
             row,
             EnrollmentEvent.PEND,
             now=now,
@@ -223,7 +238,7 @@ def _answered(
     delivery.accept(row, request, result, now=now)
 
 
-def _end(
+def end_row(
     row: Enrollment,
     event: EnrollmentEvent,
     *,
@@ -297,21 +312,18 @@ def _note_failure(authority: CertificateAuthority, error: str, *, now: datetime)
 def sweep(*, now: datetime, limit: int = 500) -> Sequence[tuple[int, bool]]:
     """Find what was lost; return (id, whether its CA answers at once) of the rows that are due.
 
-    Leases that ran out become "outcome unknown"; unknown ones are looked for at CAs that can;
-    pending ones are polled; old ones are given up.
+    Leases that ran out become "outcome unknown"; old ones are given up. Asks no CA.
     """
     expired = Enrollment.objects.filter(state=EnrollmentState.SUBMITTED, lease_until__lt=Now())
-    _one_by_one(_lose, expired.select_related("authority")[:limit], now)
+    one_by_one(_lose, expired.select_related("authority")[:limit], now)
     _expire(now)
-    _one_by_one(_look_for, _open(EnrollmentState.UNKNOWN, now=now)[:limit], now)
-    _one_by_one(_poll, _open(EnrollmentState.PENDING, now=now)[:limit], now)
     return [
         (row.pk, issuers.answers_at_once(row.authority))
-        for row in _open(EnrollmentState.WAITING, now=now)[:limit]
+        for row in open_rows(EnrollmentState.WAITING, now=now)[:limit]
     ]
 
 
-def _one_by_one(
+def one_by_one(
     act: Callable[[Enrollment, datetime], None], rows: Iterable[Enrollment], now: datetime
 ) -> None:
     """Act on each row; one that cannot be worked does not keep the others from their turn."""
@@ -325,12 +337,12 @@ def _one_by_one(
 
 
 def _lose(row: Enrollment, now: datetime) -> None:
-    _end(row, EnrollmentEvent.LOSE, now=now, error="the worker did not come back")
+    end_row(row, EnrollmentEvent.LOSE, now=now, error="the worker did not come back")
     # A call that may be repeated need not wait for the next look.
     Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.UNKNOWN).update(next_attempt_at=now)
 
 
-def _open(state: EnrollmentState, *, now: datetime) -> Any:
+def open_rows(state: EnrollmentState, *, now: datetime) -> Any:
     return (
         Enrollment.objects.filter(state=state, next_attempt_at__lte=now)
         .filter(Q(authority__resume_at=None) | Q(authority__resume_at__lte=now))
@@ -348,75 +360,3 @@ def _expire(now: datetime) -> None:
         Enrollment.objects.filter(state=state, created_at__lt=now - limit).update(
             state=next_enrollment(state, EnrollmentEvent.EXPIRE), finished_at=now
         )
-
-
-def _look_for(row: Enrollment, now: datetime) -> None:
-    """Ask a CA that can what became of a lost request; adopt, ask again, or leave it visible."""
-    try:
-        backend = issuers.backend(row.authority)
-        request = request_of(row)
-        if isinstance(backend, RepeatsIdentically):
-            found = None
-        elif isinstance(backend, FindsIssued):
-            found = backend.find(request)
-        else:
-            _later(row, now=now)
-            return
-    except Exception as error:
-        log.warning("enrollment %s: cannot be looked for: %s", row.pk, error)
-        _later(row, now=now)
-        return
-    if found is not None:
-        delivery.accept(row, request, found, now=now)
-    elif _has_open_sibling(row):
-        # One open enrollment for a record: the lost one is asked again when the newer has ended.
-        _later(row, now=now)
-    else:
-        _end(row, EnrollmentEvent.RESUBMIT, now=now, error="the CA is asked again")
-        Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.WAITING).update(
-            next_attempt_at=now
-        )
-
-
-def _has_open_sibling(row: Enrollment) -> bool:
-    return (
-        row.orchestrator_id is not None
-        and Enrollment.objects.filter(
-            orchestrator=row.orchestrator_id,
-            generation=row.generation,
-            state__in=[EnrollmentState.WAITING, *IN_FLIGHT],
-        ).exists()
-    )
-
-
-def _poll(row: Enrollment, now: datetime) -> None:
-    try:
-        backend = issuers.backend(row.authority)
-        if not isinstance(backend, PollsPending):
-            _later(row, now=now)
-            return
-        request = request_of(row)
-        result = backend.poll(row.ca_reference)
-    except CARejected as error:
-        _end(row, EnrollmentEvent.REFUSE, now=now, error=error.reason)
-        return
-    except CAError as error:
-        log.info("enrollment %s: cannot be polled: %s", row.pk, error)
-        _later(row, now=now)
-        return
-    except Exception as error:
-        log.warning("enrollment %s: cannot be polled: %s", row.pk, error)
-        _later(row, now=now)
-        return
-    if isinstance(result, Pending):
-        _later(row, now=now, at_least=result.retry_after)
-    else:
-        delivery.accept(row, request, result, now=now)
-
-
-def _later(row: Enrollment, *, now: datetime, at_least: timedelta | None = None) -> None:
-    Enrollment.objects.filter(pk=row.pk, state=row.state).update(
-        attempts=F("attempts") + 1,
-        next_attempt_at=now
-        + retry_delay(row.attempts + 1, f"enrollment:{row.pk}", at_least=at_least),
-    )

@@ -29,6 +29,8 @@ class CertificateAuthority(models.Model):
     """After failures the CA is left alone until then: one probe a minute at most."""
     last_error = models.CharField(max_length=500, blank=True)
     last_answer_seconds = models.FloatField(null=True)
+    asked_until = models.DateTimeField(null=True)
+    """Somebody asks it about earlier requests (polls, look-ups) until then at the latest."""
     tested_at = models.DateTimeField(null=True)
     """The last test call that an operator asked for."""
     test_passed = models.BooleanField(null=True)

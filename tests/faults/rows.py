@@ -86,6 +86,12 @@ class Rows:
             name,
         )
 
+    def unsealed(self) -> list[dict[str, Any]]:
+        """Return the audit rows that no seal covers yet."""
+        return self(
+            "SELECT id FROM audit_auditentry WHERE id NOT IN (SELECT entry_id FROM audit_auditseal)"
+        )
+
     def rejected_serials(self) -> set[str]:
         """Return the serial numbers of certificates that a CA should not have made."""
         found = self("SELECT serial_number FROM renewal_certificate WHERE standing = 'rejected'")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from renewal.room import CALLS_AT_ONCE
 from tests.faults.agents import Key
 from tests.faults.site import HOLD_SECONDS, Site
 from tests.services.processes import wait_until
@@ -131,6 +132,27 @@ def test_waiting_registers_do_not_starve_healthy_ones(site: Site) -> None:
     ledger.tell()
     for agent in waiting:
         site.settles(agent, "issued")
+
+
+def test_a_ca_that_hangs_holds_few_workers_and_everything_else_goes_on(site: Site) -> None:
+    hanging, other = site.ledgers["plain"], site.ledgers["pending"]
+    site.use("plain")
+    hanging.tell(issue="hold before")
+    before = len(hanging.lines("asked"))
+    waiting = [site.agent("plain") for _ in range(8)]
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        list(pool.map(lambda agent: agent.register(Key()), waiting))
+    assert len(hanging.lines("asked")) - before == CALLS_AT_ONCE
+    site.use("pending")
+    other.tell()
+    reply = site.agent("pending").register(Key())
+    assert reply.summary == (200, 1, "", True)
+    assert reply.seconds < HOLD_SECONDS
+    wait_until(lambda: not site.rows.unsealed(), "the audit log is sealed")
+    hanging.tell()
+    for agent in waiting:
+        site.settles(agent, "issued")
+    assert len(hanging.lines("issued")) >= len(waiting)
 
 
 @pytest.mark.parametrize("days_left", [100, 20], ids=["level 1", "level 2"])
