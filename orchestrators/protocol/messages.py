@@ -7,6 +7,7 @@ exactly the PascalCase names and JSON types that existing agents need.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -14,6 +15,10 @@ from typing import Any
 
 from orchestrators.protocol.codes import TEXTS, Code, code_number
 
+_PRIVATE_KEY_BLOCK = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
 MESSAGE_LIMIT_BYTES = 900
 """Existing agents copy Error.Message into a buffer of 1,024 bytes."""
 
@@ -142,11 +147,24 @@ _FORBIDDEN = frozenset(
 )
 
 
+class PrivateKeySent(MessageError):
+    """A private key stands in a text; it is neither kept nor repeated."""
+
+
 def checked_text(value: str, name: str) -> str:
-    """Return ``value``; raise MessageError for control, bidi and unpaired surrogate characters."""
+    """Return ``value``; raise MessageError for control, bidi and unpaired surrogate characters,
+    and PrivateKeySent for a private key.
+    """
+    if holds_private_key(value):
+        raise PrivateKeySent(f"{name} holds a private key")
     if any(ch in _FORBIDDEN or 0xD800 <= ord(ch) <= 0xDFFF for ch in value):
         raise MessageError(f"{name} contains a control or direction character")
     return value
+
+
+def holds_private_key(text: str) -> bool:
+    """Say whether a PEM block of a private key begins in a text (RFC 7468 §10, §11)."""
+    return _PRIVATE_KEY_BLOCK.search(text) is not None
 
 
 def version_text(packed: int) -> str:
@@ -249,7 +267,8 @@ class JobCompletion:
     def parse(cls, body: object) -> JobCompletion:
         """Read a decoded JSON body. Raises MessageError.
 
-        Message and Log are free text of the agent's host: stored as they are, escaped where shown.
+        Message and Log are free text of the agent's host: stored as they are but for private keys,
+        escaped where shown.
         """
         members = _Members(body)
         return cls(
@@ -263,7 +282,8 @@ class JobCompletion:
 
 
 def _storable(value: str) -> str:
-    """Replace what no database column takes: NUL and unpaired surrogates."""
+    """Replace what no database column takes (NUL, unpaired surrogates), and private keys."""
+    value = _PRIVATE_KEY_BLOCK.sub("(a private key stood here)", value)
     return "".join("\ufffd" if ch == "\0" or 0xD800 <= ord(ch) <= 0xDFFF else ch for ch in value)
 
 

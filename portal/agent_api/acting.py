@@ -204,7 +204,7 @@ class Acting:
         ).exists():
             return
         record(
-            self._actor(None),
+            self._refused_actor(gathered),
             Category.REFUSAL,
             action,
             object_type="refusal",
@@ -234,6 +234,17 @@ class Acting:
 
     def _thumbprint(self) -> str:
         return self.parsed.thumbprint_sha1 if self.parsed else ""
+
+    def _refused_actor(self, gathered: Gathered) -> Actor:
+        """Return who was refused: by what they proved, never by the name they gave (T2)."""
+        owner = gathered.certificate.orchestrator if gathered.certificate is not None else None
+        if owner is not None:
+            name = f"orchestrator {owner.client_machine}"
+        elif gathered.credential is not None:
+            name = f"bootstrap credential {gathered.credential.name}"
+        else:
+            name = f"certificate {self._thumbprint()}"
+        return Actor(name=name, source_address=self.address, request_id=self.request_id)
 
     def _actor(self, orchestrator: Orchestrator | None) -> Actor:
         name = orchestrator.client_machine if orchestrator else self.body.client_machine

@@ -24,7 +24,13 @@ from django.views.decorators.csrf import csrf_exempt
 from orchestrators import credentials
 from orchestrators.models import BootstrapCredential
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import MessageError, ResultStatus, message_text, problem
+from orchestrators.protocol.messages import (
+    MessageError,
+    PrivateKeySent,
+    ResultStatus,
+    message_text,
+    problem,
+)
 from portal.edge.client_certificate import presented_certificate
 from renewal.identity import trust
 from renewal.x509.certificates import CertificateFacts, CertificateUnreadable, read_certificate
@@ -90,6 +96,8 @@ def agent_view(view: Callable[[HttpRequest], JsonResponse]) -> Callable[..., Jso
             if refused.http_status == 401:
                 response["WWW-Authenticate"] = 'Basic realm="KeyfactorAgents"'
             return response
+        except PrivateKeySent as sent:
+            return refusal(200, Code.KEY_IN_BODY, f"{sent}.")
         except MessageError as error:
             # It could be parsed, and its sender has proven who it is: a readable refusal.
             return refusal(200, Code.BODY_INVALID, str(error))

@@ -218,12 +218,17 @@ class Registration(Acting):
         with transaction.atomic():
             orchestrator = records.locked(required(step.gathered.orchestrator).pk)
             row = Enrollment.objects.select_related("certificate", "authority").get(pk=row.pk)
-            if orchestrator is None or orchestrator.generation != row.generation:
-                # Reset or disapproved meanwhile: decide afresh, without the CSR.
+            gathered = self._gather()
+            is_fenced = orchestrator is None or orchestrator.generation != row.generation
+            if is_fenced or Effect.ENROLL not in decide(gathered.facts).effects:
+                # Reset, disapproved, or overtaken by a session with a newer certificate
+                # meanwhile: who waited is answered as they stand now, without the CSR.
                 fresh = replace(self, body=replace(self.body, csr=""))
                 gathered = fresh._gather()
                 return fresh._act(gathered, decide(gathered.facts))
-            gathered = replace(step.gathered, orchestrator=orchestrator)
+            asked = step.gathered.facts
+            facts = replace(gathered.facts, issued_recently=asked.issued_recently)
+            gathered = replace(gathered, facts=facts)
             if row.certificate is not None and row.certificate.standing in UNPROVEN:
                 intents.handed_over(row.certificate)
                 return self._deliver(gathered, row.certificate)

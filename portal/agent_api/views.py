@@ -7,6 +7,7 @@ Owns nothing but the way from a request to a reply. Formats: `orchestrators/prot
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, JsonResponse
@@ -20,6 +21,7 @@ from orchestrators.protocol.messages import (
     HeartbeatRequest,
     JobCompletion,
     JobRequest,
+    MessageError,
     RegisterRequest,
     ResultStatus,
     heartbeat_reply,
@@ -97,8 +99,7 @@ def heartbeat(request: HttpRequest) -> JsonResponse:
         # A credential holds no session; without either it is nobody.
         credential_of(request)
         return _no_session()
-    body = HeartbeatRequest.parse(raw)
-    session = gather.for_session(caller.parsed.fingerprint_sha256, body.session_token, now=now)
+    session = gather.for_session(caller.parsed.fingerprint_sha256, _token_in(raw), now=now)
     revision = (
         session.trust_revision
         if session is not None
@@ -122,6 +123,7 @@ def heartbeat(request: HttpRequest) -> JsonResponse:
 def fetch_logs_configuration(request: HttpRequest) -> JsonResponse:
     """POST /Jobs/FetchLogs/Configuration."""
     raw, caller = read_body(request, SESSION_LIMIT), _caller_of(request)
+    caller.check(revision=store.load().number("TrustAnchorsRevision"), now=timezone.now())
     body = JobRequest.parse(raw)
     orchestrator = _in_session(caller, body.session_token)
     job = jobs.start(orchestrator, body.job_id, now=timezone.now()) if orchestrator else None
@@ -149,6 +151,7 @@ def fetch_logs_configuration(request: HttpRequest) -> JsonResponse:
 def fetch_logs_completion(request: HttpRequest) -> JsonResponse:
     """POST /Jobs/FetchLogs/Completion."""
     raw, caller = read_body(request, COMPLETION_LIMIT), _caller_of(request)
+    caller.check(revision=store.load().number("TrustAnchorsRevision"), now=timezone.now())
     body = JobCompletion.parse(raw)
     orchestrator = _in_session(caller, body.session_token)
     if orchestrator is None:
@@ -179,20 +182,20 @@ def _caller_of(request: HttpRequest) -> CallerCertificate:
 
 
 def _in_session(caller: CallerCertificate, token: str) -> Orchestrator | None:
-    """Return the orchestrator whose live session this is; None for every other caller that can
-    be answered. Raises Refused for a stranger.
-    """
+    """Return the orchestrator whose live session this is; None for every other caller."""
     now = timezone.now()
     session = gather.for_session(caller.parsed.fingerprint_sha256, token, now=now)
-    revision = (
-        session.trust_revision
-        if session is not None
-        else store.load().number("TrustAnchorsRevision")
-    )
-    caller.check(revision=revision, now=now)
     if session is None or not session.is_authentic(now) or not session.session_live:
         return None
     return session.orchestrator
+
+
+def _token_in(raw: dict[str, Any]) -> str:
+    """Return a heartbeat's token; what cannot be one is none: the answer is Register again."""
+    try:
+        return HeartbeatRequest.parse(raw).session_token
+    except MessageError:
+        return ""
 
 
 def _no_session() -> JsonResponse:

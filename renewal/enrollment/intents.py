@@ -82,18 +82,16 @@ def submit(
     if unknown is not None:
         # The outcome of the call is not known: never sent again blindly (F1).
         return Submission(enrollment=unknown)
-    if open_row is not None and open_row.state == EnrollmentState.WAITING:
-        _discard(open_row, now=now)
-        open_row = None
-    if open_row is not None:
-        return Submission(limited=Limited("an earlier request is still with the CA", None))
     limited = limit(
         history(orchestrator, now=now),
         now=now,
         unused_grace=timedelta(minutes=preferences.number("UnusedCertificateGraceMinutes")),
     )
     if limited is not None:
+        # What waits goes on waiting: it is the only request that may still be served.
         return Submission(limited=limited)
+    if open_row is not None:
+        _discard(open_row, actor=actor, now=now)
     return Submission(
         enrollment=insert(
             admitted,
@@ -203,9 +201,20 @@ def handed_over(certificate: Certificate) -> None:
     Enrollment.objects.filter(certificate=certificate, late=True).update(late=False)
 
 
-def _discard(row: Enrollment, *, now: datetime) -> None:
-    Enrollment.objects.filter(pk=row.pk, state=row.state).update(
+def _discard(row: Enrollment, *, actor: Actor, now: datetime) -> None:
+    reason = "replaced by a newer request"
+    changed = Enrollment.objects.filter(pk=row.pk, state=row.state).update(
         state=next_enrollment(EnrollmentState(row.state), EnrollmentEvent.DISCARD),
         finished_at=now,
-        last_error="replaced by a newer request",
+        last_error=reason,
     )
+    if changed:
+        record(
+            actor,
+            Category.ENROLLMENT,
+            "enrollment_replaced",
+            object_type="enrollment",
+            object_id=row.pk,
+            orchestrator_id=row.orchestrator_id,
+            message=reason,
+        )

@@ -261,6 +261,9 @@ def end_row(
         fields["ca_reference"] = reference[:200]
     if after not in OPEN_ENROLLMENT:
         fields["finished_at"] = now
+    if event is EnrollmentEvent.DEFER:
+        # Certainly nothing was issued: it must not count against the orchestrator (I7, I18).
+        fields["called_at"] = None
     with transaction.atomic():
         if event is EnrollmentEvent.DEFER and _is_fenced(row):
             # Certainly nothing was issued, and nobody wants it any more.

@@ -226,3 +226,42 @@ def test_the_same_hostile_csr_over_a_thousand_characters_long_fits_the_reply(
     reply = host.register(CSR=csr(new_key(), long_name))
     assert reply.code == "A01F0017"
     assert len(reply.message.encode()) <= 900
+
+
+KEY = "-----BEGIN {}PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----"
+KEPT: dict[str, dict[str, Any]] = {
+    "a parameter": {"ClientParameters": {"x": KEY.format("")}},
+    "a parameter's name": {"ClientParameters": {KEY.format("").replace("\n", " "): "x"}},
+    "a capability": {"Capabilities": [KEY.format("EC ").replace("\n", " ")]},
+    "the name": {"ClientMachine": KEY.format("RSA ").replace("\n", " ")},
+}
+
+
+@pytest.mark.parametrize("members", KEPT.values(), ids=KEPT.keys())
+def test_a_private_key_anywhere_is_refused_and_not_kept(
+    door: FrontDoor, host: Host, members: dict[str, Any]
+) -> None:
+    before = everything()
+    reply = host.register(**members)
+    assert (reply.http, reply.code) == (200, "A01F0011")
+    assert "PRIVATE KEY" not in str(reply.body)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("token", ["x" * 65, "a\nb", "a\u202eb"], ids=["long", "line", "bidi"])
+def test_a_heartbeat_with_what_cannot_be_a_token_is_told_to_register(
+    host: Host, token: str
+) -> None:
+    host.token = token
+    reply = host.heartbeat()
+    assert (reply.http, reply.status, reply.body["SessionValid"]) == (200, 1, False)
+
+
+def test_a_refusal_is_noted_under_who_proved_themselves_not_under_the_name_they_gave(
+    door: FrontDoor, make_host: Callable[..., Host]
+) -> None:
+    victim, rogue = make_host("victim"), make_host("rogue")
+    assert rogue.register(ClientMachine="victim", AgentId=victim.agent_id).status == 3
+    row = AuditEntry.objects.filter(category="refusal").latest("pk")
+    assert row.actor_name == "orchestrator rogue"
+    assert row.after["named"] == "victim"

@@ -157,3 +157,11 @@ class TestSessionsOfOthers:
         door.tick(301 * DAY)
         reply = host.heartbeat()
         assert (reply.http, reply.body["SessionValid"]) == (200, False)
+
+
+def test_a_private_key_in_a_log_is_not_kept(host: Host, job: Job) -> None:
+    host.register()
+    log = "before\n-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\nafter"
+    assert completion(host, job, Log=log, Message=log).status == 1
+    job.refresh_from_db()
+    assert job.log == job.message == "before\n(a private key stood here)\nafter"

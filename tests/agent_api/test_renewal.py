@@ -341,6 +341,26 @@ class TestSlowCA:
         assert len(door.ca.ledger) == 2
 
 
+class TestWhileItWaits:
+    def test_a_certificate_that_was_overtaken_by_a_session_gets_nothing(
+        self, door: FrontDoor, host: Host
+    ) -> None:
+        """The old certificate's CSR is with the CA while the new certificate has its session."""
+        reply, _ = host.send_csr()
+        newer = Host(door, host.name, reply.certificate, new_key(), host.agent_id)
+        door.ca.before_signing = lambda: _once(door, newer)
+        door.set_flag(host.record, 1)
+        late, _ = host.send_csr()
+        assert late.said == (3, "A01F0008", False, False)
+        assert newer.heartbeat().body["SessionValid"] is True
+        assert host.record.last_thumbprint_used == host.thumbprint
+
+
+def _once(door: FrontDoor, newer: Host) -> None:
+    door.ca.before_signing = lambda: None
+    assert newer.register().token
+
+
 class TestCADown:
     def test_level_1_works_on_and_is_told_why(self, door: FrontDoor, host: Host) -> None:
         door.set_flag(host.record, 1)
@@ -351,6 +371,21 @@ class TestCADown:
         door.ca.is_down = False
         door.tick(HOUR)
         assert host.send_csr(key)[0].said == (1, "", True, True)
+
+    @pytest.mark.parametrize("flag", [1, 2])
+    def test_however_long_it_was_down_the_next_key_is_served_when_it_is_back(
+        self, door: FrontDoor, host: Host, flag: int
+    ) -> None:
+        """A client that makes a new key at every try must not use up its calls on a CA that
+        issued nothing.
+        """
+        door.set_flag(host.record, flag)
+        door.ca.is_down = True
+        for _ in range(12):
+            assert not host.send_csr()[0].certificate
+            door.tick(HOUR / 3)
+        door.ca.is_down = False
+        assert host.send_csr()[0].said == (1, "", True, True)
 
     def test_a_newer_key_replaces_one_that_no_ca_answered(
         self, door: FrontDoor, host: Host
