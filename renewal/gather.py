@@ -214,6 +214,16 @@ class SessionFacts:
         )
 
 
+def is_first_use(parsed: Parsed | None) -> bool:
+    """Say whether a certificate was issued by this portal and no session has proven it yet."""
+    return (
+        parsed is not None
+        and Certificate.objects.filter(
+            fingerprint_sha256=parsed.fingerprint_sha256, standing__in=sorted(UNPROVEN)
+        ).exists()
+    )
+
+
 def for_session(fingerprint: str, token: str, *, now: datetime) -> SessionFacts | None:
     """Gather for a call inside a session, in one query; None for a certificate of nobody."""
     row = (

@@ -46,11 +46,13 @@ from portal.agent_api.messages import (
 from portal.agent_api.registration import Registration
 from portal.audit.models import AuditEntry, Category
 from portal.audit.trail import Actor, record
+from portal.edge import queueing
 from portal.edge.request_id import current_request_id
 from portal.preferences import store
 from renewal import gather
 from renewal.gather import SessionFacts
 from renewal.identity import standings
+from renewal.rules.limits import is_overloaded
 
 _TRIES = 3
 """Two first calls at once may both insert the same row; the second then finds it."""
@@ -69,8 +71,15 @@ def register(request: HttpRequest) -> JsonResponse:
     if caller is not None:
         caller.check(revision=preferences.number("TrustAnchorsRevision"), now=now)
         _audit_ignored_basic(request, caller.parsed.thumbprint_sha1)
+    body = RegisterRequest.parse(raw)
+    if is_overloaded(queueing.waited()) and not gather.is_first_use(
+        caller.parsed if caller else None
+    ):
+        # Cheap, so that the line gets shorter; the first use of a new certificate is never sent
+        # away: its orchestrator has no other any more.
+        return refusal(200, Code.BUSY)
     registration = Registration(
-        body=RegisterRequest.parse(raw),
+        body=body,
         address=address_of(request),
         request_id=current_request_id(),
         preferences=preferences,

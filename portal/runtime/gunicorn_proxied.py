@@ -1,7 +1,7 @@
 """gunicorn's configuration behind nginx: one unix socket that only the proxy may open.
 
 Used in production; ``deploy/nginx.conf`` is the other half. nginx waits for slow clients, so
-gunicorn's own threaded worker does.
+a thread for each connection does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ bind = os.environ.get(common.BIND_VARIABLE, f"unix:{conf.load().run_dir / 'web.s
 umask = 0o117
 # Loaded once and shared by the workers.
 preload_app = True
-worker_class = "gthread"
+worker_class = "portal.runtime.gunicorn_worker.QueueingWorker"
 workers = common.whole_number(common.WORKERS_VARIABLE, 2)
 threads = common.whole_number(common.THREADS_VARIABLE, 16)
 # Longer than nginx keeps its idle upstream connections, so that nginx is the one to close them.

@@ -21,6 +21,8 @@ from gunicorn import sock as gunicorn_sock
 from gunicorn.http import get_parser
 from gunicorn.workers import gthread
 
+from portal.edge.queueing import WAITED_SECONDS
+
 ARRIVAL_SECONDS = 10.0
 """From the connection, or the first byte of a later request, to its whole head and small body."""
 BLOCKED_SECONDS = 10.0
@@ -133,7 +135,19 @@ class ArrivingConnection(gthread.TConn):  # type: ignore[misc]
         return len(self.arrived) >= end + 4 + min(int(length[1]), AWAITED_BODY_BYTES)
 
 
-class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
+class QueueingWorker(gthread.ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker that tells a request how long it stood in line."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        conn.enqueued_at = time.monotonic()
+        super().enqueue_req(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        WAITED_SECONDS.set(time.monotonic() - conn.enqueued_at)
+        return super().handle_request(req, conn)
+
+
+class PatientWorker(QueueingWorker):
     """gunicorn's threaded worker with arrivals and endings in the poller."""
 
     def accept(self, listener: Any) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 CALLS_PER_DAY = 5
+LONGEST_QUEUE = timedelta(seconds=10)
+"""A request that stood in line for longer says that the portal has more than it can do."""
 _DAY = timedelta(days=1)
 _LATE_FIRST = timedelta(minutes=15)
 _LATE_MOST = timedelta(hours=6)
@@ -62,6 +64,11 @@ def limit(history: History, *, now: datetime, unused_grace: timedelta) -> Limite
         if now < until:
             return Limited("the CA is slower than the portal may hold a request", until)
     return None
+
+
+def is_overloaded(queued: timedelta) -> bool:
+    """Say whether a Register is to come again later, by how long it stood in line ."""
+    return queued > LONGEST_QUEUE
 
 
 def late_delay(late_in_a_row: int) -> timedelta:

@@ -14,6 +14,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from orchestrators import jobs
+from portal.edge import queueing
+from renewal.rules.limits import LONGEST_QUEUE
 from tests.agent_api.front_door import DAY, OPERATOR, FrontDoor, Host
 
 pytestmark = pytest.mark.both_databases
@@ -80,3 +82,40 @@ class TestRegister:
         with statements() as sql:
             door.register(host.certificate, basic=("", ""), AgentId=host.agent_id)
         assert len(sql) <= REGISTER, sql
+
+
+@pytest.fixture
+def overload() -> Iterator[Callable[[], None]]:
+    """What makes every following request one that stood in line for too long."""
+    before = queueing.WAITED_SECONDS.set(0)
+
+    def begin() -> None:
+        queueing.WAITED_SECONDS.set(LONGEST_QUEUE.total_seconds() + 1)
+
+    yield begin
+    queueing.WAITED_SECONDS.reset(before)
+
+
+class TestOverload:
+    """The portal has more to do than it can (T4 in docs/promises.md)."""
+
+    def test_a_register_is_sent_away_and_nothing_is_touched(
+        self, door: FrontDoor, host: Host, overload: Callable[[], None]
+    ) -> None:
+        overload()
+        asked, seen = len(door.ca.ledger), host.record.last_seen
+        reply, _ = host.send_csr()
+        assert reply.said == (3, "A01F0030", False, False)
+        assert (len(door.ca.ledger), host.record.last_seen) == (asked, seen)
+
+    def test_a_heartbeat_is_answered(self, host: Host, overload: Callable[[], None]) -> None:
+        overload()
+        assert host.heartbeat().body["SessionValid"] is True
+
+    def test_the_first_use_of_a_new_certificate_is_served(
+        self, host: Host, overload: Callable[[], None]
+    ) -> None:
+        host.renew()
+        overload()
+        assert host.register().token
+        assert host.register().code == "A01F0030"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, re_path
 
 from portal.conf import load
+from portal.edge import queueing
 from portal.edge.client_certificate import presented_certificate
 
 CONFIG = load()
@@ -32,6 +34,9 @@ LOGGING_CONFIG = None
 def echo(request: HttpRequest) -> HttpResponse:
     """Answer with what reached the application."""
     presented = presented_certificate(request)
+    if request.path_info == "/slow":
+        # Keeps the only thread busy while another request stands in line.
+        time.sleep(1)
     return JsonResponse(
         {
             "certificate": hashlib.sha256(presented.der).hexdigest() if presented.der else None,
@@ -47,6 +52,7 @@ def echo(request: HttpRequest) -> HttpResponse:
             "from_proxy": request.from_proxy,  # type: ignore[attr-defined]
             "headers": sorted(name for name in request.META if name.startswith("HTTP_")),
             "process": os.getpid(),
+            "waited": queueing.waited().total_seconds(),
         },
         status=400 if presented.problem else 200,
     )
