@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from orchestrators.models import (
@@ -23,13 +25,13 @@ from portal.access.models import RoleReach, User
 from portal.access.permissions import PermissionMissing
 from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
-from renewal.bulk import service, work
+from renewal.bulk import flags, service, work
 from renewal.bulk.selection import Selection
 from renewal.bulk.service import BulkRefused, Frozen, Order
 from renewal.identity import approvals
 from renewal.invariants.verify import verify
 from renewal.models import BulkJob, Claimant
-from renewal.rules.acts import Act, Outcome
+from renewal.rules.acts import FLAGS, Act, Outcome
 from renewal.rules.bulk_lifecycle import BulkState, ItemState
 from renewal.selectors.fleet import Filters
 from renewal.selectors.states import RenewalState
@@ -103,6 +105,44 @@ def test_what_is_done_is_what_was_previewed_record_by_record(
     }
     assert set(acts.values_list("actor_name", "message")) <= {("ada", "because")}
     assert verify(now=now) == []
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("act", sorted(FLAGS))
+def test_flags_set_in_one_statement_and_row_by_row_leave_the_same_rows(
+    act: Act, at_once: bool, now: datetime, ada: User
+) -> None:
+    """On PostgreSQL the two ways are compared; elsewhere the one that there is with itself."""
+    keys = sorted(Orchestrator.objects.values_list("pk", flat=True))
+    Orchestrator.objects.filter(pk__in=keys[:40]).update(flag=2)
+    order = Order(act, Selection(ids=tuple(keys)), reason="it's 100 % needed", at_once=at_once)
+    job = submitted(order, ada, now)
+    items = dict(job.items.values_list("pk", "orchestrator_id"))
+    gone = Orchestrator.objects.filter(certificates=None).first()
+    assert gone
+    gone.delete()
+    reached = set(keys[20:])
+
+    def outcome(way: Any) -> tuple[Any, ...]:
+        point = transaction.savepoint()
+        known = AuditEntry.objects.aggregate(last=Max("pk"))["last"]
+        counts = way(job, items, reached, now=now)
+        told = AuditEntry.objects.filter(pk__gt=known).order_by("pk").values()
+        left = (
+            counts,
+            fleet(),
+            list(job.items.order_by("pk").values()),
+            [{name: row[name] for name in row if name != "id"} for row in told],
+            list(AgentSession.objects.order_by("pk").values()),
+        )
+        transaction.savepoint_rollback(point)
+        return left
+
+    portable = outcome(flags._row_by_row)
+    assert portable[0]["skipped"] in (20, 21)
+    assert portable[0]["changed"] > 0
+    assert len(portable[3]) == portable[0]["changed"]
+    assert outcome(flags.set_flags) == portable
 
 
 def test_a_preview_changes_nothing(now: datetime, ada: User) -> None:
@@ -192,10 +232,13 @@ def test_a_batch_that_breaks_leaves_neither_flags_nor_audit_rows_nor_results(
     before, rows = fleet(), AuditEntry.objects.count()
     _take(job, "worker")
 
-    def broken(*_: Any) -> None:
+    real = flags.set_flags
+
+    def broken(*given: Any, **named: Any) -> None:
+        real(*given, **named)
         raise RuntimeError("the power went")
 
-    monkeypatch.setattr(work, "_note", broken)
+    monkeypatch.setattr(flags, "set_flags", broken)
     with pytest.raises(RuntimeError):
         work.batch(job.pk, "worker", now=now)
 
