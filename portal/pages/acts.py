@@ -1,15 +1,13 @@
 """What operators do to orchestrators, one or many: asked first, then done, then told.
 
-Owns the confirmation page and the result of each item; the acts are `act_catalogue.py`'s. Each item
-is one call of one service, in a transaction of its own: one that is refused does not
-stop the others.
+Owns the confirmation page and the act on one orchestrator; the acts are `act_catalogue.py`'s.
+Several are a job, whose pages are `bulk.py`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -23,18 +21,22 @@ from orchestrators.models import Status
 from orchestrators.reach import act_reaches
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
+from portal.pages import bulk
 from portal.pages.act_catalogue import ACTS, Act, Order
 from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 from portal.preferences import store
+from renewal.bulk import service
+from renewal.bulk.selection import Foreseen, Selection, shown_as
 from renewal.configuration import periods
 from renewal.identity import claimants
 from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.models import Claimant
+from renewal.rules import acts
+from renewal.rules.acts import CHANGE
 from renewal.selectors import fleet, history
 
 MOST_AT_ONCE = 200
 _REASON_LENGTH = 500
-_RESULT_KEY = "act_result"
 _NO_SUCH = "There is no such orchestrator."
 
 
@@ -51,9 +53,8 @@ class Candidate:
         """What the page shows, as it is sent back with the approval."""
         if self.claimant is None:
             return ""
-        certificate = self.claimant.certificate
-        fingerprint = certificate.fingerprint_sha256 if certificate else ""
-        return f"{self.claimant.pk}:{fingerprint}:{claimants.mark_of(self.claimant)}"
+        entry = shown_as(self.row.orchestrator.pk, CHANGE, self.claimant)
+        return f"{entry.claimant}:{entry.fingerprint}:{entry.mark}"
 
 
 @page(Permission.AGENTS_READ, methods=BOTH)
@@ -71,7 +72,7 @@ def confirm(request: HttpRequest) -> HttpResponseBase:
 
 @page(Permission.AGENTS_READ, methods=ACT)
 def perform(request: HttpRequest) -> HttpResponseBase:
-    """Do what was confirmed: one service call for each orchestrator."""
+    """Do what was confirmed: one orchestrator at once, several as a job."""
     act = _act_of(request.POST.get("act", ""))
     demand(request, act.permission)
     ids = _ids_of(request.POST.getlist("ids"))
@@ -82,58 +83,47 @@ def perform(request: HttpRequest) -> HttpResponseBase:
         return _ask(request, act, ids, error="Say why: the audit log keeps it.")
     if len(message) > _REASON_LENGTH:
         return _ask(request, act, ids, error=f"At most {_REASON_LENGTH} characters.")
-    orders = {pk: _order(request, act, pk, message) for pk in ids}
+    if len(ids) > 1:
+        return _job(request, act, ids, message)
+    pk = ids[0]
+    order = _order(request, act, pk, message)
     names = fleet.names_of(ids, *act_reaches(request.user, act.permission))
-    if len(ids) == 1 and not names:
+    if not names:
         raise Http404(_NO_SUCH)
-    outcomes = [
-        {
-            "id": str(pk),
-            "name": names[pk] or "without a name",
-            **_one(act, pk, orders[pk]),
-        }
-        if pk in names
-        else {"id": str(pk), "name": str(pk), "ok": False, "text": _NO_SUCH, "reason": "unknown"}
-        for pk in ids
-    ]
-    if len(ids) == 1:
-        only = outcomes[0]
-        level = messages.success if only["ok"] else messages.error
-        level(request, f"{only['name']}: {only['text']}.".replace("..", "."))
-        return redirect("orchestrator", pk=ids[0])
-    request.session[_RESULT_KEY] = {"act": act.name, "outcomes": outcomes}
-    return redirect("act_result")
+    name = names[pk] or "without a name"
+    is_done, text = _one(act, pk, order)
+    level = messages.success if is_done else messages.error
+    level(request, f"{name}: {text}.".replace("..", "."))
+    return redirect("orchestrator", pk=pk)
 
 
-@page(Permission.AGENTS_READ)
-def result(request: HttpRequest) -> HttpResponseBase:
-    """What became of each item of the last act."""
-    stored = request.session.get(_RESULT_KEY)
-    if not stored:
-        return redirect("orchestrators")
-    outcomes = stored["outcomes"]
-    failed = sum(not outcome["ok"] for outcome in outcomes)
-    return render(
-        request,
-        "orchestrators/result.html",
-        {
-            "act": ACTS[stored["act"]],
-            "outcomes": sorted(outcomes, key=lambda o: o["ok"]),
-            "failed": failed,
-            "succeeded": len(outcomes) - failed,
-        },
+def _job(request: HttpRequest, act: Act, ids: Sequence[UUID], message: str) -> HttpResponseBase:
+    """Make several ticked ones a job; a small one is done when its page comes."""
+    order = service.Order(
+        acts.Act(act.name), Selection(ids=tuple(ids)), message, at_once=_at_once(request, act)
+    )
+    shown = [_foreseen(pk, request.POST.get(f"shown-{pk}", "")) for pk in ids]
+    job = service.submit_ticked(
+        order, shown, user=request.user, actor=actor_of(request), now=timezone.now()
+    )
+    return bulk.follow(request, job)
+
+
+def _foreseen(pk: UUID, value: str) -> Foreseen:
+    shown = _shown_of(value) or Shown()
+    return Foreseen(
+        pk, CHANGE, shown.claimant, (shown.fingerprint or "")[:64], (shown.mark or "")[:64]
     )
 
 
-def _one(act: Act, pk: UUID, order: Order) -> dict[str, Any]:
+def _one(act: Act, pk: UUID, order: Order) -> tuple[bool, str]:
     try:
         changed = act.perform(pk, order)
     except ActRefused as refused:
-        return {"ok": False, "text": str(refused), "reason": refused.reason}
-    text = act.done if changed else act.unchanged
+        return False, str(refused)
     if changed is Approval.VOTED:
-        text = "your approval counts; others must follow"
-    return {"ok": True, "text": text, "reason": ""}
+        return True, "your approval counts; others must follow"
+    return True, act.done if changed else act.unchanged
 
 
 def _order(request: HttpRequest, act: Act, pk: UUID, message: str) -> Order:
@@ -141,10 +131,14 @@ def _order(request: HttpRequest, act: Act, pk: UUID, message: str) -> Order:
         actor=actor_of(request),
         now=timezone.now(),
         message=message,
-        at_once=act.is_renewal and request.POST.get("at_once") == "now",
+        at_once=_at_once(request, act),
         shown=_shown_of(request.POST.get(f"shown-{pk}", "")) if act.name == "approve" else None,
         also_revoke=_numbers(request.POST.getlist("revoke")) if act.name == "reset" else (),
     )
+
+
+def _at_once(request: HttpRequest, act: Act) -> bool:
+    return act.is_renewal and request.POST.get("at_once") == "now"
 
 
 def _ask(

@@ -69,8 +69,14 @@ def submit(request: HttpRequest) -> HttpResponseBase:
             return redirect("orchestrators")
         field = "" if refused.reason == "selection_changed" else "message"
         return _ask(request, order, error=str(refused), field=field)
+    return follow(request, job)
+
+
+def follow(request: HttpRequest, job: BulkJob) -> HttpResponseBase:
+    """Do a small job at once, leave another to a worker; lead to its page."""
     if job.total <= AT_ONCE:
         work.run(job.pk, now=timezone.now())
+    messages.info(request, f"This is job {job.pk}; it stays on the page Jobs.")
     return redirect("bulk_job", pk=job.pk)
 
 

@@ -34,7 +34,6 @@ urlpatterns = [
     path("orchestrators", orchestrators.index, name="orchestrators"),
     path("orchestrators/act", acts.confirm, name="act"),
     path("orchestrators/act/perform", acts.perform, name="act_perform"),
-    path("orchestrators/act/result", acts.result, name="act_result"),
     path("orchestrators/all/preview", bulk.preview, name="bulk_preview"),
     path("orchestrators/all/submit", bulk.submit, name="bulk_submit"),
     path("jobs", bulk.jobs, name="bulk_jobs"),

@@ -86,10 +86,12 @@ told AS (
         jsonb_build_object('flag', %(flag)s, 'at_once', %(at_once)s)
     FROM changed ORDER BY number),
 noted AS (
-    UPDATE {items} AS row SET state = judged.state,
+    UPDATE {item_table} AS row SET state = judged.state,
         reason = CASE judged.state WHEN %(skipped)s THEN %(gone)s ELSE '' END,
         message = CASE judged.state WHEN %(skipped)s THEN %(gone_words)s ELSE '' END
-    FROM judged WHERE row.id = judged.number RETURNING row.state)
+    -- The list of numbers says to the planner how few they are.
+    FROM judged WHERE row.id = judged.number AND row.id = ANY(%(items)s::bigint[])
+    RETURNING row.state)
 SELECT state, count(*) FROM noted GROUP BY state
 """
 
@@ -103,7 +105,7 @@ def _in_one_statement(
         orchestrators=Orchestrator._meta.db_table,
         sessions=AgentSession._meta.db_table,
         audit=AuditEntry._meta.db_table,
-        items=BulkItem._meta.db_table,
+        item_table=BulkItem._meta.db_table,
         columns=", ".join(words),
         values=", ".join(f"%({name})s" for name in words),
     )

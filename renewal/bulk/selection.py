@@ -58,6 +58,8 @@ class Foreseen:
     verdict: Verdict
     claimant: int | None = None
     fingerprint: str = ""
+    mark: str = ""
+    """`claimants.mark_of` it: certificate or credential, and name."""
 
 
 def filters_from(given: Mapping[str, str]) -> Filters:
@@ -134,11 +136,20 @@ def foreseen(
         yield Foreseen(pk, foresee(act, found))
 
 
+def shown_as(pk: UUID, verdict: Verdict, claimant: Claimant | None) -> Foreseen:
+    """Return a record with whom a page shows for it."""
+    if claimant is None:
+        return Foreseen(pk, verdict)
+    certificate = claimant.certificate
+    fingerprint = certificate.fingerprint_sha256 if certificate else ""
+    return Foreseen(pk, verdict, claimant.pk, fingerprint, claimants.mark_of(claimant))
+
+
 def digest(entries: Iterable[Foreseen]) -> str:
     """Return the hash of a selection: of the ids, and of what an approval names for each."""
     found = hashlib.sha256()
     for entry in entries:
-        found.update(f"{entry.pk}:{entry.claimant or ''}:{entry.fingerprint}\n".encode())
+        found.update(f"{entry.pk}:{entry.claimant or ''}:{entry.mark}\n".encode())
     return found.hexdigest()
 
 
@@ -191,13 +202,7 @@ def _approvals(
         verdict = foresee(Act.APPROVE, facts)
         if verdict.outcome == "change" and name:
             taken.add(name)
-        certificate = claimant.certificate if claimant else None
-        yield Foreseen(
-            record.pk,
-            verdict,
-            claimant=claimant.pk if claimant and not is_restored else None,
-            fingerprint=certificate.fingerprint_sha256 if certificate and not is_restored else "",
-        )
+        yield shown_as(record.pk, verdict, None if is_restored else claimant)
 
 
 def _named(candidates: Sequence[Claimant]) -> tuple[Claimant | None, str]:

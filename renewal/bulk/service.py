@@ -2,6 +2,7 @@
 
     seen = preview(order, user=user, now=now)       # a dry run: changes nothing
     job = submit(order, seen.frozen, user=user, actor=actor, now=now)  # a worker runs it
+    job = submit_ticked(order, shown, user=user, actor=actor, now=now)  # the same, of ticked ones
     cancel(job.pk, actor=actor, now=now)            # when it returns, nothing more is done
     retry(job.pk, user=user, actor=actor, now=now)  # what was skipped, failed or left
 
@@ -109,10 +110,7 @@ def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: dateti
     ``selection_changed``: other records match now, or somebody else came forward for one of them;
     a new preview shows which.
     """
-    if order.act is Act.RESET and not order.reason:
-        raise BulkRefused("reason_missing", "Say why: the audit log keeps it.")
-    if len(order.reason) > LONGEST_REASON:
-        raise BulkRefused("reason_too_long", f"At most {LONGEST_REASON} characters.")
+    _check_reason(order)
     seen = preview(order, user=user, now=now)
     if seen.frozen != frozen:
         raise BulkRefused(
@@ -120,6 +118,42 @@ def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: dateti
             f"The selection has changed since it was shown: {frozen.count} then, "
             f"{seen.frozen.count} now{_same_number(frozen, seen.frozen)}. Nothing was done.",
         )
+    return _committed(order, seen.entries, frozen, user=user, actor=actor, now=now)
+
+
+def submit_ticked(
+    order: Order, shown: Sequence[Foreseen], *, user: Any, actor: Actor, now: datetime
+) -> BulkJob:
+    """Commit a job for records that somebody ticked. Raises PermissionMissing, BulkRefused.
+
+    ``shown``: each with whom its confirmation showed. An approval of anybody else is refused item
+    by item, as is what lies outside the actor's reach.
+    """
+    require(user, PERMISSIONS[order.act])
+    _check_reason(order)
+    if not shown:
+        raise BulkRefused("nothing_selected", "No orchestrator is selected.")
+    entries = sorted(shown, key=lambda entry: entry.pk)
+    frozen = Frozen(len(entries), digest(entries))
+    return _committed(order, entries, frozen, user=user, actor=actor, now=now)
+
+
+def _check_reason(order: Order) -> None:
+    if order.act is Act.RESET and not order.reason:
+        raise BulkRefused("reason_missing", "Say why: the audit log keeps it.")
+    if len(order.reason) > LONGEST_REASON:
+        raise BulkRefused("reason_too_long", f"At most {LONGEST_REASON} characters.")
+
+
+def _committed(
+    order: Order,
+    entries: Sequence[Foreseen],
+    frozen: Frozen,
+    *,
+    user: Any,
+    actor: Actor,
+    now: datetime,
+) -> BulkJob:
     with transaction.atomic():
         job = BulkJob.objects.create(
             act=order.act,
@@ -134,7 +168,7 @@ def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: dateti
             source_address=actor.source_address[:64],
             created_at=now,
         )
-        _freeze(job, seen.entries)
+        _freeze(job, entries)
         _audit(job, "bulk_action_submitted", actor, message=order.reason)
         transaction.on_commit(partial(dispatch.bulk, job.pk))
     return job
@@ -192,16 +226,17 @@ def _freeze(job: BulkJob, entries: Sequence[Foreseen]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {table} "  # noqa: S608 - our own table's name
-                "(job_id, orchestrator_id, claimant, fingerprint, state, reason, message) "
-                "SELECT %s, item.pk, item.claimant, item.fingerprint, %s, '', '' "
-                "FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) "
-                "AS item (pk, claimant, fingerprint)",
+                "(job_id, orchestrator_id, claimant, fingerprint, mark, state, reason, message) "
+                "SELECT %s, item.pk, item.claimant, item.fingerprint, item.mark, %s, '', '' "
+                "FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[]) "
+                "AS item (pk, claimant, fingerprint, mark)",
                 [
                     job.pk,
                     str(ItemState.WAITING),
                     [entry.pk for entry in entries],
                     [entry.claimant for entry in entries],
                     [entry.fingerprint for entry in entries],
+                    [entry.mark for entry in entries],
                 ],
             )
         return
@@ -212,6 +247,7 @@ def _freeze(job: BulkJob, entries: Sequence[Foreseen]) -> None:
                 orchestrator_id=entry.pk,
                 claimant=entry.claimant,
                 fingerprint=entry.fingerprint,
+                mark=entry.mark,
             )
             for entry in entries
         ),

@@ -36,7 +36,7 @@ from renewal.rules.bulk_lifecycle import OPEN_BULK, BulkEvent, BulkState, ItemSt
 
 log = logging.getLogger(__name__)
 
-SET_BATCH = 1000
+SET_BATCH = 500
 ITEM_BATCH = 25
 """Of acts that are a service call each: a lock on the job's row stays well below a second."""
 LEASE = timedelta(seconds=60)
@@ -167,7 +167,11 @@ def _each(
 def _one(job: BulkJob, act: Act, item: BulkItem, actor: Actor, now: datetime) -> bool | Approval:
     pk = item.orchestrator_id
     if act is Act.APPROVE:
-        shown = Shown(item.claimant, item.fingerprint or None) if item.claimant else None
+        shown = (
+            Shown(item.claimant, item.fingerprint or None, item.mark or None)
+            if item.claimant
+            else Shown(nobody=True)
+        )
         return approvals.approve(pk, actor=actor, now=now, shown=shown, message=job.reason)
     if act is Act.DISAPPROVE:
         return approvals.disapprove(pk, actor=actor, now=now, message=job.reason)

@@ -21,6 +21,8 @@ from renewal.identity.approval_requests import Named
 from renewal.models import Certificate, Claimant
 from renewal.rules.standing import ACCEPTED, Standing
 
+_CHANGED = "Somebody else came forward since the page was shown: look again before approving."
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -31,6 +33,8 @@ class Shown:
     mark: str | None = None
     """`claimants.mark_of` the one who was shown: certificate or credential, and name."""
     request: int | None = None
+    nobody: bool = False
+    """It showed nobody: whoever came forward since is not approved unseen."""
 
 
 def named(orchestrator: Orchestrator, shown: Shown, *, now: datetime) -> Named:
@@ -58,10 +62,9 @@ def named(orchestrator: Orchestrator, shown: Shown, *, now: datetime) -> Named:
             "Several strangers came forward for this orchestrator: choose one on its page.",
         ) from None
     except claimants.ClaimantChanged:
-        raise ActRefused(
-            "changed",
-            "Somebody else came forward since the page was shown: look again before approving.",
-        ) from None
+        raise ActRefused("changed", _CHANGED) from None
+    if shown.nobody:
+        raise ActRefused("changed", _CHANGED)
     return of(chosen)
 
 

@@ -92,6 +92,8 @@ class BulkItem(models.Model):
     claimant = models.BigIntegerField(null=True)
     """Whom an approval names, as it was previewed."""
     fingerprint = models.CharField(max_length=64, blank=True)
+    mark = models.CharField(max_length=64, blank=True)
+    """`claimants.mark_of` the one whom an approval names: its proof and its name."""
     state = models.CharField(
         max_length=12,
         choices=[(s.value, s.value.capitalize()) for s in ItemState],

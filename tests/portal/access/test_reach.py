@@ -17,7 +17,7 @@ from portal.access.models import User
 from portal.access.permissions import holds
 from portal.access.reach import EVERYTHING, NOTHING, Reach, reach
 from portal.audit.models import AuditEntry
-from renewal.models import Certificate
+from renewal.models import BulkJob, Certificate
 from tests.portal.access.conftest import group, label, page_of, role, user
 from tests.portal.pages import fleet as rows
 from tests.portal.rest.conftest import Caller, basic, refused
@@ -216,11 +216,16 @@ def test_a_bulk_act_does_what_is_within_and_tells_the_rest_as_unknown(
     client = page_of(scoped)
     sent = {"act": "require", "ids": [str(fleet.calm.pk), str(fleet.warned.pk), str(UNKNOWN)]}
     client.post("/orchestrators/act/perform", sent)
-    outcomes = {o["id"]: o for o in client.get("/orchestrators/act/result").context["outcomes"]}
-    assert outcomes[str(fleet.calm.pk)]["ok"]
-    outside, unknown = outcomes[str(fleet.warned.pk)], outcomes[str(UNKNOWN)]
-    assert {**outside, "id": "", "name": ""} == {**unknown, "id": "", "name": ""}
-    assert fleet.warned.client_machine not in str(outcomes)
+    job = BulkJob.objects.get()
+    found = job.items.values_list("orchestrator_id", "state", "reason", "message")
+    outcomes = {key: tuple(rest) for key, *rest in found}
+    assert outcomes[fleet.calm.pk][0] == "changed"
+    assert outcomes[fleet.warned.pk] == outcomes[UNKNOWN]
+    assert outcomes[UNKNOWN][:2] == ("skipped", "unknown")
+    told = client.get(f"/jobs/{job.pk}").content.decode()
+    assert fleet.calm.client_machine in told
+    assert fleet.warned.client_machine not in told
+    assert str(fleet.warned.pk) not in told
     fleet.warned.refresh_from_db()
     assert fleet.warned.flag == 0
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrators.models import AgentSession, Job, Orchestrator, Status
 from portal.audit.models import AuditEntry
 from portal.preferences import store
-from renewal.models import Certificate, Claimant, Revocation
+from renewal.models import BulkJob, Certificate, Claimant, Revocation
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
@@ -146,11 +146,32 @@ def test_many_at_once_and_each_result_is_shown(fleet, admin):
     }
     assert len(shown) == 2
     response = perform(admin, "approve", *chosen, follow=True, **shown)
-    assert response.redirect_chain[-1][0] == "/orchestrators/act/result"
+    job = BulkJob.objects.get()
+    assert response.redirect_chain[-1][0] == f"/jobs/{job.pk}"
     text = response.content.decode()
-    assert "2 of 3 done" in text
+    assert "2 done, 0 unchanged, 1 skipped" in text
+    group = AuditEntry.objects.filter(request_id=job.audit_group, action="approved")
+    assert {row.orchestrator_id for row in group} == {fleet.waiting.pk, fleet.returning.pk}
     assert "Several strangers" in text
     assert [fresh(o).status for o in chosen] == [Status.APPROVED, Status.NEW, Status.APPROVED]
+
+
+def test_of_many_nobody_is_approved_but_who_was_shown(fleet, admin, now):
+    chosen = [fleet.waiting, fleet.returning, fleet.calm]
+    page = admin.post("/orchestrators/act", {"act": "approve", "ids": [str(o.pk) for o in chosen]})
+    shown = {
+        f"shown-{c.row.orchestrator.pk}": c.shown for c in page.context["candidates"] if c.shown
+    }
+    Claimant.objects.filter(orchestrator=fleet.waiting).update(client_machine="db-primary")
+    del shown[f"shown-{fleet.returning.pk}"]
+    perform(admin, "approve", *chosen, **shown)
+    assert [fresh(o).status for o in chosen] == [Status.NEW, Status.NEW, Status.APPROVED]
+    found = BulkJob.objects.get().items.values_list("orchestrator_id", "state", "reason")
+    assert set(found) == {
+        (fleet.waiting.pk, "skipped", "changed"),
+        (fleet.returning.pk, "skipped", "changed"),
+        (fleet.calm.pk, "unchanged", ""),
+    }
 
 
 def test_an_unknown_one_among_many_does_not_stop_the_others(fleet, admin):
@@ -198,10 +219,6 @@ def test_confirming_changes_nothing(fleet, admin):
 
 def test_nothing_selected_leads_back_to_the_list(admin):
     assert admin.post("/orchestrators/act", {"act": "reset"})["Location"] == "/orchestrators"
-
-
-def test_the_result_page_without_a_result_leads_back(admin):
-    assert admin.get("/orchestrators/act/result")["Location"] == "/orchestrators"
 
 
 def test_a_log_is_asked_for_once_and_shown_as_text(fleet, admin, now):
