@@ -80,7 +80,8 @@ torture: $(VENV)/.test-stamp
 
 bench: $(VENV)/.test-stamp
 	@$(BIN)/python -m tests.services.install
-	@exec $(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.bench $(ARGS)
+	@exec $(BIN)/python -m tests.bench.bulk
 
 agent: $(VENV)/.run-stamp
 	@mkdir -p dist

@@ -57,7 +57,11 @@ def submit(request: HttpRequest) -> HttpResponseBase:
         reason=given.get("message", "").replace("\x00", "").strip(),
         at_once=act in (Act.REQUEST, Act.REQUIRE) and given.get("at_once") == "now",
     )
-    frozen = Frozen(_number(given.get("count", "")), given.get("digest", "")[:64])
+    frozen = Frozen(
+        _number(given.get("count", "")),
+        given.get("digest", "")[:64],
+        service.unpacked(given.get("keys", "")),
+    )
     if _must_type(act, frozen.count) and given.get("typed", "").strip() != str(frozen.count):
         return _ask(request, order, error=f"Type {frozen.count} to confirm.", field="typed")
     now = timezone.now()

@@ -323,6 +323,19 @@ DEFINITIONS: tuple[Definition, ...] = (
         "days",
     ),
     Definition(
+        44,
+        "BulkJobDays",
+        "Finished jobs are kept for",
+        _LIMITS,
+        Kind.NUMBER,
+        "90",
+        "Jobs on many orchestrators and their results are deleted so long after their end; the "
+        "audit log keeps what they did. 0: never.",
+        0,
+        3650,
+        "days",
+    ),
+    Definition(
         100,
         "TrustAnchorsRevision",
         "Revision of the trusted issuers",

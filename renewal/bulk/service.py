@@ -12,12 +12,14 @@ Owns what is checked before a job exists, and the job's states but for START and
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -35,6 +37,7 @@ from renewal.models import BulkItem, BulkJob
 from renewal.rules.acts import Act, Outcome, Verdict
 from renewal.rules.bulk_lifecycle import RETRIED, BulkEvent, BulkState, ItemState, next_bulk
 from renewal.rules.lifecycle import InvalidTransition
+from renewal.selectors import fleet
 
 PERMISSIONS = {
     Act.APPROVE: Permission.AGENTS_APPROVE,
@@ -45,6 +48,9 @@ PERMISSIONS = {
     Act.RESET: Permission.AGENTS_RESET,
 }
 LONGEST_REASON = 500
+MOST_COMPARED = 1000
+"""Of a larger selection that changed, the numbers are told and no names."""
+MOST_NAMED = 20
 
 
 class BulkRefused(ValueError):
@@ -72,6 +78,25 @@ class Frozen:
 
     count: int
     digest: str
+    keys: frozenset[UUID] = field(default=frozenset(), compare=False)
+    """The records, of a selection of at most `MOST_COMPARED`: a refusal names what changed."""
+
+    @property
+    def packed(self) -> str:
+        """The records as a form carries them."""
+        raw = b"".join(key.bytes for key in sorted(self.keys))
+        return base64.b64encode(raw).decode()
+
+
+def unpacked(text: str) -> frozenset[UUID]:
+    """Return the records that a form carries; none if it makes no sense."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        return frozenset()
+    if len(raw) % 16 or len(raw) > 16 * MOST_COMPARED:
+        return frozenset()
+    return frozenset(UUID(bytes=raw[at : at + 16]) for at in range(0, len(raw), 16))
 
 
 @dataclass(frozen=True)
@@ -101,7 +126,10 @@ def preview(order: Order, *, user: Any, now: datetime) -> Preview:
     entries = list(foreseen(order.act, rows, approver=approver, now=now))
     if not entries:
         raise BulkRefused("nothing_selected", "No orchestrator is selected.")
-    return Preview(order, entries, Frozen(len(entries), digest(entries)))
+    keys = (
+        frozenset(entry.pk for entry in entries) if len(entries) <= MOST_COMPARED else frozenset()
+    )
+    return Preview(order, entries, Frozen(len(entries), digest(entries), keys))
 
 
 def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: datetime) -> BulkJob:
@@ -116,7 +144,8 @@ def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: dateti
         raise BulkRefused(
             "selection_changed",
             f"The selection has changed since it was shown: {frozen.count} then, "
-            f"{seen.frozen.count} now{_same_number(frozen, seen.frozen)}. Nothing was done.",
+            f"{seen.frozen.count} now{_same_number(frozen, seen.frozen)}. Nothing was done."
+            f"{_came_and_went(order, frozen, seen.frozen, user)}",
         )
     return _committed(order, seen.entries, frozen, user=user, actor=actor, now=now)
 
@@ -255,8 +284,25 @@ def _freeze(job: BulkJob, entries: Sequence[Foreseen]) -> None:
     )
 
 
+def _came_and_went(order: Order, then: Frozen, now: Frozen, user: Any) -> str:
+    """Say which records came and went, as far as both selections are known and within reach."""
+    if not then.keys or not now.keys:
+        return ""
+    came, gone = now.keys - then.keys, then.keys - now.keys
+    if not came and not gone:
+        return " For at least one of them, somebody else came forward."
+    told = ""
+    for word, keys in (("Came", came), ("Gone", gone)):
+        names = fleet.names_of(keys, *act_reaches(user, PERMISSIONS[order.act]))
+        known = sorted(name or "without a name" for name in names.values())
+        if known:
+            more = f" and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
+            told += f" {word}: {', '.join(known[:MOST_NAMED])}{more}."
+    return told
+
+
 def _same_number(then: Frozen, now: Frozen) -> str:
-    return ", but not the same ones" if then.count == now.count else ""
+    return ", but not as they were shown" if then.count == now.count else ""
 
 
 def _audit(job: BulkJob, action: str, actor: Actor, *, message: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from portal.access.models import RoleReach, User
 from portal.access.permissions import PermissionMissing
 from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
+from portal.preferences import store
+from renewal import retention
 from renewal.bulk import flags, service, work
 from renewal.bulk.selection import Selection
 from renewal.bulk.service import BulkRefused, Frozen, Order
 from renewal.identity import approvals
 from renewal.invariants.verify import verify
-from renewal.models import BulkJob, Claimant
+from renewal.models import BulkItem, BulkJob, Claimant
 from renewal.rules.acts import FLAGS, Act, Outcome
 from renewal.rules.bulk_lifecycle import BulkState, ItemState
 from renewal.selectors.fleet import Filters
@@ -202,6 +204,7 @@ def test_another_stranger_since_the_preview_of_an_approval_is_refused(
         service.submit(order, seen.frozen, user=ada, actor=_actor(ada), now=now)
 
     assert refused.value.reason == "selection_changed"
+    assert "somebody else came forward" in str(refused.value)
 
 
 def test_a_worker_that_dies_between_batches_is_replaced_and_nothing_is_done_twice(
@@ -416,6 +419,28 @@ def test_the_number_of_statements_grows_with_the_batches_not_with_the_items(
 
     with django_assert_max_num_queries(30):
         work.run(job.pk, now=now)
+
+
+@pytest.mark.parametrize(
+    ("setting", "days_later", "is_kept"),
+    [("30", 29, True), ("30", 31, False), ("0", 4000, True)],
+    ids=["within the days", "after the days", "never, if the setting is 0"],
+)
+def test_a_finished_job_goes_after_the_days_of_the_setting_and_an_open_one_stays(
+    setting: str, days_later: int, is_kept: bool, now: datetime, ada: User
+) -> None:
+    store.change("BulkJobDays", setting, actor=_actor(ada), now=now)
+    job = submitted(Order(Act.CLEAR, EVERYBODY), ada, now)
+    work.run(job.pk, now=now)
+    still_open = submitted(Order(Act.REQUEST, EVERYBODY), ada, now)
+    told = AuditEntry.objects.filter(request_id=job.audit_group).count()
+
+    retention.tidy(now=now + timedelta(days=days_later))
+
+    assert BulkJob.objects.filter(pk=job.pk).exists() is is_kept
+    assert BulkItem.objects.filter(job_id=job.pk).count() == (240 if is_kept else 0)
+    assert still_open.items.count() == 240
+    assert AuditEntry.objects.filter(request_id=job.audit_group).count() == told
 
 
 def _take(job: BulkJob, holder: str) -> None:

@@ -59,17 +59,32 @@ def test_a_changed_selection_is_refused_with_a_new_preview(fleet, admin, now):
     page = admin.get(f"{PREVIEW}?act=request&state=ok")
     form = form_of(page)
     made = rows.approved("late-comer", now=now, left=timedelta(days=300))
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(status=3)
 
     response = admin.post(SUBMIT, form)
 
     assert response.status_code == 400
-    assert "has changed since it was shown" in response.content.decode()
+    text = response.content.decode()
+    assert "has changed since it was shown" in text
+    assert f"Came: late-comer. Gone: {fleet.calm.client_machine}." in text
     assert form_of(response)["digest"] != form["digest"]
     assert not BulkJob.objects.exists()
     again = admin.post(SUBMIT, form_of(response))
     assert again.status_code == 302
     made.refresh_from_db()
     assert made.flag == 1
+
+
+@pytest.mark.parametrize("keys", ["", "x", "AAAA", "é", "A" * 40_000])
+def test_what_a_form_says_of_the_records_only_helps_to_name_the_changes(keys, fleet, admin):
+    form = form_of(admin.get(f"{PREVIEW}?act=request&state=ok"))
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(status=3)
+
+    response = admin.post(SUBMIT, {**form, "keys": keys})
+
+    assert response.status_code == 400
+    assert "has changed since it was shown" in response.content.decode()
+    assert not BulkJob.objects.exists()
 
 
 @pytest.mark.parametrize("act", ["require", "reset"])
