@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from orchestrators.credentials import refused_for
 from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator, Status
 from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.messages import ResultStatus, message_text
@@ -185,7 +186,15 @@ def explain(
     credentials = [claim.credential] if claim is not None else []
     credentials += [c.credential for c in claimants if c.credential is not None]
     outlooks += [
-        _outlook(replace(base, caller=Caller.BOOTSTRAP), prospect, credential=credential)
+        _outlook(
+            replace(
+                base,
+                caller=Caller.BOOTSTRAP,
+                credential_refused=refused_for(credential, orchestrator, now=now),
+            ),
+            prospect,
+            credential=credential,
+        )
         for credential in dict.fromkeys(credentials)
     ]
     outlooks.sort(key=lambda o: not o.used_last)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import F, FilteredRelation, Q, Subquery
 
 from orchestrators import credentials, records
@@ -91,9 +92,16 @@ def for_credential(
     now: datetime,
 ) -> Gathered:
     """Gather for a caller without a certificate of its own, with a bootstrap credential."""
-    orchestrator = records.named_by(body) if body.client_machine else None
-    if orchestrator is not None:
-        orchestrator = records.locked(orchestrator.pk)
+    orchestrator = _named_and_locked(body)
+    if credential.one_time:
+        try:
+            with transaction.atomic():
+                credential = _locked_credential(credential, orchestrator)
+        except _BoundMeanwhile:
+            # By a call for this name, perhaps: the savepoint let the lock go, so that the record
+            # is locked before the credential as everywhere.
+            orchestrator = _named_and_locked(body)
+            credential = BootstrapCredential.objects.get(pk=credential.pk)
     has_claim = orchestrator is not None and credentials.has_open_claim(
         orchestrator, credential, body.client_machine, now=now
     )
@@ -110,6 +118,29 @@ def for_credential(
         orchestrator=orchestrator,
         credential=credential,
     )
+
+
+class _BoundMeanwhile(Exception):
+    """Another call bound the one-time credential while this one waited for its row."""
+
+
+def _named_and_locked(body: RegisterRequest) -> Orchestrator | None:
+    named = records.named_by(body) if body.client_machine else None
+    return records.locked(named.pk) if named is not None else None
+
+
+def _locked_credential(
+    credential: BootstrapCredential, orchestrator: Orchestrator | None
+) -> BootstrapCredential:
+    """Lock a one-time credential, so that it binds to one record: the next call sees which."""
+    locked = (
+        BootstrapCredential.objects.select_for_update(of=("self",))
+        .select_related("service_account")
+        .get(pk=credential.pk)
+    )
+    if orchestrator is None and locked.bound_to_id is not None:
+        raise _BoundMeanwhile
+    return locked
 
 
 def certificate_facts(

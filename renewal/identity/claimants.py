@@ -219,6 +219,7 @@ def is_usable(row: Claimant, now: datetime) -> bool:
         credential is not None
         and credential.revoked_at is None
         and credential.spent_at is None
+        and credential.bound_to_id in (None, row.orchestrator_id)
         and (credential.expires_at is None or credential.expires_at > now)
     )
 
@@ -237,10 +238,15 @@ def usable_now(now: datetime) -> Q:
         certificate__not_before__lte=moment,
         certificate__not_after__gte=moment,
     )
-    credential = Q(
-        certificate=None,
-        credential__isnull=False,
-        credential__revoked_at=None,
-        credential__spent_at=None,
-    ) & (Q(credential__expires_at=None) | Q(credential__expires_at__gt=now))
+    is_unbound = Q(credential__bound_to=None) | Q(credential__bound_to=F("orchestrator"))
+    credential = (
+        is_unbound
+        & Q(
+            certificate=None,
+            credential__isnull=False,
+            credential__revoked_at=None,
+            credential__spent_at=None,
+        )
+        & (Q(credential__expires_at=None) | Q(credential__expires_at__gt=now))
+    )
     return certificate | credential

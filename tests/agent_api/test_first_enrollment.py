@@ -12,8 +12,11 @@ import pytest
 
 from orchestrators import credentials
 from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator
+from portal.preferences import store
 from renewal import certificates
+from renewal.explain import explain
 from renewal.identity import approvals
+from renewal.identity.claimants import usable_now
 from renewal.models import Claimant
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import read_certificate
@@ -309,6 +312,41 @@ class TestOneTime:
         row.refresh_from_db()
         assert row.spent_at == door.now
         assert enroll(door, basic)[0].said == (3, "A01F000B", False, False)
+
+    def test_of_two_calls_at_once_with_different_names_one_is_refused(
+        self, door: FrontDoor, make_credential: MakeCredential, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row, basic = make_credential("once", one_time=True)
+        find = credentials.find_basic
+
+        def find_and_be_overtaken(*given: str) -> BootstrapCredential | None:
+            found = find(*given)
+            monkeypatch.setattr(credentials, "find_basic", find)
+            assert enroll(door, basic, ClientMachine="first")[0].code == "A01F0001"
+            return found
+
+        monkeypatch.setattr(credentials, "find_basic", find_and_be_overtaken)
+        assert enroll(door, basic, ClientMachine="second")[0].said == (3, "A01F000B", False, False)
+        row.refresh_from_db()
+        assert (row.bound_to, Orchestrator.objects.count()) == (door.record("first"), 1)
+
+    def test_one_that_is_bound_to_another_record_is_not_approved_and_the_page_says_so(
+        self, door: FrontDoor, make_credential: MakeCredential
+    ) -> None:
+        row, basic = make_credential("shared")
+        for name in ("first", "second"):
+            enroll(door, basic, ClientMachine=name)
+        row.one_time, row.bound_to = True, door.record("first")
+        row.save()
+        second = door.record("second")
+        outlooks = explain(
+            second, store.load(), now=door.now, claimants=list(Claimant.objects.all())[1:]
+        ).outlooks
+        assert [o.with_csr.decision.code for o in outlooks] == ["A01F000B"]
+        assert not Claimant.objects.filter(usable_now(door.now), orchestrator=second).exists()
+        with pytest.raises(approvals.ActRefused):
+            door.approve(second)
+        assert door.approve(door.record("first"))
 
 
 class TestBootstrapCertificate:
