@@ -222,6 +222,11 @@ def entry_for(permission: Permission) -> CatalogueEntry:
     return _BY_PERMISSION[permission]
 
 
+def for_a_setting(*, periods: bool) -> Permission:
+    """Return the permission that changing an application setting needs."""
+    return P.RENEWAL_PERIODS_MODIFY if periods else P.SETTINGS_MODIFY
+
+
 def granting(permission: Permission) -> frozenset[Permission]:
     """Return every permission that grants ``permission``: itself and those whose access string
     is a prefix of its own.

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from portal.access.catalogue import Permission, entry_for
+from portal.access.catalogue import Permission, entry_for, for_a_setting
 from portal.access.permissions import holds
 from portal.audit.models import AuditEntry
 from portal.pages.gate import BOTH, actor_of, demand, page
@@ -60,7 +60,7 @@ def shown(definition: Definition, value: str) -> str:
 
 def needed_for(definition: Definition) -> Permission:
     """Return the permission that changing a setting needs."""
-    return Permission.RENEWAL_PERIODS_MODIFY if definition.periods else Permission.SETTINGS_MODIFY
+    return for_a_setting(periods=definition.periods)
 
 
 @page(Permission.SETTINGS_READ)

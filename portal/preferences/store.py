@@ -66,10 +66,14 @@ def load() -> Preferences:
 
 def check(definition: Definition, text: str) -> None:
     """Raise SettingInvalid if ``text`` may not become the setting's value."""
+    _check_alone(definition, text)
+    _check_together({definition.name: text})
+
+
+def _check_alone(definition: Definition, text: str) -> None:
     definition.parse(text)
     if validator := _VALIDATORS.get(definition.name):
         validator(text.strip())
-    _check_together({definition.name: text})
 
 
 def _check_together(changes: Mapping[str, str]) -> None:
@@ -92,30 +96,52 @@ def _check_together(changes: Mapping[str, str]) -> None:
 
 def change(name: str, text: str, *, actor: Actor, now: datetime) -> bool:
     """Set a setting; return whether it changed. Raises SettingInvalid, KeyError (C9)."""
-    definition = BY_NAME[name]
-    if definition.internal:
-        raise KeyError(name)
+    return bool(change_together({name: text}, actor=actor, now=now))
+
+
+def change_together(changes: Mapping[str, str], *, actor: Actor, now: datetime) -> frozenset[str]:
+    """Set all settings or none, judged as they will stand together; return those that changed.
+
+    Raises SettingInvalid, KeyError.
+    """
+    if internal := [name for name in changes if BY_NAME[name].internal]:
+        raise KeyError(internal[0])
     with transaction.atomic():
-        check(definition, text)
-        text = definition.canonical(text)
-        row = Setting.objects.select_for_update().filter(name=name).first()
-        before = row.value if row else definition.default
-        if before == text:
-            return False
-        Setting.objects.update_or_create(
-            name=name,
-            defaults={"value": text, "changed_at": now, "changed_by": actor.name},
+        for name, text in changes.items():
+            _check_alone(BY_NAME[name], text)
+        texts = {name: BY_NAME[name].canonical(text) for name, text in changes.items()}
+        _check_together(texts)
+        # In one order, so that two calls never wait for each other.
+        stored = Setting.objects.select_for_update().filter(name__in=texts).order_by("name")
+        before = {row.name: row.value for row in stored}
+        return frozenset(
+            name
+            for name, text in sorted(texts.items())
+            if _write(BY_NAME[name], before.get(name), text, actor=actor, now=now)
         )
-        record(
-            actor,
-            Category.SETTING,
-            "setting_changed",
-            object_type="setting",
-            object_id=name,
-            object_name=definition.label,
-            before={"value": before},
-            after={"value": text},
-        )
+
+
+def _write(
+    definition: Definition, stored: str | None, text: str, *, actor: Actor, now: datetime
+) -> bool:
+    name = definition.name
+    before = definition.default if stored is None else stored
+    if before == text:
+        return False
+    Setting.objects.update_or_create(
+        name=name,
+        defaults={"value": text, "changed_at": now, "changed_by": actor.name},
+    )
+    record(
+        actor,
+        Category.SETTING,
+        "setting_changed",
+        object_type="setting",
+        object_id=name,
+        object_name=definition.label,
+        before={"value": before},
+        after={"value": text},
+    )
     return True
 
 

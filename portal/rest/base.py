@@ -9,19 +9,21 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db import DatabaseError
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from portal.access.authentication import SignInLocked
 from portal.access.catalogue import Permission
+from portal.access.permissions import PermissionMissing, holds
 from portal.rest import bodies
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.negotiation import JSONNegotiation
 from portal.rest.paging import read_parameters
-from portal.rest.refusals import note_sign_in_failed
+from portal.rest.refusals import note_permission_missing, note_sign_in_failed
 
 REQUESTED_WITH = ("apiclient", "xmlhttprequest")
 API_VERSIONS = ("", "1", "1.0")
@@ -32,12 +34,15 @@ class ApiView(APIView):
 
     A subclass names in ``needs`` the permission for each method (None: any signed-in caller), in
     ``sees`` what each of them needs besides (who acts on an orchestrator must see it), and in
-    ``parameters`` the query parameters that it reads; others are refused.
+    ``parameters`` the query parameters that it reads; others are refused. Where what a caller
+    sends decides on the permission, ``instead`` names those that let it in as well; the view then
+    asks for the right one.
     """
 
     needs: ClassVar[Mapping[str, Permission | None]] = {}
     sees: ClassVar[tuple[Permission, ...]] = ()
     parameters: ClassVar[frozenset[str]] = frozenset()
+    instead: ClassVar[tuple[Permission, ...]] = ()
     content_negotiation_class = JSONNegotiation
     http_method_names = ["get", "post", "put", "delete", "head"]
 
@@ -46,6 +51,22 @@ class ApiView(APIView):
         """Return the permissions for a method; HEAD needs what GET needs."""
         own = cls.needs.get("GET" if method == "HEAD" else method)
         return () if own is None else tuple(dict.fromkeys((*cls.sees, own)))
+
+    @classmethod
+    def lacks(cls, user: Any, method: str) -> Permission | None:
+        """Return a permission that a caller lacks for a method, None if nothing is missing."""
+        own = cls.needs.get("GET" if method == "HEAD" else method)
+        for needed in cls.needed(method):
+            others = cls.instead if needed is own and method not in SAFE_METHODS else ()
+            if not any(holds(user, each) for each in (needed, *others)):
+                return needed
+        return None
+
+    def demand(self, permission: Permission) -> None:
+        """Raise PermissionDenied unless the caller holds a permission."""
+        if not holds(self.request.user, permission):
+            note_permission_missing(self.request, permission)
+            raise PermissionDenied(str(PermissionMissing(permission)))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         _check_headers(request)

@@ -51,6 +51,7 @@ class ErrorCode(StrEnum):
     CSRF_FAILED = "csrf_failed"
 
     ORCHESTRATOR_UNKNOWN = "orchestrator_unknown"
+    SETTING_UNKNOWN = "setting_unknown"
     NOBODY_SEEN = "nobody_seen"
     CONFLICT = "conflict"
     CHANGED = "changed"
@@ -107,6 +108,7 @@ CODES: dict[ErrorCode, CodeText] = {
     C.PERMISSION_MISSING: CodeText(403, "A permission is missing"),
     C.CSRF_FAILED: CodeText(403, "The page's CSRF token is missing or wrong"),
     C.ORCHESTRATOR_UNKNOWN: CodeText(404, "There is no such orchestrator"),
+    C.SETTING_UNKNOWN: CodeText(404, "There is no such setting"),
     C.NOBODY_SEEN: CodeText(400, "Nobody has come forward yet"),
     C.CONFLICT: CodeText(400, "Several strangers came forward"),
     C.CHANGED: CodeText(400, "The orchestrator changed meanwhile"),

@@ -11,7 +11,7 @@ from typing import Any
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.permissions import BasePermission
 
-from portal.access.permissions import PermissionMissing, require
+from portal.access.permissions import PermissionMissing
 from portal.rest.refusals import note_permission_missing
 
 
@@ -21,10 +21,7 @@ class CataloguePermission(BasePermission):
     def has_permission(self, request: Any, view: Any) -> bool:
         if not request.user.is_authenticated:
             raise NotAuthenticated("Sign in with Basic or a bearer token.")
-        for needed in view.needed(request.method):
-            try:
-                require(request.user, needed)
-            except PermissionMissing as missing:
-                note_permission_missing(request, needed)
-                raise PermissionDenied(str(missing)) from None
+        if missing := view.lacks(request.user, request.method):
+            note_permission_missing(request, missing)
+            raise PermissionDenied(str(PermissionMissing(missing)))
         return True

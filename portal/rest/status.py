@@ -1,4 +1,4 @@
-"""GET /Status/Endpoints, with which existing clients try their credentials, and unknown paths."""
+"""GET /Status/Endpoints, by which existing clients try their credentials, health, unknown paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.access.permissions import holds
 from portal.rest.base import ApiView
 
 PRODUCT_VERSION_HEADER = "x-keyfactor-product-version"
@@ -21,6 +20,11 @@ OWN_PATH = "GET /Status/Endpoints"
 _CONVERTER = re.compile(r"<str:\w*id>")
 
 
+def documented(route: str) -> str:
+    """Return a route as clients write it."""
+    return _CONVERTER.sub("{id}", route)
+
+
 class StatusEndpoints(ApiView):
     """The endpoints that the caller may use, as ``METHOD /Path``."""
 
@@ -29,14 +33,23 @@ class StatusEndpoints(ApiView):
 
     def get(self, request: Request) -> Response:
         usable = {
-            f"{method} /{_CONVERTER.sub('{id}', route)}"
+            f"{method} /{documented(route)}"
             for route, view in self.endpoints
             for method in view.needs
-            if all(holds(request.user, needed) for needed in view.needed(method))
+            if view.lacks(request.user, method) is None
         }
         return Response(
             sorted({*usable, OWN_PATH}), headers={PRODUCT_VERSION_HEADER: PRODUCT_VERSION}
         )
+
+
+class HealthCheck(ApiView):
+    """GET /Status/HealthCheck: nothing, once the sign-in had its answer from the database."""
+
+    needs = {"GET": None}
+
+    def get(self, request: Request) -> Response:
+        return Response(status=204)
 
 
 class UnknownEndpoint(ApiView):

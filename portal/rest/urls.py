@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver
 
 from portal.edge.paths import any_case_path
-from portal.rest import agents
+from portal.rest import agents, settings
 from portal.rest.base import ApiView
-from portal.rest.status import StatusEndpoints, UnknownEndpoint
+from portal.rest.status import HealthCheck, StatusEndpoints, UnknownEndpoint
 
 ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Agents", agents.AgentList),
@@ -18,6 +18,10 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Agents/<str:agent_id>", agents.AgentDetail),
     ("Agents/<str:agent_id>/Reset", agents.AgentReset),
     ("Agents/<str:agent_id>/FetchLogs", agents.AgentFetchLogs),
+    ("AppSetting", settings.SettingList),
+    ("AppSetting/<str:setting_id>", settings.SettingDetail),
+    ("AppSetting/<str:setting_id>/Set", settings.SettingSet),
+    ("Status/HealthCheck", HealthCheck),
 )
 
 urlpatterns: list[URLPattern | URLResolver] = [

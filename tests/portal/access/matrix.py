@@ -164,6 +164,7 @@ class World:
             "<uuid:pk>": self.ids[agent],
             "<uuid:job_id>": self.ids["job"],
             "<str:agent_id>": self.ids[which],
+            "<str:setting_id>": word or "SessionLengthMinutes",
             "<str:name>": word if row.url.startswith("settings") else "nowhere",
             "<path:rest>": "Elsewhere",
         }.items():
@@ -174,7 +175,9 @@ class World:
         """Return the form or JSON that a row sends."""
         words = row.sends.split(" ")
         text = row.sends
-        if words[0] in ("inside", "outside") or row.url.startswith("settings/"):
+        if words[0] in ("inside", "outside") or row.url.startswith(
+            ("settings/", "KeyfactorAPI/AppSetting/")
+        ):
             text = " ".join(words[1:])
         for name, value in self.ids.items():
             text = text.replace(f"<{name}>", value)

@@ -34,6 +34,11 @@ NEEDS: dict[tuple[str, str], Permission | None] = {
     ("POST", "Agents/{id}/Reset"): P.AGENTS_RESET,
     ("POST", "Agents/{id}/FetchLogs"): P.AGENTS_LOGS,
     ("POST", "Agents/SetAuthCertificateReenrollment"): P.AGENTS_RENEW,
+    ("GET", "AppSetting"): P.SETTINGS_READ,
+    ("PUT", "AppSetting"): P.SETTINGS_MODIFY,
+    ("GET", "AppSetting/{id}"): P.SETTINGS_READ,
+    ("PUT", "AppSetting/{id}/Set"): P.SETTINGS_MODIFY,
+    ("GET", "Status/HealthCheck"): None,
 }
 
 
@@ -48,9 +53,12 @@ def test_each_role_may_call_what_its_permissions_say(
         body = {"OrchestratorIds": [str(made.pk)], "Status": 1}
     if "{id}" in path:
         body = None
+    if method == "PUT":
+        body = {"Value": "60"} if path.endswith("Set") else [{"Id": 8, "Value": "60"}]
     needed = NEEDS[method, path]
     caller = caller_with(role)
-    response = caller.send(method, path.replace("{id}", str(made.pk)), body)
+    value = "SessionLengthMinutes" if path.startswith("AppSetting") else str(made.pk)
+    response = caller.send(method, path.replace("{id}", value), body)
     listed = f"{method} /{path}" in caller.get("Status/Endpoints").json()
     allowed = needed is None or bool(role and granting(needed) & ROLES[role])
     assert listed is allowed
@@ -148,7 +156,10 @@ def test_a_service_account_holds_tokens_but_never_signs_in_with_a_password(
 ) -> None:
     account = User.objects.get(username="orchestrators")
     caller = Caller({"Authorization": f"Bearer {token(account)}"})
-    assert caller.get("Status/Endpoints").json() == ["GET /Status/Endpoints"]
+    assert caller.get("Status/Endpoints").json() == [
+        "GET /Status/Endpoints",
+        "GET /Status/HealthCheck",
+    ]
 
 
 NAMES = {

@@ -268,13 +268,18 @@ def test_the_login_probe_gets_an_array_of_strings_and_the_version(admin: Caller)
     assert response.json() == [
         "GET /Agents",
         "GET /Agents/{id}",
+        "GET /AppSetting",
+        "GET /AppSetting/{id}",
         "GET /Status/Endpoints",
+        "GET /Status/HealthCheck",
         "POST /Agents/Approve",
         "POST /Agents/Disapprove",
         "POST /Agents/Reset",
         "POST /Agents/SetAuthCertificateReenrollment",
         "POST /Agents/{id}/FetchLogs",
         "POST /Agents/{id}/Reset",
+        "PUT /AppSetting",
+        "PUT /AppSetting/{id}/Set",
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from portal.access.catalogue import entry_for
 from portal.rest.codes import CODES, ErrorCode
 from portal.rest.query_fields import FIELD_NAMES
+from portal.rest.status import documented
 from portal.rest.urls import ENDPOINTS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "rest-api.md").read_text()
@@ -22,8 +23,8 @@ def test_every_code_has_a_status_and_stands_in_the_document() -> None:
 def test_every_endpoint_stands_in_the_document_with_its_permission() -> None:
     for route, view in ENDPOINTS:
         for method, needed in view.needs.items():
-            path = route.replace("<str:agent_id>", "{id}")
-            row = next(line for line in TEXT.splitlines() if f"| `{method} /{path}`" in line)
+            call = f"| `{method} /{documented(route)}`"
+            row = next(line for line in TEXT.splitlines() if call in line)
             assert (entry_for(needed).access_string if needed else "any sign-in") in row
 
 

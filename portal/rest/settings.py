@@ -1,0 +1,130 @@
+"""The endpoints under /AppSetting: the application settings, one or many at a time.
+
+Owns the way from a request to `portal/preferences` and back, which judges the values and writes
+the audit rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.access.catalogue import Permission, for_a_setting
+from portal.preferences import store
+from portal.preferences.definitions import EDITABLE, Definition, SettingInvalid
+from portal.preferences.models import Setting
+from portal.rest import bodies
+from portal.rest.base import ApiView
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+from portal.rest.refusals import actor_of
+
+_BY_ID = {definition.id: definition for definition in EDITABLE}
+_BY_NAME = {definition.name.lower(): definition for definition in EDITABLE}
+
+
+class _SettingView(ApiView):
+    """A view of settings: whoever changes one must be allowed to see it."""
+
+    sees = (Permission.SETTINGS_READ,)
+    instead = (Permission.RENEWAL_PERIODS_MODIFY,)
+
+    def change(self, changes: Mapping[Definition, str]) -> None:
+        """Set all or none. Raises ApiError, PermissionDenied."""
+        for permission in sorted({for_a_setting(periods=d.periods) for d in changes}):
+            self.demand(permission)
+        try:
+            store.change_together(
+                {definition.name: text for definition, text in changes.items()},
+                actor=actor_of(self.request),
+                now=timezone.now(),
+            )
+        except SettingInvalid as problem:
+            raise ApiError(ErrorCode.VALUE_INVALID, f"Nothing was changed. {problem}") from None
+
+
+class SettingList(_SettingView):
+    """GET and PUT /AppSetting: all settings, and changing several at once."""
+
+    needs = {"GET": Permission.SETTINGS_READ, "PUT": Permission.SETTINGS_MODIFY}
+
+    def get(self, request: Request) -> Response:
+        return Response(_shown(*EDITABLE))
+
+    def put(self, request: Request) -> Response:
+        changes: dict[Definition, str] = {}
+        for entry in bodies.objects(request.data, known=("Id", "Value"), nullable=("Value",)):
+            definition = _BY_ID.get(entry["Id"]) if type(entry["Id"]) is int else None
+            if definition is None:
+                raise ApiError(
+                    ErrorCode.SETTING_UNKNOWN, "Nothing was changed. An Id is unknown.", status=400
+                )
+            if definition in changes:
+                raise ApiError(ErrorCode.VALUE_INVALID, f"The Id {definition.id} is given twice.")
+            changes[definition] = _text(entry["Value"])
+        self.change(changes)
+        return Response(_shown(*changes))
+
+
+class SettingDetail(_SettingView):
+    """GET /AppSetting/{id}."""
+
+    needs = {"GET": Permission.SETTINGS_READ}
+
+    def get(self, request: Request, setting_id: str) -> Response:
+        return Response(_shown(_found(setting_id))[0])
+
+
+class SettingSet(_SettingView):
+    """PUT /AppSetting/{id}/Set."""
+
+    needs = {"PUT": Permission.SETTINGS_MODIFY}
+
+    def put(self, request: Request, setting_id: str) -> Response:
+        definition = _found(setting_id)
+        body = bodies.members(request.data, known=("Value",), nullable=("Value",))
+        self.change({definition: _text(body["Value"])})
+        return Response(_shown(definition)[0])
+
+
+def _found(text: str) -> Definition:
+    """Return the setting with this Id (digits) or ShortName (any case). Raises ApiError."""
+    if text.isascii() and text.isdecimal():
+        found = _BY_ID.get(int(text[:10]))
+    else:
+        found = _BY_NAME.get(text.lower())
+    if found is None:
+        raise ApiError(ErrorCode.SETTING_UNKNOWN, "There is no such setting.")
+    return found
+
+
+def _text(value: object) -> str:
+    """Return a value as text; null is the empty one. Raises ApiError."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ApiError(ErrorCode.VALUE_INVALID, "Value is a string or null.")
+    if any("\ud800" <= ch <= "\udfff" for ch in value):
+        raise ApiError(ErrorCode.VALUE_INVALID, "Value has half a surrogate pair.")
+    return value
+
+
+def _shown(*definitions: Definition) -> list[dict[str, Any]]:
+    """Return settings as replies show them, with one query."""
+    names = [definition.name for definition in definitions]
+    stored = dict(Setting.objects.filter(name__in=names).values_list("name", "value"))
+    return [
+        {
+            "Id": definition.id,
+            "DisplayName": definition.label,
+            "ShortName": definition.name,
+            "Description": definition.effect,
+            "Value": stored.get(definition.name, definition.default),
+            "ValueType": definition.kind.value,
+        }
+        for definition in definitions
+    ]
