@@ -193,7 +193,12 @@ def _paths(entries: list[str]) -> tuple[str, ...]:
 
 def _kept(path: Path) -> str:
     """Return the secret in ``path``; make it once, so that two processes agree on one value."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"the data folder {path.parent} cannot be made (PORTAL_DATA_DIR): {error.strerror}"
+        ) from None
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

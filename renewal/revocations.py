@@ -47,12 +47,18 @@ def request(
 ) -> Revocation | None:
     """Record that a certificate is to be revoked; None if it is a foreign CA's or revoked.
 
-    Of a certificate that no CA of this portal issued, the timeline says "revoke at its issuer".
+    Of a certificate that no CA of this portal issued, the timeline says "revoke at its issuer";
+    what a person asked for holds at this portal at once.
     """
     RevocationReason(reason)
     if certificate.revoked_at is not None:
         return None
     if certificate.authority_id is None:
+        if not by_service_account:
+            Certificate.objects.filter(pk=certificate.pk, revoked_at=None).update(
+                revoked_at=now, revocation_reason=reason
+            )
+            certificate.revoked_at, certificate.revocation_reason = now, reason
         _audit(certificate, "revoke_at_its_issuer", actor, cause=cause)
         return None
     with transaction.atomic():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Max, Q, QuerySet
@@ -18,6 +18,7 @@ from portal.audit.models import AuditEntry, Category
 WINDOW_ROWS = 50_000
 """So many rows a text search looks through at once."""
 
+_DAY = timedelta(days=1)
 _TEXT = ("message", "object_name", "actor_name", "action", "object_id", "source_address")
 
 
@@ -92,7 +93,10 @@ def find(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
     if filters.since:
         rows = rows.filter(at__gte=_moment(filters.since))
     if filters.until:
-        rows = rows.filter(at__lte=_moment(filters.until))
+        until = _moment(filters.until)
+        # A day that is named is meant whole.
+        is_day = len(filters.until) <= len("2026-01-31")
+        rows = rows.filter(at__lt=until + _DAY) if is_day else rows.filter(at__lte=until)
     return _text(filters, rows) if filters.q else Found(rows)
 
 
@@ -117,6 +121,8 @@ def _moment(text: str) -> datetime:
     """Read a date or a moment (ISO 8601); without a zone it is UTC."""
     try:
         moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        _ = moment.astimezone(UTC) + _DAY
+        return moment
+    except (ValueError, OverflowError):
         raise FilterInvalid(f"{text!r} is no time: write 2026-01-31 or 2026-01-31T12:00.") from None

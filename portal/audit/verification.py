@@ -87,7 +87,7 @@ def verify(*, keys_in: Path, checkpoints_file: Path) -> Report:
     for block in _blocks(newest.number if newest else 0):
         walk.block(block)
     _check_end(report, walk, newest)
-    _check_checkpoints(report, checkpoints_file, newest)
+    _check_checkpoints(report, checkpoints_file, newest, walk.keys)
     report.unsealed = AuditEntry.objects.exclude(
         Exists(AuditSeal.objects.filter(entry_id=OuterRef("pk")))
     ).count()
@@ -106,10 +106,14 @@ class _Walk:
         self.sequence = 0
         self.link = chain.START
         self.sealed_before: datetime | None = None
+        """When the sealer ran before: a backlog becomes several blocks of one run."""
+        self._run_at: datetime | None = None
 
     def block(self, block: AuditBlock) -> None:
         report = self.report
         report.blocks += 1
+        if block.sealed_at != self._run_at:
+            self.sealed_before, self._run_at = self._run_at, block.sealed_at
         if block.number != self.number + 1 or block.first_sequence != self.sequence + 1:
             report.add("block_missing", block=self.number + 1, sequence=self.sequence + 1)
             self._skip_to(block.first_sequence)
@@ -133,7 +137,6 @@ class _Walk:
         elif not is_whole:
             report.add("signature_wrong", block=block.number, sequence=block.last_sequence)
         self.number, self.link = block.number, block.link
-        self.sealed_before = block.sealed_at
 
     def _seal(self, seal: AuditSeal, row: dict[str, Any] | None) -> None:
         report = self.report
@@ -201,8 +204,26 @@ def _check_end(report: Report, walk: _Walk, newest: AuditBlock | None) -> None:
         report.add("block_missing", block=walk.number + 1, sequence=after.sequence)
 
 
-def _check_checkpoints(report: Report, file: Path, newest: AuditBlock | None) -> None:
-    """Compare each checkpoint with its block; the first one beyond the log's end is enough."""
+def _is_genuine(told: dict[str, Any], keys: dict[str, Ed25519PublicKey]) -> bool:
+    """Say whether a checkpoint is signed: anybody can write a line into a file."""
+    try:
+        message = chain.block_bytes(
+            number=told["number"],
+            first=told["first"],
+            last=told["last"],
+            highest=told["highest"],
+            link=told["link"],
+            sealed_at=datetime.fromisoformat(told["sealed_at"]),
+        )
+        return signing.is_signed(keys.get(told["key"]), told["signature"], message)
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _check_checkpoints(
+    report: Report, file: Path, newest: AuditBlock | None, keys: dict[str, Ed25519PublicKey]
+) -> None:
+    """Compare each signed checkpoint with its block; the first one beyond the end is enough."""
     last = newest.number if newest else 0
     pending: dict[int, dict[str, Any]] = {}
 
@@ -216,6 +237,8 @@ def _check_checkpoints(report: Report, file: Path, newest: AuditBlock | None) ->
         pending.clear()
 
     for told in checkpoints.read(file):
+        if not _is_genuine(told, keys):
+            continue
         if told["number"] > last and not AuditBlock.objects.filter(number=told["number"]).exists():
             compare()
             report.add("truncated", block=told["number"], sequence=told.get("last"))

@@ -67,7 +67,7 @@ def limit(history: History, *, now: datetime, unused_grace: timedelta) -> Limite
 
 
 def is_overloaded(queued: timedelta) -> bool:
-    """Say whether a Register is to come again later, by how long it stood in line ."""
+    """Say whether a Register is to come again later, by how long it stood in line."""
     return queued > LONGEST_QUEUE
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,6 +48,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, **flags: Any) -> None:
+        # Whatever the data folder's own mode: nobody else reads keys or the database.
+        os.umask(0o077)
         config: PortalConfig = settings.CONFIG
         options = plan.Options(
             data_dir=(flags["data_dir"] or config.data_dir).absolute(),
@@ -70,6 +72,11 @@ class Command(BaseCommand):
     def _run(self, config: PortalConfig, options: plan.Options) -> None:
         for name in end_leftovers(config.data_dir):
             self._say(f"Ended {name}, left over from a crash.")
+        if options.pages_port == options.agents_port:
+            self._fail(
+                f"Pages and agents cannot share port {options.pages_port}: give --pages-port and "
+                "--agents-port two different ones."
+            )
         for flag, port in (
             ("--pages-port", options.pages_port),
             ("--agents-port", options.agents_port),
@@ -133,7 +140,6 @@ class Command(BaseCommand):
 
 
 def _port(value: str) -> int:
-    port = int(value)
-    if not 1 <= port <= 65535:
-        raise ValueError(value)
-    return port
+    if not value.isdecimal() or not 1 <= int(value) <= 65535:
+        raise ArgumentTypeError(f"{value!r} is no port: a number from 1 to 65535")
+    return int(value)

@@ -31,6 +31,25 @@ def test_many_rows_become_several_blocks(log: Log, monkeypatch: pytest.MonkeyPat
     assert log.findings() == []
 
 
+def test_a_backlog_of_several_blocks_is_no_tampering(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker was away for hours: one run seals old rows in several blocks."""
+    monkeypatch.setattr(sealing, "BLOCK_ROWS", 2)
+    log.now += timedelta(hours=5)
+    log.write(7)
+    assert log.seal() == 7
+    assert log.findings() == []
+
+
+def test_a_checkpoint_that_nobody_signed_accuses_nobody(log: Log) -> None:
+    log.write()
+    log.seal()
+    with settings.CONFIG.audit_checkpoints.open("a") as file:
+        file.write('{"number": 99, "last": 999, "link": "x"}\n')
+    assert log.findings() == []
+
+
 def test_a_row_whose_transaction_ended_late_is_sealed_behind_newer_ones(log: Log) -> None:
     """Numbers are given at the insert, rows are seen at the commit."""
     rows = log.write(3)

@@ -72,6 +72,7 @@ def test_a_row_that_was_deleted_with_its_seal_is_found(
 def test_a_row_that_was_put_in_later_with_an_old_time_is_found(log: Log, rows: list[int]) -> None:
     row = log.write()[0]
     old = log.now - timedelta(days=3)
+    log.now += timedelta(seconds=1)
     log.sql("UPDATE audit_auditentry SET at = %s WHERE id = %s", old, row)
     log.seal()
     assert log.findings() == [("backdated", sequence_of(row), row)]

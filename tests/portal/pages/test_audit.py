@@ -62,6 +62,7 @@ SEARCHES = {
     "the object": {"object": "setting:42"},
     "the action": {"action": "setting_changed", "who": "anna"},
     "a time": {"since": "2020-01-01", "who": "anna"},
+    "the day itself": {"until": f"{timezone.now():%Y-%m-%d}", "who": "anna"},
 }
 
 
@@ -77,6 +78,8 @@ def test_a_row_is_found_by(admin, asked: dict[str, str]) -> None:
     [
         {"since": "yesterday"},
         {"until": "2026-13-01"},
+        {"until": "9999-12-31"},
+        {"since": "0001-01-01T00:00+14:00"},
         {"orchestrator": "oslo"},
         {"object": "setting"},
         {"category": "weather"},
