@@ -166,28 +166,23 @@ def follow(orchestrator: Orchestrator, *, generation: int) -> None:
     ).update(generation=orchestrator.generation)
 
 
-def has_open_claim(
-    orchestrator: Orchestrator,
-    credential: BootstrapCredential,
-    client_machine: str,
-    *,
-    now: datetime,
-) -> bool:
-    """Say whether this credential may enrol for this record under this name now.
+def claim_of(
+    orchestrator: Orchestrator, credential: BootstrapCredential, client_machine: str
+) -> EnrollmentClaim | None:
+    """Return the claim of this credential for this record under this name: open, or over unused.
 
     The name is the one that the approval showed, whatever start stamp it has.
     """
     key = claim_key(client_machine)
     if not key:
-        return False
+        return None
     return EnrollmentClaim.objects.filter(
         orchestrator=orchestrator,
         credential=credential,
         generation=orchestrator.generation,
         claim_key=key,
         closed_at=None,
-        expires_at__gt=now,
-    ).exists()
+    ).first()
 
 
 def _audit(credential: BootstrapCredential, action: str, actor: Actor) -> None:

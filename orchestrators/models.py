@@ -264,6 +264,10 @@ class EnrollmentClaim(models.Model):
             )
         ]
 
+    def is_open(self, now: datetime) -> bool:
+        """Say whether it may be used: it is not closed and its time is not over."""
+        return self.closed_at is None and self.expires_at > now
+
 
 class JobState(models.IntegerChoices):
     """Status of a job, with Keyfactor's numbers."""

@@ -5,7 +5,6 @@ Owns no change and nothing of certificates; reads that join those are `renewal/s
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from orchestrators.models import (
@@ -46,16 +45,11 @@ def job(orchestrator_id: UUID, job_id: UUID, *reaches: Reach) -> Job | None:
     return within(rows, *reaches, by="orchestrator_id").first()
 
 
-def open_claim(orchestrator: Orchestrator, *, now: datetime) -> EnrollmentClaim | None:
-    """Return the claim under which a record may enrol for the first time."""
+def claim_of(orchestrator: Orchestrator) -> EnrollmentClaim | None:
+    """Return the claim of a record's first enrollment: open, or over unused."""
     return (
         EnrollmentClaim.objects.select_related("credential")
-        .filter(
-            orchestrator=orchestrator,
-            generation=orchestrator.generation,
-            closed_at=None,
-            expires_at__gt=now,
-        )
+        .filter(orchestrator=orchestrator, generation=orchestrator.generation, closed_at=None)
         .first()
     )
 

@@ -164,7 +164,11 @@ def explain(
         now=now,
         caller=Caller.CERTIFICATE,
         periods=rules,
-        record=record_facts(orchestrator, has_open_claim=claim is not None),
+        record=record_facts(
+            orchestrator,
+            has_open_claim=claim is not None and claim.is_open(now),
+            is_claim_over=claim is not None and not claim.is_open(now),
+        ),
         issued_recently=prospect.issued_recently if prospect else False,
     )
     held = list(
@@ -234,8 +238,7 @@ def _enrollment(
         unused_grace=timedelta(minutes=preferences.number("UnusedCertificateGraceMinutes")),
     )
     if limited is not None:
-        when = f", until {limited.until:%Y-%m-%d %H:%M} UTC" if limited.until else ""
-        return EnrollmentFacts(Outcome.WAITING, detail=f"{limited.reason.capitalize()}{when}.")
+        return EnrollmentFacts(Outcome.WAITING, detail=limited.sentence)
     if chosen is not None and intents.is_broken(chosen.authority, now=now):
         return EnrollmentFacts(
             Outcome.WAITING, detail=f"The CA {chosen.authority.name} does not answer."

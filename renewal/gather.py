@@ -102,15 +102,24 @@ def for_credential(
             # is locked before the credential as everywhere.
             orchestrator = _named_and_locked(body)
             credential = BootstrapCredential.objects.get(pk=credential.pk)
-    has_claim = orchestrator is not None and credentials.has_open_claim(
-        orchestrator, credential, body.client_machine, now=now
+    claim = (
+        credentials.claim_of(orchestrator, credential, body.client_machine)
+        if orchestrator is not None
+        else None
     )
+    record = None
+    if orchestrator is not None:
+        record = record_facts(
+            orchestrator,
+            has_open_claim=claim is not None and claim.is_open(now),
+            is_claim_over=claim is not None and not claim.is_open(now),
+        )
     return Gathered(
         facts=Facts(
             now=now,
             caller=Caller.BOOTSTRAP,
             periods=periods(preferences),
-            record=record_facts(orchestrator, has_open_claim=has_claim) if orchestrator else None,
+            record=record,
             has_name=bool(body.client_machine),
             csr=CsrFacts() if body.csr else None,
             credential_refused=credentials.refused_for(credential, orchestrator, now=now),
@@ -165,7 +174,9 @@ def certificate_facts(
     )
 
 
-def record_facts(orchestrator: Orchestrator, *, has_open_claim: bool = False) -> RecordFacts:
+def record_facts(
+    orchestrator: Orchestrator, *, has_open_claim: bool = False, is_claim_over: bool = False
+) -> RecordFacts:
     """Return the decision's view of a record."""
     return RecordFacts(
         status=Status(orchestrator.status),
@@ -173,6 +184,7 @@ def record_facts(orchestrator: Orchestrator, *, has_open_claim: bool = False) ->
         flag_counter=orchestrator.flag_counter,
         had_session=orchestrator.had_session,
         has_open_claim=has_open_claim,
+        is_claim_over=is_claim_over,
         was_reset=orchestrator.reset_at is not None,
     )
 

@@ -31,6 +31,7 @@ class Code(StrEnum):
     NAME_MISSING = "A01F000C"
     CERTIFICATE_UNSUITABLE = "A01F000D"
     REGISTRATION_DENIED = "A01F000E"
+    CLAIM_OVER = "A01F000F"
 
     CSR_FORMAT = "A01F0010"
     KEY_IN_BODY = "A01F0011"
@@ -146,6 +147,10 @@ _TEXTS: dict[Code, CodeText] = {
         "This registration was denied.",
         "A rule or handler of auto-registration denies it; approve the orchestrator on its page if "
         "it may work.",
+    ),
+    Code.CLAIM_OVER: CodeText(
+        "The time to enrol after the approval is over.",
+        "Reset the orchestrator and approve its return.",
     ),
     Code.CSR_FORMAT: CodeText(
         "The CSR is not one base64 DER or PEM certification request of at most 16 KiB.",

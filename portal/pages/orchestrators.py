@@ -68,7 +68,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     preferences = store.load()
     orchestrator = found(request, pk)
     claimants = history.claimants_of(orchestrator) if _needs_approval(orchestrator) else []
-    claim = records.open_claim(orchestrator, now=now)
+    claim = records.claim_of(orchestrator)
     certificates = history.certificates_of(orchestrator, now=now)
     events = history.events_of(pk, cursor=request.GET.get("cursor", ""))
     shown_jobs = records.jobs_of(orchestrator)

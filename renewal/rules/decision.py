@@ -82,6 +82,8 @@ class RecordFacts:
     flag_counter: int = 0
     had_session: bool = True
     has_open_claim: bool = False
+    is_claim_over: bool = False
+    """The caller's claim was not used in its time."""
     was_reset: bool = False
     """It was approved once: what comes now is a return."""
 
@@ -327,6 +329,14 @@ def _decide_bootstrap(facts: Facts) -> Decision:
     if record.status is Status.DISAPPROVED:
         # A credential proves no record to be its own: nothing of this one moves.
         return _refused("14", Code.DISAPPROVED, "The orchestrator was disapproved.", Effect.AUDIT)
+    if record.is_claim_over:
+        return _refused(
+            "16b",
+            Code.CLAIM_OVER,
+            "The claim that the approval opened was not used in its time.",
+            Effect.TOUCH,
+            Effect.AUDIT,
+        )
     if not record.has_open_claim:
         return _refused(
             "19a",
@@ -444,7 +454,8 @@ def _decide_legacy(facts: Facts, record: RecordFacts, level: Level) -> Decision:
     if facts.csr is not None:
         return _decide_enrollment(facts, record, level, (), row="8")
     if level is Level.EXPIRY:
-        return _must_renew("7", record, level, "A newer certificate was issued; this one expires.")
+        reason = f"A newer certificate was issued. {_why(record, level)}"
+        return _must_renew("7", record, level, reason)
     return _should_renew("6", record, level, ())
 
 

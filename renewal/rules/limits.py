@@ -38,7 +38,14 @@ class Limited:
     """Why no CA is asked now, and until when (None: until the one in flight ends)."""
 
     reason: str
+    """A sentence without its full stop."""
     until: datetime | None
+
+    @property
+    def sentence(self) -> str:
+        """The same to the orchestrator and on its page."""
+        when = f"; ask again after {self.until:%Y-%m-%d %H:%M} UTC" if self.until else ""
+        return f"{self.reason}{when}."
 
 
 def limit(history: History, *, now: datetime, unused_grace: timedelta) -> Limited | None:
@@ -49,7 +56,7 @@ def limit(history: History, *, now: datetime, unused_grace: timedelta) -> Limite
     6 hours.
     """
     if history.in_flight:
-        return Limited("an earlier request of this orchestrator is still with the CA", None)
+        return Limited("An earlier request of this orchestrator is still with the CA", None)
     calls = [c for c in history.calls if c > now - _DAY]
     if len(calls) >= CALLS_PER_DAY:
         return Limited(
@@ -58,11 +65,11 @@ def limit(history: History, *, now: datetime, unused_grace: timedelta) -> Limite
     if len(history.unproven_deliveries) >= 2:
         until = history.unproven_deliveries[-1] + unused_grace
         if now < until:
-            return Limited("two certificates were delivered and not used yet", until)
+            return Limited("Two certificates were delivered and not used yet", until)
     if history.late_in_a_row and history.last_late_at is not None:
         until = history.last_late_at + late_delay(history.late_in_a_row)
         if now < until:
-            return Limited("the CA is slower than the portal may hold a request", until)
+            return Limited("The CA is slower than the portal may hold a request", until)
     return None
 
 

@@ -28,6 +28,7 @@ from renewal.selectors.marks import (
     MARKS,
     Around,
     Mark,
+    claims_over,
     failed_enrollments,
     marked,
     marks_of,
@@ -112,7 +113,7 @@ def page(
 def rows_of(
     orchestrators: Iterable[Orchestrator], periods: Periods, *, now: datetime
 ) -> list[FleetRow]:
-    """Return what the list says of each record: three queries."""
+    """Return what the list says of each record: four queries."""
     records = list(orchestrators)
     ids = [o.pk for o in records]
     overdue = set(
@@ -125,13 +126,21 @@ def rows_of(
         .filter(orchestrator__in=ids)
         .values_list("orchestrator_id", flat=True)
     )
+    late = set(
+        claims_over(now).filter(orchestrator__in=ids).values_list("orchestrator_id", flat=True)
+    )
     live = set(
         AgentSession.objects.live(now)
         .filter(orchestrator__in=ids)
         .values_list("orchestrator_id", flat=True)
     )
     return [
-        _row(o, periods, Around(o.pk in overdue, o.pk in failed, o.pk in live), now=now)
+        _row(
+            o,
+            periods,
+            Around(o.pk in overdue, o.pk in failed, o.pk in live, o.pk in late),
+            now=now,
+        )
         for o in records
     ]
 

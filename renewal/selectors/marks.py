@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from django.db.models import F, Q, QuerySet
 
-from orchestrators.models import Orchestrator, Reenrollment, Status
+from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from orchestrators.protocol.codes import RENEWAL_CODES
 from renewal.models import Enrollment, Revocation
 from renewal.revocations import OVERDUE_AFTER
@@ -35,6 +35,7 @@ class Mark(StrEnum):
     NAME_DIFFERS = "name-differs"
     ERROR = "error"
     RETURNING = "returning"
+    CANNOT_ENROLL = "cannot-enrol"
 
 
 MARKS: dict[Mark, Label] = {
@@ -48,7 +49,7 @@ MARKS: dict[Mark, Label] = {
         "Requested", "flag-3", "warning", "An operator requested a new certificate."
     ),
     Mark.REQUIRED: Label(
-        "Renewal required", "flag-3", "required", "An operator requires a new certificate."
+        "By an operator", "flag-3", "required", "An operator requires a new certificate."
     ),
     Mark.WRONG_CERTIFICATE: Label(
         "Wrong certificate",
@@ -80,6 +81,12 @@ MARKS: dict[Mark, Label] = {
     Mark.RETURNING: Label(
         "Return after Reset", "rotate-2", "waiting", "It was Reset; its return needs approval."
     ),
+    Mark.CANNOT_ENROLL: Label(
+        "Cannot enrol",
+        "clock-x",
+        "failed",
+        "Its time to enrol, or its bootstrap credential, is over: Reset it and approve its return.",
+    ),
 }
 
 
@@ -90,11 +97,14 @@ class Around:
     is_overdue: bool
     has_failed: bool
     is_live: bool
+    cannot_enroll: bool = False
 
 
 def marks_of(orchestrator: Orchestrator, state: RenewalState, around: Around) -> Iterable[Mark]:
     if state is RenewalState.WAITING and orchestrator.reset_at is not None:
         yield Mark.RETURNING
+    if around.cannot_enroll:
+        yield Mark.CANNOT_ENROLL
     if orchestrator.awaiting_first_use_since is not None and state is not RenewalState.UNUSED:
         yield Mark.UNUSED
     if orchestrator.flag == Reenrollment.REQUESTED:
@@ -129,6 +139,20 @@ def failed_enrollments(now: datetime) -> QuerySet[Enrollment]:
     )
 
 
+def claims_over(now: datetime) -> QuerySet[EnrollmentClaim]:
+    """Return the claims of approved records without a certificate that can be used no more."""
+    return EnrollmentClaim.objects.filter(
+        Q(expires_at__lte=now)
+        | Q(credential__expires_at__lte=now)
+        | Q(credential__revoked_at__isnull=False),
+        closed_at=None,
+        generation=F("orchestrator__generation"),
+        orchestrator__status=Status.APPROVED,
+        orchestrator__certificate_not_after=None,
+        orchestrator__awaiting_first_use_since=None,
+    )
+
+
 def marked(mark: Mark, *, now: datetime) -> Q:
     if mark is Mark.UNUSED:
         return Q(awaiting_first_use_since__isnull=False)
@@ -149,6 +173,8 @@ def marked(mark: Mark, *, now: datetime) -> Q:
         return Q(pk__in=failed_enrollments(now).values("orchestrator_id"))
     if mark is Mark.NAME_DIFFERS:
         return ~Q(client_machine_seen="")
+    if mark is Mark.CANNOT_ENROLL:
+        return Q(pk__in=claims_over(now).values("orchestrator_id"))
     if mark is Mark.RETURNING:
         return Q(status=Status.NEW, reset_at__isnull=False)
     return Q(last_error_at__isnull=False) & ~Q(last_error_code__in=sorted(RENEWAL_CODES))

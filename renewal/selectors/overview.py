@@ -53,6 +53,7 @@ class Overview:
     by_state: Mapping[RenewalState, Count]
     unused: Count
     wrong_certificate: Count
+    cannot_enroll: Count
     failed_enrollments: Count
     open_enrollments: Count
     overdue_revocations: Count
@@ -90,6 +91,7 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
         by_state={state: real(state=state) for state in RenewalState},
         unused=real(mark=Mark.UNUSED),
         wrong_certificate=real(mark=Mark.WRONG_CERTIFICATE),
+        cannot_enroll=real(mark=Mark.CANNOT_ENROLL),
         failed_enrollments=real(mark=Mark.ENROLLMENT_FAILED),
         open_enrollments=counted(
             seen(Enrollment.objects.filter(of_the_real, state__in=sorted(OPEN_ENROLLMENT)))

@@ -62,7 +62,7 @@ LABELS: dict[RenewalState, Label] = {
         "Required",
         "alert-octagon",
         "required",
-        "Gets no session until it comes with a CSR and takes a new certificate.",
+        "Gets no session with the certificate that it uses now: only a newer one leads on.",
     ),
     RenewalState.UNUSED: Label(
         "Issued, not used",

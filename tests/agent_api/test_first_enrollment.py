@@ -12,13 +12,17 @@ import pytest
 
 from orchestrators import credentials
 from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator
+from orchestrators.selectors import claim_of
 from portal.preferences import store
 from renewal import certificates
 from renewal.explain import explain
 from renewal.identity import approvals
 from renewal.identity.claimants import usable_now
 from renewal.models import Claimant
+from renewal.rules.periods import Periods
 from renewal.rules.standing import Standing
+from renewal.selectors.fleet import rows_of
+from renewal.selectors.marks import Mark, marked
 from renewal.x509.certificates import read_certificate
 from tests.agent_api.front_door import (
     DAY,
@@ -246,7 +250,28 @@ class TestClaim:
         self, door: FrontDoor, basic: Basic, approved_by_claim: Orchestrator
     ) -> None:
         door.tick(7 * DAY)
-        assert enroll(door, basic)[0].said == (3, "A01F000A", False, False)
+        reply, _ = enroll(door, basic)
+        assert reply.said == (3, "A01F000F", False, False)
+        assert reply.body["Session"] is None
+        approved_by_claim.refresh_from_db()
+        assert approved_by_claim.last_error_code == "A01F000F"
+        (row,) = rows_of([approved_by_claim], Periods(), now=door.now)
+        assert row.marks == (Mark.CANNOT_ENROLL,)
+        found = Orchestrator.objects.filter(marked(Mark.CANNOT_ENROLL, now=door.now))
+        assert found.get() == approved_by_claim
+        (outlook,) = explain(
+            approved_by_claim, store.load(), now=door.now, claim=claim_of(approved_by_claim)
+        ).outlooks
+        assert outlook.with_csr.decision.code == "A01F000F"
+
+    def test_one_that_is_over_opens_again_with_a_reset_and_an_approval(
+        self, door: FrontDoor, basic: Basic, approved_by_claim: Orchestrator
+    ) -> None:
+        door.tick(7 * DAY)
+        door.reset(approved_by_claim)
+        enroll(door, basic)
+        assert door.approve(approved_by_claim)
+        assert enroll(door, basic)[0].said == (1, "", True, True)
 
     def test_it_closes_with_the_first_session(
         self, door: FrontDoor, basic: Basic, approved_by_claim: Orchestrator

@@ -137,7 +137,7 @@ class TestLostReply:
         second, _ = host.send_csr()
         limited, _ = host.send_csr()
         assert limited.said == (2, "A0100007", True, False)
-        assert "two certificates were delivered and not used" in limited.message
+        assert "Two certificates were delivered and not used" in limited.message
         assert "UTC" in limited.message
         door.tick(61 * MINUTE)
         third, _ = host.send_csr()

@@ -396,6 +396,10 @@ CASES: dict[str, tuple[Facts, Expected]] = {
         bootstraps(approved()),
         no("19a", Code.NAME_TAKEN, E.AUDIT),
     ),
+    "a claim whose time is over says so": (
+        bootstraps(approved(is_claim_over=True, had_session=False)),
+        no("16b", Code.CLAIM_OVER, E.TOUCH, E.AUDIT),
+    ),
     # --- row 20
     "nobody gets HTTP 401": (
         Facts(now=NOW, caller=Caller.NOBODY),
@@ -448,7 +452,7 @@ def test_the_decision_table(facts: Facts, expected: Expected) -> None:
 
 def test_every_row_of_the_table_has_a_case() -> None:
     rows = {expected.row for _, expected in CASES.values()}
-    assert rows == {*map(str, range(1, 21)), "2a", "16a", "19a", "-"}
+    assert rows == {*map(str, range(1, 21)), "2a", "16a", "16b", "19a", "-"}
 
 
 def test_only_nobody_is_answered_with_anything_but_http_200() -> None:

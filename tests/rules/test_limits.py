@@ -94,3 +94,13 @@ class TestRetry:
     def test_the_cas_own_wish_counts_when_it_is_longer(self) -> None:
         assert retry_delay(1, "x", at_least=2 * HOUR) == 2 * HOUR
         assert retry_delay(1, "x", at_least=SECOND) > SECOND
+
+
+def test_the_reason_is_one_sentence_with_the_moment_to_ask_again() -> None:
+    assert Limited("Too many", None).sentence == "Too many."
+    found = limited(History(unproven_deliveries=(NOW, NOW)))
+    assert found is not None
+    assert found.sentence == (
+        "Two certificates were delivered and not used yet; ask again after "
+        f"{NOW + GRACE:%Y-%m-%d %H:%M} UTC."
+    )

@@ -89,6 +89,17 @@ def test_an_issued_certificate_and_the_legacy_one_have_each_their_outlook(fleet,
     assert [o.without_csr.decision.row for o in outlooks] == ["6", "9"]
 
 
+def test_a_legacy_certificate_is_refused_for_the_flag_and_not_for_its_age(fleet, now):
+    fleet.unused.flag = Reenrollment.REQUIRED
+    fleet.unused.flag_counter += 1
+    fleet.unused.save()
+    decision = foretold(fleet.unused, now).outlooks[0].without_csr.decision
+    assert decision.row == "7"
+    assert decision.reason == (
+        "A newer certificate was issued. An operator requires a new certificate."
+    )
+
+
 def test_the_claim_of_a_first_enrollment_is_explained(fleet, now, admin):
     page = admin.get(f"/orchestrators/{fleet.enrolling.pk}").content.decode()
     assert "If it comes with the bootstrap credential" in page
