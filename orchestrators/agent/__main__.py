@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from orchestrators.agent.loop import Outcome
 from orchestrators.agent.manifest import ManifestError
 from orchestrators.agent.service import Timing, attempt, serve
 from orchestrators.agent.session import Orchestrator
-from orchestrators.agent.settings import SettingsError, read_settings
+from orchestrators.agent.settings import Settings, SettingsError, read_settings
 from orchestrators.agent.setup import (
     Bootstrap,
     NewHome,
@@ -71,8 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         if recover(home):
             log.warning("An installation that had been cut short was finished")
         settings = read_settings(home)
-        trust_store = home.resolve(settings.trust_store) if settings.trust_store else None
-        portal = Portal(settings.server_uri, trust_store)
+        portal = Portal(settings.server_uri, _trust_store(home, settings))
         orchestrator = Orchestrator(
             home,
             portal,
@@ -89,6 +89,21 @@ def _run(options: argparse.Namespace) -> int:
         )
         serve(orchestrator, timing, _stopped_by_signal())
         return Outcome.OK
+
+
+def _trust_store(home: Home, settings: Settings) -> Path | None:
+    """Return the file of trusted CAs, which OpenSSL can read. Raises SettingsError."""
+    if not settings.trust_store:
+        return None
+    path = home.resolve(settings.trust_store)
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except OSError as error:
+        raise SettingsError(
+            f"TrustStore: {path} is not a file of PEM certificates that can be read "
+            f"({error.strerror or type(error).__name__})"
+        ) from error
+    return path
 
 
 def _init(options: argparse.Namespace) -> int:

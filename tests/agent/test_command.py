@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -90,6 +91,23 @@ def test_exit_statuses(
     portal.registers.extend(answers)  # type: ignore[arg-type]
     done = run("--home", str(make_home().root), "--once")
     assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"], ids=["missing", "garbage"])
+def test_a_trust_store_that_cannot_be_read_is_an_error_of_the_configuration(
+    make_home: MakeHome, portal: PortalDouble, content: bytes | None
+) -> None:
+    home = make_home()
+    settings = json.loads(home.app_settings.read_text())
+    trust_store = home.root / "other.pem"
+    settings["AppSettings"]["TrustStore"] = str(trust_store)
+    home.app_settings.write_text(json.dumps(settings))
+    if content is not None:
+        trust_store.write_bytes(content)
+    done = run("--home", str(home.root), "--once")
+    assert done.returncode == Outcome.CONFIGURATION == 2
+    assert f"TrustStore: {trust_store} " in done.stderr
+    assert portal.register_calls == []
 
 
 def test_documented_exit_statuses_are_those_of_the_code() -> None:

@@ -311,6 +311,16 @@ class TestReset:
         with pytest.raises(approvals.ActRefused):
             door.reset(host.record, also_revoke=[10**6])
 
+    def test_one_of_another_ca_is_refused_here_and_told_to_be_revoked_at_its_issuer(
+        self, door: FrontDoor, host: Host
+    ) -> None:
+        assert host.row.authority is None
+        door.reset(host.record, also_revoke=[host.row.pk])
+        assert host.register().said == (3, "A01F0007", False, False)
+        assert "revoke_at_its_issuer" in actions(host.record)
+        with pytest.raises(approvals.ActRefused):
+            door.approve(host.record)
+
     def test_certificates_delivered_before_it_are_not_revoked(
         self, door: FrontDoor, host: Host
     ) -> None:

@@ -86,6 +86,8 @@ class Command(BaseCommand):
                     f"Port {port} is in use by another program; stop it or choose another port "
                     f"with {flag}."
                 )
+        for database in config.data_dir.glob("portal.sqlite3*"):
+            database.chmod(0o600)
         broker = plan.broker_plan(config)
         made = set_up.run(config, self._say)
         connections.close_all()

@@ -21,6 +21,7 @@ from renewal.identity import claimants
 from renewal.invariants.verify import verify
 from renewal.models import Certificate, Enrollment, TrustAnchor
 from renewal.rules.periods import Level, Periods, window
+from renewal.selectors.history import events_of
 from tests import pki
 
 pytestmark = pytest.mark.django_db
@@ -450,6 +451,28 @@ def test_an_orchestrator_is_reset_once(run: Run, approved: Orchestrator) -> None
 
     assert (first["changed"], first["status"], first["thumbprint"]) == (True, "New", "")
     assert run("reset", "--name", "agent01") == {**first, "changed": False}
+
+
+def test_a_reset_removes_thumbprints_flag_and_last_error_and_the_history_stays(
+    run: Run, approved: Orchestrator
+) -> None:
+    held = Certificate.objects.filter(orchestrator=approved).count()
+    Orchestrator.objects.filter(pk=approved.pk).update(
+        legacy_thumbprint="A" * 40,
+        flag=2,
+        last_error_code="A0100008",
+        last_error_message="text",
+        last_error_at=timezone.now(),
+    )
+    run("reset", "--name", "agent01")
+    approved.refresh_from_db()
+    assert (approved.thumbprint, approved.legacy_thumbprint, approved.flag) == ("", "", 0)
+    assert (approved.last_error_code, approved.last_error_message) == ("", "")
+    assert approved.last_error_at is None
+    assert held > 0
+    archived = Certificate.objects.filter(orchestrator=approved, standing="archived")
+    assert archived.count() == held
+    assert {"entered", "reset"} <= {entry.action for entry in events_of(approved.pk).rows}
 
 
 def new_record(name: str) -> Orchestrator:

@@ -128,6 +128,32 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            ("--pages-port", "8123", "--agents-port", "8123"),
+            "Pages and agents cannot share port 8123: give --pages-port and --agents-port two "
+            "different ones.",
+        ),
+        (("--pages-port", "x"), "'x' is no port: a number from 1 to 65535"),
+    ],
+)
+def test_wrong_ports_are_one_sentence(
+    tmp_path: Path, flags: tuple[str, ...], sentence: str
+) -> None:
+    done = run_portal(tmp_path / "data", *flags)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].endswith(sentence)
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_sentence() -> None:
+    done = run_portal(Path("/proc/no-such-folder"))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "the data folder /proc/no-such-folder cannot be made (PORTAL_DATA_DIR)" in done.stderr
+
+
 @pytest.mark.parametrize("bind", ["0.0.0.0:8000", "192.0.2.1:8000", "[::]:8000"])
 def test_pages_are_not_served_beyond_loopback_without_tls(tmp_path: Path, bind: str) -> None:
     done = subprocess.run(
