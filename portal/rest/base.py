@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db import DatabaseError
+from django.template.response import SimpleTemplateResponse
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -87,11 +88,19 @@ class ApiView(APIView):
     ) -> Response:
         response["Cache-Control"] = "no-store"
         final: Response = super().finalize_response(request, response, *args, **kwargs)
+        if request.method == "HEAD":
+            final.add_post_render_callback(_without_body)
         return final
 
     def no_body(self) -> None:
         """Refuse a body, unless it is one that says nothing."""
         bodies.nothing(self.request.data)
+
+
+def _without_body(response: SimpleTemplateResponse) -> None:
+    """Keep what GET says of its body and leave the body out (RFC 9110 §9.3.2)."""
+    response["Content-Length"] = str(len(response.content))
+    response.content = b""
 
 
 def _check_headers(request: Request) -> None:

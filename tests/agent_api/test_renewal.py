@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from cryptography import x509
 from django.contrib.auth.models import Group
 
 from orchestrators.models import Orchestrator
+from renewal import revocations
 from renewal.identity import approvals
 from renewal.models import Certificate, Enrollment, Revocation
 from tests.agent_api.front_door import (
@@ -232,6 +234,24 @@ class TestPromotion:
         assert old.revoked_at is None
         refused = door.register(old_certificate, AgentId=host.agent_id)
         assert refused.said == (3, "A01F0008", False, False)
+
+    def test_a_revocation_whose_message_comes_twice_is_carried_out_once(
+        self, door: FrontDoor, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        door.setting("RevokeOldClientAuthCertificate", "true")
+        for _ in range(2):
+            host.renew()
+            host.register()
+            door.tick(DAY)
+        row = Revocation.objects.get()
+        calls: list[object] = []
+        monkeypatch.setattr(
+            revocations.issuers, "backend", lambda authority: Mock(revoke=calls.append)
+        )
+        for _ in range(2):
+            revocations.run(row.pk, now=door.now)
+        assert len(calls) == 1
+        assert actions(host.record).count("revoked") == 1
 
     def test_a_foreign_certificate_is_to_be_revoked_at_its_issuer(
         self, door: FrontDoor, host: Host
