@@ -28,6 +28,7 @@ SENTENCES = {
     "deleted": "The sealed row is gone.",
     "reordered": "The seal does not follow from the one before it.",
     "seal_missing": "A seal of the chain is gone.",
+    "inserted": "The row was put in where all rows had long been sealed.",
     "backdated": "The row claims to be older than what was sealed before it came.",
     "signature_wrong": "The block is not signed by a known key of this portal.",
     "block_missing": "A signed block is gone, or seals stand outside of every block.",
@@ -88,6 +89,7 @@ def verify(*, keys_in: Path, checkpoints_file: Path) -> Report:
         walk.block(block)
     _check_end(report, walk, newest)
     _check_checkpoints(report, checkpoints_file, newest, walk.keys)
+    _check_strays(report, newest)
     report.unsealed = AuditEntry.objects.exclude(
         Exists(AuditSeal.objects.filter(entry_id=OuterRef("pk")))
     ).count()
@@ -202,6 +204,25 @@ def _check_end(report: Report, walk: _Walk, newest: AuditBlock | None) -> None:
     block = AuditBlock.objects.filter(last_sequence__gte=after.sequence).order_by("number").first()
     if block is None or (newest is not None and block.number <= newest.number):
         report.add("block_missing", block=walk.number + 1, sequence=after.sequence)
+
+
+def _check_strays(report: Report, newest: AuditBlock | None) -> None:
+    """Rows without a seal whose numbers were given out long before what was sealed last: no
+    transaction is open that long.
+    """
+    if newest is None:
+        return
+    old = (
+        AuditBlock.objects.filter(sealed_at__lt=newest.sealed_at - BACKDATED)
+        .order_by("-number")
+        .values_list("highest_entry_id", flat=True)
+        .first()
+    )
+    strays = AuditEntry.objects.filter(id__lte=max(0, old or 0)).exclude(
+        Exists(AuditSeal.objects.filter(entry_id=OuterRef("pk")))
+    )
+    for pk in strays.order_by("id").values_list("pk", flat=True)[:MOST_FINDINGS]:
+        report.add("inserted", entry=pk)
 
 
 def _is_genuine(told: dict[str, Any], keys: dict[str, Ed25519PublicKey]) -> bool:

@@ -20,7 +20,7 @@ from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
 from portal.pages.act_catalogue import ACTS
 from portal.pages.bulk_words import ITEM_LABELS, JOB_LABELS, REASONS
-from portal.pages.gate import ACT, actor_of, demand, page
+from portal.pages.gate import ACT, actor_of, demand, page, refuse
 from renewal.bulk import selectors, service, work
 from renewal.bulk.selection import Selection, filters_from, filters_of_query, query_of
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
@@ -137,7 +137,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
             "reasons": sorted(selectors.reasons_of(row).items(), key=lambda pair: -pair[1])
             if any((row.skipped, row.failed))
             else [],
-            "may_cancel": row.is_open and may_act,
+            "may_cancel": row.is_open and may_act and _may_cancel(request, row),
             "may_retry": not row.is_open and is_own and may_act and left,
             "left": left,
             "retried": sorted(RETRIED),
@@ -145,11 +145,23 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     )
 
 
+def _may_cancel(request: HttpRequest, row: BulkJob) -> bool:
+    """Say whether a job is one's own, or no limit of one's reach leaves any of it outside."""
+    is_own = row.requested_by_id == request.user.pk
+    return is_own or reach(request.user, PERMISSIONS[Act(row.act)]).everything
+
+
 @page(Permission.AGENTS_READ, methods=ACT)
 def cancel(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Stop a job; the answer comes when nothing more is done."""
     row = _found(request, pk)
     demand(request, PERMISSIONS[Act(row.act)])
+    if not _may_cancel(request, row):
+        refuse(
+            request,
+            "A job of somebody else is canceled only by who may do its act everywhere.",
+            what=f"job {row.pk}",
+        )
     try:
         service.cancel(row.pk, actor=actor_of(request), now=timezone.now())
     except BulkRefused as refused:

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from orchestrators.models import Job, Orchestrator, OrchestratorGroup, Status
 from orchestrators.reach import may_see, within
@@ -326,3 +327,24 @@ def test_who_may_act_but_not_see_is_told_which_permission_is_missing(fleet: rows
         caller_for(person).post("Agents/Reset", [str(fleet.calm.pk)]), 403, "permission_missing"
     )
     assert "/agents/management/read/" in body["Message"]
+
+
+def test_a_job_of_somebody_else_is_canceled_only_by_who_reaches_all_of_it(
+    fleet: rows.Fleet, berlin: OrchestratorGroup
+) -> None:
+    """Somebody sees every orchestrator and may ask those of Berlin to renew."""
+    renews = role("Berlin renews", {P.AGENTS_RENEW}, only_groups=[berlin])
+    limited, admin = user("lim", renews, "Read only"), user("anna", "Administrator")
+    job = BulkJob.objects.create(
+        act="request",
+        requested_by=admin,
+        requested_by_name="anna",
+        total=0,
+        digest="",
+        state="waiting",
+        created_at=timezone.now(),
+    )
+    assert page_of(limited).post(f"/jobs/{job.pk}/cancel").status_code == 403
+    job.refresh_from_db()
+    assert job.state == "waiting"
+    assert page_of(admin).post(f"/jobs/{job.pk}/cancel").status_code == 302

@@ -78,6 +78,16 @@ def test_a_row_that_was_put_in_later_with_an_old_time_is_found(log: Log, rows: l
     assert log.findings() == [("backdated", sequence_of(row), row)]
 
 
+@pytest.mark.parametrize("number", [-5, 0])
+def test_a_row_that_was_put_in_before_all_others_is_found(
+    log: Log, rows: list[int], number: int
+) -> None:
+    row = log.write()[0]
+    log.sql("UPDATE audit_auditentry SET id = %s WHERE id = %s", number, row)
+    log.seal()
+    assert log.findings() == [("inserted", None, number)]
+
+
 def test_a_seal_that_was_put_in_is_found(log: Log, rows: list[int]) -> None:
     forged = log.write()[0]
     last = AuditSeal.objects.order_by("-sequence")[0]

@@ -1,0 +1,1 @@
+"""The long versions of the tests: ``python -m tests.torture``."""
