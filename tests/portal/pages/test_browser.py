@@ -163,7 +163,7 @@ def test_an_operator_selects_requires_and_sees_the_result(chromium, site):
     page.get_by_label("now: the present session ends").check()
     page.get_by_label("Reason").fill("Key rotation")
     page.get_by_role("button", name="Require renewal 2 orchestrators").click()
-    expect(page.get_by_role("heading", name="2 of 2 done")).to_be_visible()
+    expect(page.get_by_role("heading", name="Require renewal: 2 orchestrators")).to_be_visible()
     page.get_by_role("link", name="app-server-01.example.com").click()
     expect(page.get_by_text("A0100008").first).to_be_visible()
     expect(page.get_by_text("“Key rotation”")).to_be_visible()
