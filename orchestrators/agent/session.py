@@ -193,10 +193,12 @@ class _Pass:
             client_machine=self._settings.orchestrator_name,
             credential=self._identity,
         )
+        serial = self._identity.certificate.serial_number
         log.info(
-            "Session granted to certificate %s, serial %x",
+            "Session granted to certificate %s, serial %s",
             self._identity.thumbprint,
-            self._identity.certificate.serial_number,
+            # Two digits to the octet, as the portal shows it.
+            serial.to_bytes((serial.bit_length() + 7) // 8, "big").hex(),
         )
         self._owner.jobs.run(reply.jobs, reply.token, self._identity)
 

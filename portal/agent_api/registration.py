@@ -171,9 +171,7 @@ class Registration(Acting):
             now=self.now,
         )
         if submission.limited is not None:
-            until = submission.limited.until
-            when = f"; ask again after {until:%Y-%m-%d %H:%M} UTC" if until else ""
-            waits = EnrollmentFacts(Outcome.WAITING, detail=f"{submission.limited.reason}{when}.")
+            waits = EnrollmentFacts(Outcome.WAITING, detail=submission.limited.sentence)
             facts = replace(facts, enrollment=waits)
             return self._act(replace(gathered, facts=facts), decide(facts), bound=True)
         return Step(gathered, decision, waits_for=submission.enrollment)

@@ -98,14 +98,25 @@ def decide(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("approvals")
 
 
+def _may_comment(request: HttpRequest, row: ApprovalRequest) -> bool:
+    """Say whether somebody may approve or Reset this one."""
+    acts = (Permission.AGENTS_APPROVE, Permission.AGENTS_RESET)
+    return any(_reaches(request, row, permission) for permission in acts)
+
+
+def _reaches(request: HttpRequest, row: ApprovalRequest, permission: Permission) -> bool:
+    return holds(request.user, permission) and bool(
+        reachable([row.orchestrator_id], *act_reaches(request.user, permission))
+    )
+
+
 @page(Permission.AGENTS_READ, methods=ACT)
 def comment(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Say something to an open request."""
     row = _found(request, pk)
-    if not any(
-        holds(request.user, p) for p in (Permission.AGENTS_APPROVE, Permission.AGENTS_RESET)
-    ):
+    if not _may_comment(request, row):
         demand(request, Permission.AGENTS_APPROVE)
+        raise Http404("There is no such request.")
     try:
         approval_requests.comment(
             row, request.POST.get("text", ""), actor=actor_of(request), now=timezone.now()
@@ -239,11 +250,8 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             "has_voted": any(v.voter_key == me and v.voided_at is None for v in votes),
             "is_barred": rules.bars(kind, caused_by=row.caused_by_key, approver=me),
             "may_decide": is_mine and _is_open(row),
-            "may_override": holds(request.user, Permission.APPROVALS_OVERRIDE),
-            "may_comment": _is_open(row)
-            and any(
-                holds(request.user, p) for p in (Permission.AGENTS_APPROVE, Permission.AGENTS_RESET)
-            ),
+            "may_override": _reaches(request, row, Permission.APPROVALS_OVERRIDE),
+            "may_comment": _is_open(row) and _may_comment(request, row),
             "comments": inbox.comments_of(row),
             "error": error,
             "reason": request.POST.get("reason", ""),

@@ -36,6 +36,8 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "enrollment_refused": ("Enrollment refused", "circle-x", "failed"),
     "enrollment_rejected": ("The CA's answer was rejected", "circle-x", "failed"),
     "enrollment_discarded": ("Certificate came too late and was discarded", "ban", "warning"),
+    "enrollment_dropped": ("Request dropped, nothing was issued", "ban", "neutral"),
+    "enrollment_unknown": ("The CA was asked; its answer is unknown", "info-circle", "warning"),
     "enrollment_replaced": ("Request replaced by a newer one", "refresh", "neutral"),
     "enrollment_expired": ("Enrollment given up", "clock-x", "failed"),
     "revocation_requested": ("Revocation recorded", "lock", "neutral"),

@@ -53,6 +53,12 @@ CALL_LEASE = timedelta(minutes=5)
 _PATIENCE_SECONDS = 60.0
 """For a database that fails over; well within the lease of a call."""
 _PAUSE_SECONDS = 0.5
+_TOLD = {
+    EnrollmentState.REFUSED: "enrollment_refused",
+    EnrollmentState.UNKNOWN: "enrollment_unknown",
+    EnrollmentState.DISCARDED: "enrollment_dropped",
+}
+"""What an end without a certificate is in the audit log; a deferred call is no event."""
 _BREAKER_AFTER = 3
 _BREAKER_PAUSE = timedelta(minutes=1)
 
@@ -276,16 +282,8 @@ def end_row(
             return
         if broken:
             _note_failure(row.authority, error, now=now)
-        if after in (EnrollmentState.REFUSED, EnrollmentState.UNKNOWN):
-            record(
-                PORTAL,
-                Category.ENROLLMENT,
-                f"enrollment_{after}",
-                object_type="enrollment",
-                object_id=row.pk,
-                orchestrator_id=row.orchestrator_id,
-                after={"authority": row.authority.name, "error": error[:500]},
-            )
+        if action := _TOLD.get(after):
+            _audit(row, action, error)
     dispatch.announce(row.serial_number)
 
 
@@ -354,12 +352,30 @@ def open_rows(state: EnrollmentState, *, now: datetime) -> Any:
     )
 
 
-def _expire(now: datetime) -> None:
-    for state, limit in (
+def _expire(now: datetime, limit: int = 500) -> None:
+    """Give up what is older than its time limit, each row with its audit row."""
+    for state, longest in (
         (EnrollmentState.WAITING, ENROLLMENT_TIME_LIMIT),
         (EnrollmentState.UNKNOWN, PENDING_TIME_LIMIT),
         (EnrollmentState.PENDING, PENDING_TIME_LIMIT),
     ):
-        Enrollment.objects.filter(state=state, created_at__lt=now - limit).update(
-            state=next_enrollment(state, EnrollmentEvent.EXPIRE), finished_at=now
-        )
+        old = Enrollment.objects.filter(state=state, created_at__lt=now - longest)
+        for row in old.select_related("authority")[:limit]:
+            with transaction.atomic():
+                ended = Enrollment.objects.filter(pk=row.pk, state=state).update(
+                    state=next_enrollment(state, EnrollmentEvent.EXPIRE), finished_at=now
+                )
+                if ended:
+                    _audit(row, "enrollment_expired", row.last_error)
+
+
+def _audit(row: Enrollment, action: str, error: str) -> None:
+    record(
+        PORTAL,
+        Category.ENROLLMENT,
+        action,
+        object_type="enrollment",
+        object_id=row.pk,
+        orchestrator_id=row.orchestrator_id,
+        after={"authority": row.authority.name, "error": error[:500]},
+    )

@@ -173,7 +173,7 @@ def disapprove(
         claimants.follow(orchestrator, generation=orchestrator.generation - 1)
         credentials.follow(orchestrator, generation=orchestrator.generation - 1)
         sessions.end_sessions(orchestrator, reason="disapproved", now=now)
-        _discard_open_enrollments(orchestrator, now=now)
+        _discard_open_enrollments(orchestrator, actor, now=now)
         audit(orchestrator, "disapproved", actor, before=before, message=message)
     return True
 
@@ -219,7 +219,7 @@ def reset(
         sessions.end_sessions(orchestrator, reason="reset", now=now)
         jobs.cancel_all(orchestrator, now=now)
         standings.close_claims(orchestrator, now=now)
-        _discard_open_enrollments(orchestrator, now=now)
+        _discard_open_enrollments(orchestrator, actor, now=now)
         audit(orchestrator, "reset", actor, before=before, message=message)
         standings.archive_all(orchestrator, now=now)
         for certificate in to_revoke:
@@ -273,8 +273,18 @@ def request_renewal(
     return True
 
 
-def _discard_open_enrollments(orchestrator: Orchestrator, *, now: datetime) -> None:
+def _discard_open_enrollments(orchestrator: Orchestrator, actor: Actor, *, now: datetime) -> None:
     """Discard what no CA has been asked for; what is in flight is fenced by its generation."""
-    orchestrator.enrollments.filter(state=EnrollmentState.WAITING).update(
-        state=EnrollmentState.DISCARDED, finished_at=now
-    )
+    for row in orchestrator.enrollments.filter(state=EnrollmentState.WAITING):
+        dropped = orchestrator.enrollments.filter(pk=row.pk, state=EnrollmentState.WAITING).update(
+            state=EnrollmentState.DISCARDED, finished_at=now
+        )
+        if dropped:
+            record(
+                actor,
+                Category.ENROLLMENT,
+                "enrollment_dropped",
+                object_type="enrollment",
+                object_id=row.pk,
+                orchestrator_id=orchestrator.pk,
+            )

@@ -1,6 +1,7 @@
 """An existing C agent enrolls, renews on both flags and goes on with its new certificate.
 
-Owns its journeys over the front door in one process; over real TLS they are `tests/journeys`'.
+Owns its journeys over the front door in one process; the main one is also made over real TLS
+(`tests/faults/test_c_agent_over_tls.py`).
 """
 
 from __future__ import annotations
