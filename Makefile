@@ -80,8 +80,10 @@ torture: $(VENV)/.test-stamp
 
 bench: $(VENV)/.test-stamp
 	@$(BIN)/python -m tests.services.install
-	@$(BIN)/python -m tests.bench $(ARGS)
-	@exec $(BIN)/python -m tests.bench.bulk
+	@status=0; \
+	$(BIN)/python -m tests.bench $(ARGS) || status=$$?; \
+	$(BIN)/python -m tests.bench.bulk || status=$$?; \
+	exit $$status
 
 agent: $(VENV)/.run-stamp
 	@mkdir -p dist

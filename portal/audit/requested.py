@@ -9,22 +9,28 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 
 from portal.audit import sealing, verification
-from portal.audit.models import AuditVerification
-from portal.audit.trail import Actor
+from portal.audit.models import AuditVerification, Category
+from portal.audit.trail import PORTAL, Actor, record
 
 _GIVEN_UP_AFTER = timedelta(hours=1)
 """A run that has not ended by then died with its worker."""
 
 
 def request(actor: Actor, *, now: datetime) -> AuditVerification:
-    """Ask for a run; one that waits already serves this asker too."""
-    waiting = AuditVerification.objects.filter(started_at=None).order_by("pk").first()
-    return waiting or AuditVerification.objects.create(
-        requested_by=actor.name[:200], requested_at=now
+    """Ask for a run; one that is open already serves this asker too."""
+    still_open = AuditVerification.objects.filter(
+        finished_at=None, requested_at__gt=now - _GIVEN_UP_AFTER
     )
+    if (found := still_open.order_by("pk").first()) is not None:
+        return found
+    with transaction.atomic():
+        made = AuditVerification.objects.create(requested_by=actor.name[:200], requested_at=now)
+        _tell(made, actor, "audit_verification_requested")
+    return made
 
 
 def newest() -> AuditVerification | None:
@@ -51,10 +57,18 @@ def run(*, now: Callable[[], datetime]) -> None:
         report = verification.verify(
             keys_in=settings.CONFIG.audit_folder, checkpoints_file=settings.CONFIG.audit_checkpoints
         )
-        AuditVerification.objects.filter(pk=row.pk).update(
-            finished_at=now(),
-            rows=report.rows,
-            unsealed=report.unsealed,
-            findings=report.told(),
-            more_findings=report.more_findings,
-        )
+        with transaction.atomic():
+            AuditVerification.objects.filter(pk=row.pk).update(
+                finished_at=now(),
+                rows=report.rows,
+                unsealed=report.unsealed,
+                findings=report.told(),
+                more_findings=report.more_findings,
+            )
+            found = [finding.kind for finding in report.findings]
+            _tell(row, PORTAL, "audit_verified", rows=report.rows, findings=found)
+
+
+def _tell(row: AuditVerification, actor: Actor, action: str, **after: object) -> None:
+    """The result is in the chain too: a row of this table could be written by anybody."""
+    record(actor, Category.ACCESS, action, object_type="audit", object_id=row.pk, after=after)

@@ -54,6 +54,12 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "form_refused": ("Form refused: not of this session", "ban", "failed"),
     "sign_in_failed": ("Sign-in failed", "lock", "warning"),
     "sign_in_locked": ("Sign-in locked", "lock", "failed"),
+    "audit_verification_requested": (
+        "Verification of the log asked for",
+        "clipboard-list",
+        "neutral",
+    ),
+    "audit_verified": ("Audit log verified", "shield-check", "neutral"),
     "audit_exported": ("Audit log exported", "file-text", "neutral"),
     "setting_changed": ("Setting changed", "settings", "neutral"),
     "trust_anchor_added": ("Issuer trusted", "shield-check", "healthy"),

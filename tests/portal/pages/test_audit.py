@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from portal.audit import requested, sealing, search
-from portal.audit.models import AuditEntry, Category
+from portal.audit.models import AuditEntry, AuditVerification, Category
 from portal.audit.trail import Actor, record
 from tests.portal.pages import fleet as rows
 
@@ -157,6 +157,15 @@ def test_verify_is_asked_for_carried_out_and_told(admin) -> None:
     done = admin.get("/audit/verification").content.decode()
     assert "The log is what was sealed" in done
     assert "Verified" in admin.get("/audit").content.decode()
+    told = AuditEntry.objects.filter(object_type="audit").order_by("pk")
+    assert [row.action for row in told] == ["audit_verification_requested", "audit_verified"]
+    assert told[1].after["findings"] == []
+
+
+def test_who_asks_again_while_a_run_is_open_is_served_by_it(admin) -> None:
+    for _ in range(3):
+        admin.post("/audit/verify")
+    assert AuditVerification.objects.count() == 1
 
 
 def test_a_verification_that_nobody_takes_up_says_so(admin) -> None:
