@@ -8,7 +8,8 @@ from tests.faults.agents import Agent, Key
 from tests.faults.site import Site
 from tests.services.processes import wait_until
 
-AT_ONCE_SECONDS = 1.0
+# Whoever waited for the broker would wait until it is back; a loaded machine costs a second or two.
+AT_ONCE_SECONDS = 5.0
 
 
 def _works(agent: Agent) -> str:

@@ -122,6 +122,9 @@ def test_who_may_only_read_changes_nothing_through_any_path() -> None:
             if row.url in ("theme", "sign-out", "sign-in", "access/view-as", "access/view-as/stop"):
                 continue
             status, changed = world.send(row, who)
+            if (row.url, who) == ("audit/verify", "Auditor"):
+                # What an auditor is there for; the log says that it was asked for.
+                continue
             assert not changed, f"{row.name}, {who}"
             assert status in (200, 302, 400, 401, 403, 404), f"{row.name}, {who}"
 
