@@ -13,7 +13,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= 1
-WORKERS ?= auto
+# Many tests wait for processes, so there are twice as many workers as processors.
+WORKERS ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
 ARGS ?=
 PYTEST ?=
 
@@ -72,7 +73,7 @@ test: $(VENV)/.test-stamp
 	$(CHECKED) $(SAFE) $(BIN)/python manage.py check --deploy --tag security --fail-level WARNING --verbosity 0
 	$(CHECKED) $(BIN)/python manage.py makemigrations --check --dry-run --verbosity 1 || { \
 		echo "A model has changed without a migration." >&2; exit 1; }
-	@$(BIN)/python -m tests.services.run --numprocesses $(WORKERS) $(PYTEST)
+	@$(BIN)/python -m tests.services.run --numprocesses $(WORKERS) --dist worksteal $(PYTEST)
 
 torture: $(VENV)/.test-stamp
 	@$(BIN)/python -m tests.services.install

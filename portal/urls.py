@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from portal import health
+from portal import health, metrics
 from portal.edge.paths import AGENTS_PREFIX, API_PREFIX
 
 urlpatterns = [
@@ -12,5 +12,6 @@ urlpatterns = [
     path("crl/<str:name>.cer", health.issuing_certificate),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("metrics", metrics.metrics),
     path("", include("portal.pages.urls")),
 ]
