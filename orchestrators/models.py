@@ -113,6 +113,9 @@ class Orchestrator(models.Model):
     last_error_message = models.CharField(max_length=1000, blank=True)
     last_error_at = models.DateTimeField(null=True)
     reset_at = models.DateTimeField(null=True)
+    announced_thumbprint = models.CharField(max_length=40, blank=True, default="")
+    """SHA-1 of the certificate with which an imported record may come forward and is approved."""
+    announced_by = models.CharField(max_length=200, blank=True, default="")
     created_at = models.DateTimeField()
     demonstration = models.BooleanField(default=False)
 

@@ -109,7 +109,9 @@ def create_new(
     """
     # Denied ones count as well: a flood that a rule denies is a flood.
     recent = Orchestrator.objects.filter(
-        status__in=[Status.NEW, Status.DISAPPROVED], created_at__gt=now - timedelta(hours=1)
+        status__in=[Status.NEW, Status.DISAPPROVED],
+        created_at__gt=now - timedelta(hours=1),
+        announced_thumbprint="",
     )[:limit_per_hour].count()
     if recent >= limit_per_hour:
         raise TooManyNewRecords

@@ -51,7 +51,7 @@ def enter(entry: Entry, *, actor: Actor, now: datetime) -> tuple[Orchestrator, b
     Nothing is taken from another orchestrator, and a certificate that the record has already is
     never exchanged: Reset is the way to that. Raises ActRefused.
     """
-    _check_names(entry)
+    check_names(entry)
     if entry.certificate is not None:
         _check_certificate(entry.certificate)
     with transaction.atomic():
@@ -93,7 +93,8 @@ def enter(entry: Entry, *, actor: Actor, now: datetime) -> tuple[Orchestrator, b
     return orchestrator, True
 
 
-def _check_names(entry: Entry) -> None:
+def check_names(entry: Entry) -> None:
+    """Refuse names and accounts that no record may have. Raises ActRefused."""
     names = [entry.name, *(entry.extra_names or ())]
     if len(names) > MOST_EXTRA_NAMES + 1 or any(
         not name.strip() or len(name) > 253 for name in names

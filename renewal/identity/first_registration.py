@@ -87,7 +87,18 @@ def applicant_of(caller: Caller) -> Applicant:
 
 
 def said_of(caller: Caller, orchestrator: Orchestrator | None, verdict: HandlerVerdict) -> Said:
-    """Return what handlers (``verdict``) and else the rules say, and what speaks against it."""
+    """Return what an import, else handlers (``verdict``), else the rules say, and what speaks
+    against it.
+    """
+    if orchestrator is not None and _is_announced(orchestrator, caller.seen):
+        return Said(
+            RegistrationFacts(
+                ruling=Outcome.ALLOW,
+                source=f"the import by {orchestrator.announced_by}",
+                obstacle=obstacle(caller, orchestrator, Assignment()),
+                is_contested=_others_came(orchestrator, caller.seen),
+            )
+        )
     if verdict.outcome is not Outcome.DEFER:
         ruling: Outcome = verdict.outcome
         source = f"the registration handler “{verdict.handler}”"
@@ -243,6 +254,12 @@ def _is_used_up(credential: BootstrapCredential) -> bool:
     """Say whether as many records were approved for a credential as it may have (T29)."""
     claims = EnrollmentClaim.objects.filter(credential=credential)
     return claims[: credential.record_limit].count() >= credential.record_limit
+
+
+def _is_announced(orchestrator: Orchestrator, seen: Seen) -> bool:
+    """Say whether an import announced the certificate that is shown. Its chain is verified."""
+    announced = orchestrator.announced_thumbprint
+    return bool(announced) and seen.facts is not None and seen.facts.thumbprint_sha1 == announced
 
 
 def _claimants(orchestrator: Orchestrator, seen: Seen):  # type: ignore[no-untyped-def]
