@@ -21,7 +21,8 @@ from orchestrators.reach import act_reaches, reachable, within
 from portal.access.catalogue import Permission
 from portal.access.reach import Reach, reach
 from portal.rest import bodies, paging
-from portal.rest.agent_response import agent_response, agents
+from portal.rest.agent_listing import agent_listing
+from portal.rest.agent_response import AgentResponse, agent_response, agents, renewals
 from portal.rest.base import ApiView
 from portal.rest.codes import REASONS, ErrorCode
 from portal.rest.errors import ApiError
@@ -29,7 +30,6 @@ from portal.rest.refusals import actor_of
 from renewal.identity import approvals
 from renewal.identity.approvals import ActRefused
 
-NEXT_CURSOR_HEADER = "X-Next-Cursor"
 _MOST_NAMED = 20
 
 
@@ -43,22 +43,30 @@ class AgentList(_AgentView):
     """GET /Agents: orchestrators, filtered, sorted and paged."""
 
     needs = {"GET": Permission.AGENTS_READ}
-    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
+    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS | {"includerenewal"}
+    returns = {"GET": list[AgentResponse]}
 
     def get(self, request: Request) -> Response:
+        now = timezone.now()
+        is_full = paging.flag(self.given, "includerenewal")
         seen = within(agents(), reach(request.user, Permission.AGENTS_READ))
-        rows, cursor = paging.page_of(seen, paging.page_request(self.given))
-        headers = {NEXT_CURSOR_HEADER: cursor} if cursor else None
-        return Response([agent_response(row) for row in rows], headers=headers)
+        rows, headers = self.listed(seen, agent_listing(now))
+        known = renewals(rows, now=now) if is_full else {}
+        return Response([agent_response(row, known.get(row.pk)) for row in rows], headers=headers)
 
 
 class AgentDetail(_AgentView):
     """GET /Agents/{id}."""
 
     needs = {"GET": Permission.AGENTS_READ}
+    parameters: ClassVar[frozenset[str]] = frozenset({"includerenewal"})
+    returns = {"GET": AgentResponse}
 
     def get(self, request: Request, agent_id: str) -> Response:
-        return Response(agent_response(_found(request, agent_id)))
+        is_full = paging.flag(self.given, "includerenewal")
+        found = _found(request, agent_id)
+        known = renewals([found], now=timezone.now()) if is_full else {}
+        return Response(agent_response(found, known.get(found.pk)))
 
 
 class AgentsApprove(_AgentView):

@@ -6,9 +6,10 @@ Owns the order in which a request is judged: headers, sign-in, permission, param
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django.db import DatabaseError
+from django.db.models import Model, QuerySet
 from django.template.response import SimpleTemplateResponse
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
@@ -19,15 +20,17 @@ from rest_framework.views import APIView
 from portal.access.authentication import SignInLocked
 from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing, holds
-from portal.rest import bodies
+from portal.rest import bodies, paging
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.negotiation import JSONNegotiation
-from portal.rest.paging import read_parameters
+from portal.rest.paging import NEXT_CURSOR_HEADER, Listing, read_parameters
 from portal.rest.refusals import note_permission_missing, note_sign_in_failed
 
 REQUESTED_WITH = ("apiclient", "xmlhttprequest")
 API_VERSIONS = ("", "1", "1.0")
+
+M = TypeVar("M", bound=Model)
 
 
 class ApiView(APIView):
@@ -37,13 +40,16 @@ class ApiView(APIView):
     ``sees`` what each of them needs besides (who acts on an orchestrator must see it), and in
     ``parameters`` the query parameters that it reads; others are refused. Where what a caller
     sends decides on the permission, ``instead`` names those that let it in as well; the view then
-    asks for the right one.
+    asks for the right one. ``takes`` and ``returns`` are the types of the bodies by method
+    (TypedDicts and lists of them); a method that is not in ``returns`` answers 204.
     """
 
     needs: ClassVar[Mapping[str, Permission | None]] = {}
     sees: ClassVar[tuple[Permission, ...]] = ()
     parameters: ClassVar[frozenset[str]] = frozenset()
     instead: ClassVar[tuple[Permission, ...]] = ()
+    takes: ClassVar[Mapping[str, Any]] = {}
+    returns: ClassVar[Mapping[str, Any]] = {}
     content_negotiation_class = JSONNegotiation
     http_method_names = ["get", "post", "put", "delete", "head"]
 
@@ -91,6 +97,14 @@ class ApiView(APIView):
         if request.method == "HEAD":
             final.add_post_render_callback(_without_body)
         return final
+
+    def listed(self, rows: QuerySet[M], listing: Listing[M]) -> tuple[list[M], dict[str, str]]:
+        """Return the page that was asked for, and the headers that lead to the next one."""
+        found, cursor = paging.page_of(rows, paging.page_request(self.given, listing), listing)
+        if cursor is None:
+            return found, {}
+        link = paging.next_link(self.request.path, self.request.query_params, cursor)
+        return found, {NEXT_CURSOR_HEADER: cursor, "Link": link}
 
     def no_body(self) -> None:
         """Refuse a body, unless it is one that says nothing."""

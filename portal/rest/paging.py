@@ -1,6 +1,7 @@
-"""Paging, sorting and filtering of GET /Agents: parameters in every spelling, pages by keyset.
+"""Paging, sorting and filtering of lists: parameters in every spelling, pages by keyset.
 
-Owns the parameters' names, the bounds on a page and the cursor. The filter's meaning is
+Owns the parameters' names, the bounds on a page and the cursor. What a list can be filtered and
+sorted by is a `Listing`, a table of each resource's own; what a comparison means is
 `query_fields.py`'s.
 """
 
@@ -9,21 +10,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, Generic, TypeVar
 
-from django.db.models import DateTimeField, Q, QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Model, Q, QuerySet
 from django.http import QueryDict
 
-from orchestrators.models import Orchestrator
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
-from portal.rest.query_fields import condition
+from portal.rest.query_fields import Field, condition
 from portal.rest.query_language import QueryInvalid, parse
+from portal.rest.sort_keys import SortKey, ValueKind
+
+M = TypeVar("M", bound=Model)
 
 PARAMETERS = frozenset(
     {
@@ -36,59 +36,38 @@ PARAMETERS = frozenset(
         "cursor",
     }
 )
+NEXT_CURSOR_HEADER = "X-Next-Cursor"
 MOST_ROWS = 1000
 DEFAULT_ROWS = 50
-DEEPEST_ROW = 100_000
+DEEPEST_INDEXED_ROW = 100_000
+DEEPEST_ROW = 1000
 _SHALLOW_ROW = 1000
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_PREFIXES = ("pq.", "sq.", "query.")
+_SORTED_BY = "sorted_by"
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
-class SortKey:
-    """A column to sort by: never null, so that a cursor can stand on any row."""
+class Listing(Generic[M]):
+    """What the rows of a resource can be filtered and sorted by, under the documented names."""
 
-    column: str
-    read: Callable[[Orchestrator], Any]
-    from_cursor: Callable[[Any], Any]
+    fields: Mapping[str, Field]
+    sort: Mapping[str, SortKey]
+    default: str
+    identity: ValueKind
+    """What the primary key is: it makes every order a stable one."""
+    default_descending: bool = False
 
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or "\0" in value:
-        raise ValueError
-    # Half a surrogate pair is no text to a database (UnicodeEncodeError is a ValueError).
-    value.encode()
-    return value
-
-
-def _small(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**15:
-        raise ValueError
-    return value
-
-
-def _moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        raise ValueError
-    return moment.astimezone(UTC)
-
-
-_BY_ID = SortKey("pk", lambda o: str(o.pk), UUID)
-_BY_NAME = SortKey("name_key", lambda o: o.name_key, _text)
-_BY_ACCOUNT = SortKey("service_account__username", lambda o: o.service_account.username, _text)
-_BY_PLATFORM = SortKey("platform", lambda o: o.platform, _small)
-_BY_CONTACT = SortKey("contact", lambda o: (o.last_seen or _NEVER).isoformat(), _moment)
-SORT_KEYS: dict[str, SortKey] = {
-    "agentid": _BY_ID,
-    "clientmachine": _BY_NAME,
-    "identity": _BY_ACCOUNT,
-    "username": _BY_ACCOUNT,
-    "platform": _BY_PLATFORM,
-    "agentplatform": _BY_PLATFORM,
-    "version": SortKey("version", lambda o: o.version, _text),
-    "status": SortKey("status", lambda o: o.status, _small),
-    "lastseen": _BY_CONTACT,
-}
+    def key(self, name: str) -> SortKey | None:
+        """Return what a sort field means, in any case; None if there is none of this name."""
+        wanted = name.lower()
+        for known, key in self.sort.items():
+            if key.named is not None:
+                if wanted.startswith(known.lower()):
+                    return key.named(wanted[len(known) :])
+            elif known.lower() == wanted:
+                return key
+        return None
 
 
 @dataclass(frozen=True)
@@ -103,11 +82,20 @@ class PageRequest:
     cursor: str
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a cursor stands: in which group of its order, at which value and row."""
+
+    group: int
+    value: Any
+    pk: Any
+
+
 def read_parameters(given: QueryDict, known: frozenset[str]) -> dict[str, str]:
     """Return the parameters under their lower-case names without ``pq.``. Raises ApiError."""
     found: dict[str, str] = {}
     for name, values in given.lists():
-        plain = name.lower().removeprefix("pq.")
+        plain = plain_name(name)
         if plain not in known:
             # Not quoted: somebody may have put a secret into it.
             raise ApiError(
@@ -120,22 +108,28 @@ def read_parameters(given: QueryDict, known: frozenset[str]) -> dict[str, str]:
     return found
 
 
-def page_request(parameters: dict[str, str]) -> PageRequest:
+def plain_name(name: str) -> str:
+    """Return a parameter's name without the prefix that generated clients put before it."""
+    lowered = name.lower()
+    for prefix in _PREFIXES:
+        lowered = lowered.removeprefix(prefix)
+    return lowered
+
+
+def page_request(parameters: Mapping[str, str], listing: Listing[Any]) -> PageRequest:
     """Return the page that parameters ask for. Raises ApiError."""
-    limit = _number(parameters, "returnlimit", DEFAULT_ROWS, least=1, most=MOST_ROWS)
-    page = _number(parameters, "pagereturned", 1, least=1)
-    skip = _number(parameters, "skipcount", 0, least=0) + (page - 1) * limit
-    if skip + limit > DEEPEST_ROW and skip:
+    limit = number(parameters, "returnlimit", DEFAULT_ROWS, least=1, most=MOST_ROWS)
+    page = number(parameters, "pagereturned", 1, least=1)
+    skip = number(parameters, "skipcount", 0, least=0) + (page - 1) * limit
+    sort = parameters.get("sortfield", "").lower() or listing.default.lower()
+    key = listing.key(sort)
+    if key is None:
         raise ApiError(
-            ErrorCode.PAGE_TOO_DEEP,
-            f"Pages reach {DEEPEST_ROW} rows deep. Go on with the parameter cursor and the value "
-            "of the header X-Next-Cursor, which every page but the last has.",
+            ErrorCode.PARAMETER_INVALID, f"SortField is one of {', '.join(listing.sort)}."
         )
-    sort = parameters.get("sortfield", "").lower() or "agentid"
-    if sort not in SORT_KEYS:
-        raise ApiError(ErrorCode.PARAMETER_INVALID, f"SortField is one of {', '.join(SORT_KEYS)}.")
-    order = parameters.get("sortascending", "0").lower()
-    if order not in ("0", "1", "ascending", "descending"):
+    _check_depth(key, skip, limit)
+    order = parameters.get("sortascending", "").lower()
+    if order not in ("", "0", "1", "ascending", "descending"):
         raise ApiError(
             ErrorCode.PARAMETER_INVALID, "SortAscending is 0 (ascending) or 1 (descending)."
         )
@@ -144,65 +138,136 @@ def page_request(parameters: dict[str, str]) -> PageRequest:
         raise ApiError(
             ErrorCode.PARAMETER_INVALID, "A cursor names its page: leave out the page and the skip."
         )
+    by_default = not order and not parameters.get("sortfield") and listing.default_descending
     return PageRequest(
         query=parameters.get("querystring", ""),
         limit=limit,
         skip=skip,
         sort=sort,
-        descending=order in ("1", "descending"),
+        descending=by_default or order in ("1", "descending"),
         cursor=cursor,
     )
 
 
 def page_of(
-    rows: QuerySet[Orchestrator], wanted: PageRequest
-) -> tuple[list[Orchestrator], str | None]:
-    """Return a page and the cursor of the next one, with one query. Raises ApiError."""
+    rows: QuerySet[M], wanted: PageRequest, listing: Listing[M]
+) -> tuple[list[M], str | None]:
+    """Return a page and the cursor of the next one, with one query. Raises ApiError.
+
+    An order in groups (by level, for instance) takes one query for each group that the page
+    touches.
+    """
     try:
-        rows = rows.filter(condition(parse(wanted.query)))
+        rows = rows.filter(condition(parse(wanted.query), listing.fields))
     except QueryInvalid as invalid:
         raise ApiError(invalid.code, str(invalid)) from None
-    key = SORT_KEYS[wanted.sort]
-    if key is _BY_CONTACT:
-        never = Value(_NEVER, output_field=DateTimeField())
-        rows = rows.annotate(contact=Coalesce("last_seen", never))
+    key = listing.key(wanted.sort)
+    assert key is not None
+    if key.expression is not None:
+        rows = rows.annotate(**{_SORTED_BY: key.expression})
+    groups = key.groups() if key.groups is not None else [Q()]
+    at = _read(wanted, key, listing.identity, len(groups)) if wanted.cursor else None
+    needed = wanted.skip + wanted.limit + 1
+    found: list[tuple[int, M]] = []
+    for index, group in _in_order(rows, key, groups, wanted, at):
+        if key.groups is None and wanted.skip:
+            found += [(index, row) for row in _skipped(group, wanted)]
+            needed -= wanted.skip
+        else:
+            found += [(index, row) for row in group[: needed - len(found)]]
+        if len(found) >= needed:
+            break
+    if key.groups is not None:
+        del found[: wanted.skip]
+    page = [row for _, row in found[: wanted.limit]]
+    if len(found) <= wanted.limit:
+        return page, None
+    return page, _cursor(key, listing.identity, wanted, *found[wanted.limit - 1])
+
+
+def next_link(path: str, given: QueryDict, cursor: str) -> str:
+    """Return the value of a Link header (RFC 8288) that leads to the next page."""
+    following = given.copy()
+    for name in list(following):
+        if plain_name(name) in ("cursor", "pagereturned", "skipcount"):
+            del following[name]
+    following["cursor"] = cursor
+    return f'<{path}?{following.urlencode()}>; rel="next"'
+
+
+def _check_depth(key: SortKey, skip: int, limit: int) -> None:
+    deepest = DEEPEST_INDEXED_ROW if key.is_indexed else DEEPEST_ROW
+    if skip and skip + limit > deepest:
+        raise ApiError(
+            ErrorCode.PAGE_TOO_DEEP,
+            f"Pages of this order reach {deepest} rows deep. Go on with the parameter cursor and "
+            f"the value of the header {NEXT_CURSOR_HEADER}, which every page but the last has.",
+        )
+
+
+def _in_order(
+    rows: QuerySet[M],
+    key: SortKey,
+    groups: Sequence[Q],
+    wanted: PageRequest,
+    at: _Place | None,
+) -> Iterator[tuple[int, QuerySet[M]]]:
+    """Yield the groups of an order from the cursor's on, each with its rows in order."""
     sign = "-" if wanted.descending else ""
-    rows = rows.order_by(*dict.fromkeys([f"{sign}{key.column}", f"{sign}pk"]))
-    if wanted.cursor:
-        rows = rows.filter(_beyond(key, wanted))
+    numbered = list(enumerate(groups))
+    for index, group in reversed(numbered) if wanted.descending else numbered:
+        if at is not None and (index > at.group if wanted.descending else index < at.group):
+            continue
+        columns = [_SORTED_BY] if _is_ordered(key, index) else []
+        part = rows.filter(group).order_by(*(f"{sign}{each}" for each in (*columns, "pk")))
+        if at is not None and index == at.group:
+            part = part.filter(_beyond(at, bool(columns), descending=wanted.descending))
+        yield index, part
+
+
+def _is_ordered(key: SortKey, group: int) -> bool:
+    """Say whether a group is ordered by a value: a group of its own may lack one."""
+    return key.expression is not None and (key.groups is None or group == 0)
+
+
+def _skipped(rows: QuerySet[M], wanted: PageRequest) -> list[M]:
     last = wanted.skip + wanted.limit + 1
     if wanted.skip > _SHALLOW_ROW:
         # Skipping over keys alone: whole rows are read for this page only.
-        found = list(rows.filter(pk__in=rows.values("pk")[wanted.skip : last]))
-    else:
-        found = list(rows[wanted.skip : last])
-    if len(found) <= wanted.limit:
-        return found, None
-    del found[wanted.limit :]
-    return found, _cursor(key, wanted, found[-1])
+        return list(rows.filter(pk__in=rows.values("pk")[wanted.skip : last]))
+    return list(rows[wanted.skip : last])
 
 
-def _beyond(key: SortKey, wanted: PageRequest) -> Q:
+def _beyond(at: _Place, by_value: bool, *, descending: bool) -> Q:
     """Return the condition for the rows after the cursor's."""
+    side = "lt" if descending else "gt"
+    if not by_value:
+        return Q(**{f"pk__{side}": at.pk})
+    # The first condition says nothing new, but an index can serve it.
+    return Q(**{f"{_SORTED_BY}__{side}e": at.value}) & (
+        Q(**{f"{_SORTED_BY}__{side}": at.value}) | Q(**{f"pk__{side}": at.pk})
+    )
+
+
+def _read(wanted: PageRequest, key: SortKey, identity: ValueKind, groups: int) -> _Place:
     try:
-        digest, value, identity = json.loads(base64.urlsafe_b64decode(wanted.cursor + "=="))
-        pk = UUID(identity)
-        value = key.from_cursor(value)
+        digest, group, value, raw = json.loads(base64.urlsafe_b64decode(wanted.cursor + "=="))
+        if type(group) is not int or not 0 <= group < groups:
+            raise ValueError
+        by_value = _is_ordered(key, group)
+        place = _Place(group, key.kind.read(value) if by_value else None, identity.read(raw))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise _cursor_invalid() from None
     if digest != _digest(wanted):
         raise _cursor_invalid()
-    side = "lt" if wanted.descending else "gt"
-    if key is _BY_ID:
-        return Q(**{f"pk__{side}": pk})
-    # The first condition says nothing new, but an index can serve it.
-    return Q(**{f"{key.column}__{side}e": value}) & (
-        Q(**{f"{key.column}__{side}": value}) | Q(**{f"pk__{side}": pk})
+    return place
+
+
+def _cursor(key: SortKey, identity: ValueKind, wanted: PageRequest, group: int, row: Model) -> str:
+    value = key.kind.write(getattr(row, _SORTED_BY)) if _is_ordered(key, group) else None
+    content = json.dumps(
+        [_digest(wanted), group, value, identity.write(row.pk)], separators=(",", ":")
     )
-
-
-def _cursor(key: SortKey, wanted: PageRequest, row: Orchestrator) -> str:
-    content = json.dumps([_digest(wanted), key.read(row), str(row.pk)], separators=(",", ":"))
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
@@ -219,14 +284,30 @@ def _cursor_invalid() -> ApiError:
     )
 
 
-def _number(
-    parameters: dict[str, str], name: str, default: int, *, least: int, most: int | None = None
+def flag(parameters: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """Return a parameter that is true or false. Raises ApiError."""
+    text = parameters.get(name, "").lower()
+    if text in _FLAGS:
+        return _FLAGS[text]
+    if not text:
+        return default
+    raise ApiError(ErrorCode.PARAMETER_INVALID, f"{name} is true or false.")
+
+
+def number(
+    parameters: Mapping[str, str],
+    name: str,
+    default: int,
+    *,
+    least: int,
+    most: int | None = None,
 ) -> int:
+    """Return a parameter that is a whole number. Raises ApiError."""
     text = parameters.get(name, "")
     if not text:
         return default
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else -1
-    if number < least or (most is not None and number > most):
+    found = int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else -1
+    if found < least or (most is not None and found > most):
         bound = f"between {least} and {most}" if most is not None else f"at least {least}"
         raise ApiError(ErrorCode.PARAMETER_INVALID, f"{name} is a whole number, {bound}.")
-    return number
+    return found

@@ -1,39 +1,36 @@
-"""The fields that a query on orchestrators may name, and what each comparison means.
+"""The kinds of fields that a query may name, and what each comparison means.
 
-Owns the allow-list (T15 in docs/promises.md): nothing else of a record can be asked for. Syntax
-is `query_language.py`'s. Text is compared regardless of case.
+Owns the translation to conditions. Which fields there are is each resource's own table, and
+nothing else of a row can be asked for (T15 in docs/promises.md). Syntax is `query_language.py`'s.
+Text is compared regardless of case.
 """
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.db.models import F, Q, TextField
-from django.db.models.functions import Cast
-from django.db.models.lookups import IContains
+from django.db.models import Q
 
-from orchestrators.models import Reenrollment, Status
 from orchestrators.names import canonical
 from portal.rest.codes import ErrorCode
 from portal.rest.query_language import Comparison, Every, Node, Operator, QueryInvalid
 
 Compare = Callable[[Operator, str | None], Q]
 
-_EQUAL = frozenset({Operator.EQ, Operator.NE})
-_ORDERED = _EQUAL | {Operator.LT, Operator.LE, Operator.GT, Operator.GE}
-_TEXT = _EQUAL | {
+EQUAL = frozenset({Operator.EQ, Operator.NE})
+ORDERED = EQUAL | {Operator.LT, Operator.LE, Operator.GT, Operator.GE}
+TEXT = EQUAL | {
     Operator.CONTAINS,
     Operator.NOT_CONTAINS,
     Operator.STARTS_WITH,
     Operator.ENDS_WITH,
 }
 _NEGATED = {Operator.NE: Operator.EQ, Operator.NOT_CONTAINS: Operator.CONTAINS}
-_LOOKUPS = {
+LOOKUPS = {
     Operator.EQ: "exact",
     Operator.LT: "lt",
     Operator.LE: "lte",
@@ -44,10 +41,11 @@ _LOOKUPS = {
     Operator.ENDS_WITH: "endswith",
 }
 _GREATEST_NUMBER = 2**31 - 1
-_NONE = Q(pk__in=[])
+_GREATEST_LARGE_NUMBER = 2**63 - 1
+NOTHING = Q(pk__in=[])
 
 
-class _ValueWrong(ValueError):
+class ValueWrong(ValueError):
     """A value is not of the field's type; the message says what is."""
 
 
@@ -59,25 +57,27 @@ class Field:
     compare: Compare
 
 
-def condition(node: Node | None, fields: Mapping[str, Field] | None = None) -> Q:
-    """Return the condition of a tree. Raises QueryInvalid."""
+def condition(node: Node | None, fields: Mapping[str, Field]) -> Q:
+    """Return the condition of a tree over fields by their documented names, which are read in
+    any case. Raises QueryInvalid.
+    """
     if node is None:
         return Q()
-    known = FIELDS if fields is None else fields
     if isinstance(node, Comparison):
-        return _comparison(node, known)
-    found = [condition(part, known) for part in node.parts]
+        return _comparison(node, fields)
+    found = [condition(part, fields) for part in node.parts]
     return Q(*found) if isinstance(node, Every) else Q(*found, _connector=Q.OR)
 
 
 def _comparison(node: Comparison, fields: Mapping[str, Field]) -> Q:
-    field = fields.get(node.field.lower())
+    wanted = node.field.lower()
+    field = next((each for name, each in fields.items() if name.lower() == wanted), None)
     if field is None:
         raise QueryInvalid(
             ErrorCode.QUERY_FIELD_UNKNOWN,
-            f"There is no field {node.field[:40]}; there are {', '.join(FIELD_NAMES)}.",
+            f"There is no field {node.field[:40]}; there are {', '.join(fields)}.",
         )
-    if node.operator not in (_EQUAL if node.value is None else field.operators):
+    if node.operator not in (EQUAL if node.value is None else field.operators):
         usable = ", ".join(f"-{o}" for o in Operator if o in field.operators)
         raise QueryInvalid(
             ErrorCode.QUERY_OPERATOR_UNKNOWN,
@@ -85,23 +85,25 @@ def _comparison(node: Comparison, fields: Mapping[str, Field]) -> Q:
         )
     try:
         found = field.compare(_NEGATED.get(node.operator, node.operator), node.value)
-    except _ValueWrong as wrong:
+    except ValueWrong as wrong:
         raise QueryInvalid(
             ErrorCode.QUERY_VALUE_INVALID, f"{node.field} is compared with {wrong}."
         ) from None
     return ~found if node.operator in _NEGATED else found
 
 
-def _text(column: str) -> Field:
+def text(column: str) -> Field:
+    """A text; NULL is the empty one."""
+
     def compare(operator: Operator, value: str | None) -> Q:
         if value is None:
             return Q(**{column: ""})
-        return Q(**{f"{column}__i{_LOOKUPS[operator]}": value})
+        return Q(**{f"{column}__i{LOOKUPS[operator]}": value})
 
-    return Field(_TEXT, compare)
+    return Field(TEXT, compare)
 
 
-def _name(column: str) -> Field:
+def name(column: str) -> Field:
     """A name in its canonical column, which has an index for -eq and -startswith."""
 
     def compare(operator: Operator, value: str | None) -> Q:
@@ -110,94 +112,100 @@ def _name(column: str) -> Field:
         if operator is Operator.EQ:
             return Q(**{column: canonical(value)})
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
-        return Q(**{f"{column}__{_LOOKUPS[operator]}": folded})
+        return Q(**{f"{column}__{LOOKUPS[operator]}": folded})
 
-    return Field(_TEXT, compare)
+    return Field(TEXT, compare)
 
 
-def _thumbprint(column: str) -> Field:
+def related_name(column: str, relation: str) -> Field:
+    """The canonical name of something that a row may be without; NULL is without."""
+    plain = name(column)
+
+    def compare(operator: Operator, value: str | None) -> Q:
+        return (
+            Q(**{f"{relation}__isnull": True}) if value is None else plain.compare(operator, value)
+        )
+
+    return Field(TEXT, compare)
+
+
+def thumbprint(column: str) -> Field:
+    """Hexadecimal digits in capitals, however they were copied."""
+
     def compare(operator: Operator, value: str | None) -> Q:
         # Tools print thumbprints in groups.
         plain = (value or "").replace(" ", "").replace(":", "").upper()
-        return Q(**{f"{column}__{_LOOKUPS[operator]}": plain})
+        return Q(**{f"{column}__{LOOKUPS[operator]}": plain})
 
-    return Field(_TEXT, compare)
-
-
-def _guid(operator: Operator, value: str | None) -> Q:
-    if value is None:
-        return _NONE
-    try:
-        return Q(pk=UUID(value))
-    except ValueError:
-        raise _ValueWrong("a GUID") from None
+    return Field(TEXT, compare)
 
 
-def _number(column: str, names: Mapping[str, int] | None = None) -> Compare:
+def guid(column: str) -> Field:
+    """A GUID; NULL is none."""
+
     def compare(operator: Operator, value: str | None) -> Q:
         if value is None:
-            return _NONE
-        number = (names or {}).get(value.lower())
-        if number is None:
-            if not (value.isascii() and value.isdecimal() and len(value) <= 10):
-                also = f" or one of {', '.join(names)}" if names else ""
-                raise _ValueWrong(f"a whole number{also}")
-            number = min(int(value), _GREATEST_NUMBER)
-        return Q(**{f"{column}__{_LOOKUPS[operator]}": number})
+            return NOTHING if column == "pk" else Q(**{f"{column}__isnull": True})
+        try:
+            return Q(**{column: UUID(value)})
+        except ValueError:
+            raise ValueWrong("a GUID") from None
 
-    return compare
+    return Field(EQUAL, compare)
 
 
-def _moment(column: str) -> Compare:
+def number(column: str, names: Mapping[str, int] | None = None, *, is_large: bool = False) -> Field:
+    """A whole number that is never null, also by a name in lower case."""
+    greatest = _GREATEST_LARGE_NUMBER if is_large else _GREATEST_NUMBER
+
+    def compare(operator: Operator, value: str | None) -> Q:
+        if value is None:
+            return NOTHING
+        return Q(**{f"{column}__{LOOKUPS[operator]}": min(whole_number(value, names), greatest)})
+
+    return Field(ORDERED, compare)
+
+
+def whole_number(value: str, names: Mapping[str, int] | None = None) -> int:
+    """Return the number that a value is or names. Raises ValueWrong."""
+    named = (names or {}).get(value.lower())
+    if named is not None:
+        return named
+    if not (value.isascii() and value.isdecimal() and len(value) <= 19):
+        also = f" or one of {', '.join(names)}" if names else ""
+        raise ValueWrong(f"a whole number{also}")
+    return int(value)
+
+
+def one_of(conditions: Callable[[], Mapping[str, Q]], names: tuple[str, ...]) -> Field:
+    """A word of a few, each with the condition that it stands for; never null."""
+
+    def compare(operator: Operator, value: str | None) -> Q:
+        if value is None:
+            return NOTHING
+        if value.lower() not in names:
+            raise ValueWrong(f"one of {', '.join(names)}")
+        return conditions()[value.lower()]
+
+    return Field(EQUAL, compare)
+
+
+def moment(column: str) -> Field:
+    """A date or time, UTC unless it says otherwise; NULL is none."""
+
     def compare(operator: Operator, value: str | None) -> Q:
         if value is None:
             return Q(**{f"{column}__isnull": True})
-        try:
-            moment = datetime.fromisoformat(value)
-            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return Q(**{f"{column}__{_LOOKUPS[operator]}": aware.astimezone(UTC)})
-        except (ValueError, OverflowError):
-            raise _ValueWrong("a date or time such as 2026-06-01T12:00:00Z") from None
+        return Q(**{f"{column}__{LOOKUPS[operator]}": moment_of(value)})
 
-    return compare
+    return Field(ORDERED, compare)
 
 
-def _capabilities(operator: Operator, value: str | None) -> Q:
-    if value is None:
-        return Q(capabilities=[])
-    # Stored as a JSON array; a whole element stands there with its quotes.
-    wanted = json.dumps(value) if operator is Operator.EQ else json.dumps(value)[1:-1]
-    return Q(IContains(Cast(F("capabilities"), TextField()), wanted))
-
-
-def _error_code(operator: Operator, value: str | None) -> Q:
-    if value is None:
-        return Q(last_error_code="")
-    if value.isascii() and value.isdecimal() and len(value) <= 19:
-        return Q(last_error_code=f"{int(value):08X}")
-    return Q(last_error_code=value.upper())
-
-
-_STATUS = {status.name.lower(): int(status) for status in Status}
-_FLAG = {flag.name.lower(): int(flag) for flag in Reenrollment}
-
-_NAMED: dict[str, Field] = {
-    "AgentId": Field(_EQUAL, _guid),
-    "ClientMachine": _name("name_key"),
-    "Identity": _text("service_account__username"),
-    "Username": _text("service_account__username"),
-    "Platform": Field(_ORDERED, _number("platform")),
-    "AgentPlatform": Field(_ORDERED, _number("platform")),
-    "Version": _text("version"),
-    "Status": Field(_ORDERED, _number("status", _STATUS)),
-    "LastSeen": Field(_ORDERED, _moment("last_seen")),
-    "Capabilities": Field(_EQUAL | {Operator.CONTAINS, Operator.NOT_CONTAINS}, _capabilities),
-    "Thumbprint": _thumbprint("thumbprint"),
-    "LegacyThumbprint": _thumbprint("legacy_thumbprint"),
-    "LastThumbprintUsed": _thumbprint("last_thumbprint_used"),
-    "AuthCertificateReenrollment": Field(_ORDERED, _number("flag", _FLAG)),
-    "LastErrorCode": Field(_EQUAL, _error_code),
-    "LastErrorMessage": _text("last_error_message"),
-}
-FIELD_NAMES = tuple(_NAMED)
-FIELDS: dict[str, Field] = {name.lower(): field for name, field in _NAMED.items()}
+def moment_of(value: str) -> datetime:
+    """Return the moment that a value names. Raises ValueWrong."""
+    try:
+        found = datetime.fromisoformat(value)
+        aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return aware.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueWrong("a date or time such as 2026-06-01T12:00:00Z") from None

@@ -95,11 +95,7 @@ def state_of(orchestrator: Orchestrator, periods: Periods, *, now: datetime) -> 
         return RenewalState.UNUSED if unused else RenewalState.ENROLLING
     if whole_second(now) > not_after:
         return RenewalState.EXPIRED
-    counted_from = orchestrator.certificate_counted_from or not_after
-    certificate = CertificateFacts(
-        not_before=counted_from, not_after=not_after, counted_from=counted_from
-    )
-    level = current_level(record_facts(orchestrator), certificate, periods, now)
+    level = level_of(orchestrator, periods, now=now)
     if level is Level.EXPIRY:
         return RenewalState.REQUIRED
     if unused:
@@ -132,6 +128,34 @@ def having(state: RenewalState, periods: Periods, *, now: datetime) -> Q:
     )
     calm = valid & ~unused & ~required
     return calm & (warned if state is RenewalState.WARNING else ~warned)
+
+
+def at_level(level: Level, periods: Periods, *, now: datetime) -> Q:
+    """Return the filter for the records at ``level``: the greater of the flag and the window of
+    the certificate in use, whatever their status; without a certificate the flag alone.
+    """
+    moment = whole_second(now)
+    absent = Q(certificate_not_after__isnull=True)
+    expiry = _in_expiry(periods, moment)
+    warning = expiry | _within(moment, periods.warning, periods.warning_divisor)
+    if level is Level.EXPIRY:
+        return Q(flag=Reenrollment.REQUIRED) | (~absent & expiry)
+    if level is Level.WARNING:
+        requested = Q(flag=Reenrollment.REQUESTED) & (absent | ~expiry)
+        return requested | (Q(flag=Reenrollment.NONE) & ~absent & warning & ~expiry)
+    return Q(flag=Reenrollment.NONE) & (absent | ~warning)
+
+
+def level_of(orchestrator: Orchestrator, periods: Periods, *, now: datetime) -> Level:
+    """Return the level of a record, as `at_level` finds it."""
+    not_after = orchestrator.certificate_not_after
+    if not_after is None:
+        return Level(orchestrator.flag)
+    counted_from = orchestrator.certificate_counted_from or not_after
+    certificate = CertificateFacts(
+        not_before=counted_from, not_after=not_after, counted_from=counted_from
+    )
+    return current_level(record_facts(orchestrator), certificate, periods, now)
 
 
 def _in_expiry(periods: Periods, moment: datetime) -> Q:

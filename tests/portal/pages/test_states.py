@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from orchestrators.models import Orchestrator, Status
-from renewal.rules.periods import Periods
-from renewal.selectors.states import LABELS, RenewalState, having, state_of
+from renewal.rules.periods import Level, Periods
+from renewal.selectors.states import LABELS, RenewalState, at_level, having, level_of, state_of
 from tests.portal.pages import fleet as rows
 
 SECOND = timedelta(seconds=1)
@@ -77,6 +77,17 @@ def test_each_record_is_found_by_the_filter_of_its_state_and_by_no_other(db, now
             filtered = [state for state, keys in found.items() if record.pk in keys]
             left = (record.certificate_not_after or instant) - instant
             assert filtered == [told], f"flag {record.flag}, {left} left"
+        levels = {
+            level: set(
+                Orchestrator.objects.filter(at_level(level, periods, now=instant)).values_list(
+                    "pk", flat=True
+                )
+            )
+            for level in Level
+        }
+        for record in Orchestrator.objects.all():
+            filtered = [level for level, keys in levels.items() if record.pk in keys]
+            assert filtered == [level_of(record, periods, now=instant)]
 
 
 def test_the_fleet_shows_every_state(fleet, now):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from portal.access.catalogue import entry_for
+from portal.rest.agent_listing import agent_listing
 from portal.rest.codes import CODES, ErrorCode
-from portal.rest.query_fields import FIELD_NAMES
 from portal.rest.status import documented
 from portal.rest.urls import ENDPOINTS
 
@@ -28,5 +31,14 @@ def test_every_endpoint_stands_in_the_document_with_its_permission() -> None:
             assert (entry_for(needed).access_string if needed else "any sign-in") in row
 
 
-def test_every_field_of_a_query_stands_in_the_document() -> None:
-    assert [name for name in FIELD_NAMES if f"`{name}`" not in TEXT] == []
+LISTINGS = {"Agents": agent_listing(datetime(2026, 6, 1, tzinfo=UTC))}
+
+
+@pytest.mark.parametrize("resource", LISTINGS)
+def test_every_field_of_a_query_and_of_an_order_stands_in_the_document(resource: str) -> None:
+    listing = LISTINGS[resource]
+    part = TEXT.partition(f"### Fields of {resource}\n")[2].partition("\n##")[0]
+    lines = part.splitlines()
+    assert [name for name in listing.fields if f"`{name}`" not in part] == []
+    by_order = next(line for line in lines if line.startswith("Sorted by"))
+    assert [name for name in listing.sort if f"`{name}" not in by_order] == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import pytest
@@ -14,11 +15,14 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from orchestrators import groups, labels
 from orchestrators.models import Orchestrator, Reenrollment, Status
 from orchestrators.protocol.codes import Code
 from portal.access.models import User
 from portal.rest import paging
+from tests.portal.access.conftest import TESTER
 from tests.portal.rest.conftest import SEEN, Caller, basic, refused, user_with
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -30,9 +34,12 @@ FIRST, SECOND, THIRD = (UUID(int=n) for n in (1, 2, 3))
 @pytest.fixture
 def fleet(orchestrator: Make) -> None:
     """Three orchestrators that differ in every field."""
-    orchestrator(
+    now = timezone.now()
+    alpha = orchestrator(
         "Alpha.example.com",
         id=FIRST,
+        certificate_not_after=now + timedelta(days=10),
+        certificate_counted_from=now - timedelta(days=355),
         capabilities=["CertStores.PEM.Inventory", "Custom.FetchLogs"],
         thumbprint="A1" * 20,
         last_thumbprint_used="A1" * 20,
@@ -47,6 +54,8 @@ def fleet(orchestrator: Make) -> None:
         version="2.0",
         status=Status.DISAPPROVED,
         flag=Reenrollment.REQUESTED,
+        certificate_not_after=now + timedelta(days=300),
+        certificate_counted_from=now - timedelta(days=65),
         capabilities=["CertStores.PEM"],
         thumbprint="B2" * 20,
         legacy_thumbprint="A1" * 20,
@@ -62,6 +71,10 @@ def fleet(orchestrator: Make) -> None:
         service_account=account,
         flag=Reenrollment.REQUIRED,
     )
+    berlin, _ = groups.save_group("Berlin", actor=TESTER, now=now)
+    groups.assign([alpha.pk], berlin, actor=TESTER)
+    labels.set_labels([FIRST], put={"region": "eu", "site": "b"}, actor=TESTER)
+    labels.set_labels([SECOND], put={"region": "us"}, actor=TESTER)
 
 
 QUERIES: dict[str, set[int]] = {
@@ -118,6 +131,30 @@ QUERIES: dict[str, set[int]] = {
     f"LastErrorCode -eq {0xA0100008}": {1},
     "LastErrorCode -eq NULL": {2, 3},
     "LastErrorMessage -contains 100%_NOW": {1},
+    "CertificateNotAfter -eq NULL": {3},
+    f"CertificateNotAfter -le {datetime.now(UTC).date() + timedelta(days=30)}": {1},
+    f"CertificateNotAfter -gt {datetime.now(UTC).date() + timedelta(days=30)}": {2},
+    "Level -eq 0": set(),
+    "Level -eq 1": {2},
+    "Level -ge 1": {1, 2, 3},
+    "Level -eq expiry": {1, 3},
+    "Level -ne 2": {2},
+    "Level -lt 2": {2},
+    "Level -gt 2": set(),
+    "Level -eq NULL": set(),
+    "RenewalState -eq Required": {1},
+    "RenewalState -ne disapproved": {1, 3},
+    "RenewalState -eq waiting": {3},
+    "Group -eq berlin": {1},
+    "Group -ne Berlin": {2, 3},
+    "Group -startswith BER": {1},
+    "Group -eq NULL": {2, 3},
+    "Group -ne NULL": {1},
+    "Label -eq region=eu": {1},
+    "Label -eq region": {1, 2},
+    'Label -ne "region=eu"': {2, 3},
+    "Label -eq NULL": {3},
+    "Label -eq region=eu AND Level -eq 2": {1},
     "Status -eq 1 OR Status -eq 2 AND Platform -eq 5": {3},
     "(Status -eq 1 OR Status -eq 2) AND Platform -eq 7": {1},
     "Status -ne 1 AND (Platform -eq 5 OR (Version -contains 1 AND Status -eq 2))": {1, 2},
@@ -150,6 +187,25 @@ ORDERS: dict[str, tuple[dict[str, str], list[int]]] = {
     "by status": ({"pq.SortField": "Status"}, [3, 1, 2]),
     "by last contact, those without one first": ({"SortField": "LastSeen"}, [3, 1, 2]),
     "by platform": ({"SortField": "Platform", "sortascending": "Descending"}, [1, 2, 3]),
+    "by thumbprint": ({"SortField": "Thumbprint"}, [3, 1, 2]),
+    "by the flag": ({"SortField": "AuthCertificateReenrollment"}, [1, 2, 3]),
+    "by expiry, those without a certificate last": (
+        {"SortField": "CertificateNotAfter"},
+        [1, 2, 3],
+    ),
+    "by expiry, the latest first": (
+        {"SortField": "CertificateNotAfter", "SortAscending": "1"},
+        [3, 2, 1],
+    ),
+    "by level, the most urgent first": ({"SortField": "Level", "SortAscending": "1"}, [3, 1, 2]),
+    "by level": ({"SortField": "Level"}, [2, 1, 3]),
+    "by state": ({"SortField": "RenewalState"}, [3, 1, 2]),
+    "by group, those without one first": ({"SortField": "Group"}, [2, 3, 1]),
+    "by a label, those without it first": ({"SortField": "Label:region"}, [3, 1, 2]),
+    "a page of an order in groups": (
+        {"SortField": "Level", "PageReturned": "2", "ReturnLimit": "1"},
+        [1],
+    ),
     "by version": ({"SortField": "Version"}, [3, 1, 2]),
     "the first two": ({"pq.returnLimit": "2"}, [1, 2]),
     "the second page of two": ({"pq.pageReturned": "2", "pq.returnLimit": "2"}, [3]),
@@ -189,6 +245,16 @@ WRONG: dict[str, tuple[str, str]] = {
     "too many rows": ("ReturnLimit=1001", "parameter_invalid"),
     "an unknown order": ("SortAscending=2", "parameter_invalid"),
     "an unknown field to sort by": ("SortField=token_digest", "parameter_invalid"),
+    "a label without a key to sort by": ("SortField=Label:", "parameter_invalid"),
+    "a page too deep in an order that no index has": (
+        "PageReturned=21&SortField=LastSeen",
+        "page_too_deep",
+    ),
+    "a label with a key that no label has to sort by": (
+        "SortField=Label:%00",
+        "parameter_invalid",
+    ),
+    "no such switch": ("includeRenewal=perhaps", "parameter_invalid"),
     "a page too deep": ("PageReturned=2001", "page_too_deep"),
     "too many rows skipped": ("SkipCount=100000", "page_too_deep"),
     "a cursor and a page": ("PageReturned=2&cursor=x", "parameter_invalid"),
@@ -215,19 +281,44 @@ def test_a_page_too_deep_names_the_cursor(admin: Caller) -> None:
 @pytest.mark.parametrize("descending", ["0", "1"])
 @pytest.mark.parametrize(
     "sort",
-    ["AgentId", "ClientMachine", "Identity", "Platform", "Version", "Status", "LastSeen"],
+    [
+        "AgentId",
+        "ClientMachine",
+        "Identity",
+        "Platform",
+        "Version",
+        "Status",
+        "LastSeen",
+        "Thumbprint",
+        "AuthCertificateReenrollment",
+        "CertificateNotAfter",
+        "Level",
+        "RenewalState",
+        "Group",
+        "Label:region",
+    ],
 )
 def test_cursors_lead_through_all_rows_once(
     admin: Caller, orchestrator: Make, sort: str, descending: str
 ) -> None:
+    now = timezone.now()
+    berlin, _ = groups.save_group("Berlin", actor=TESTER, now=now)
     for n in range(11):
-        orchestrator(
+        not_after = now + timedelta(days=40 * (n // 2) - 60) if n % 4 else None
+        made = orchestrator(
             f"agent{n % 4}" if n > 3 else f"Ägent{n}",
+            group=berlin if n % 2 else None,
+            flag=[0, 1, 0, 2, 0, 0][n % 6],
+            thumbprint=f"{n // 3:040X}",
+            certificate_not_after=not_after,
+            certificate_counted_from=not_after and not_after - timedelta(days=365),
             status=[1, 3][n % 2],
             platform=n % 3,
             version=str(n % 2),
             last_seen=SEEN + timedelta(microseconds=n // 2) if n % 3 else None,
         )
+        if n % 3:
+            labels.set_labels([made.pk], put={"region": f"r{n % 3}"}, actor=TESTER)
     order = {"SortField": sort, "SortAscending": descending, "QueryString": "Status -ge 1"}
     whole = ids(admin.get("Agents", query=order))
     assert len(whole) == 11
@@ -240,6 +331,46 @@ def test_cursors_lead_through_all_rows_once(
         cursor = response.get("X-Next-Cursor", "")
     assert pages == whole
     assert cursor == ""
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_link_leads_to_the_next_page_with_the_same_parameters(admin: Caller) -> None:
+    query = {"pq.returnLimit": "1", "pq.pageReturned": "1", "pq.queryString": "Status -ge 1"}
+    response = admin.get("Agents", query=query)
+    found = []
+    while True:
+        found += ids(response)
+        if "Link" not in response:
+            break
+        target, _, relation = response["Link"].partition("; ")
+        assert relation == 'rel="next"'
+        address = urlsplit(target.strip("<>"))
+        assert address.path == "/KeyfactorAPI/Agents"
+        response = admin.get("Agents", query=dict(parse_qsl(address.query)))
+    assert found == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_renewal_is_told_to_whoever_asks_for_it(admin: Caller) -> None:
+    assert "Renewal" not in admin.get("Agents").json()[0]
+    first, second, third = admin.get("Agents", query={"includeRenewal": "true"}).json()
+    assert first["Renewal"].pop("CertificateNotAfter").endswith("Z")
+    assert first["Renewal"] == {
+        "Level": 2,
+        "State": "required",
+        "Group": "Berlin",
+        "Labels": {"region": "eu", "site": "b"},
+    }
+    assert second["Renewal"]["Level"] == 1
+    assert third["Renewal"] == {
+        "CertificateNotAfter": None,
+        "Level": 2,
+        "State": "waiting",
+        "Group": None,
+        "Labels": {},
+    }
+    one = admin.get(f"Agents/{FIRST}", query={"IncludeRenewal": "1"}).json()
+    assert one["Renewal"]["State"] == "required"
 
 
 @pytest.mark.usefixtures("fleet")
@@ -271,8 +402,8 @@ def test_a_cursor_serves_its_own_query_and_order_only(admin: Caller) -> None:
 def test_a_cursor_that_somebody_made_up_is_refused(admin: Caller, sort: str, value: Any) -> None:
     order = {"SortField": sort, "ReturnLimit": "1"}
     cursor = admin.get("Agents", query=order)["X-Next-Cursor"]
-    digest, _, pk = json.loads(base64.urlsafe_b64decode(cursor + "=="))
-    forged = base64.urlsafe_b64encode(json.dumps([digest, value, pk]).encode()).decode()
+    digest, group, _, pk = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+    forged = base64.urlsafe_b64encode(json.dumps([digest, group, value, pk]).encode()).decode()
     response = admin.get("Agents", query={**order, "cursor": forged.rstrip("=")})
     refused(response, 400, "cursor_invalid")
 
@@ -324,3 +455,18 @@ def test_a_list_costs_the_same_statements_whatever_its_length(
         response = caller.get("Agents", query={"QueryString": "Status -eq 2"})
     assert len(ids(response)) == rows
     assert len(queries) == statements, [query["sql"] for query in queries]
+
+
+def test_a_list_by_level_reads_the_periods_besides(
+    orchestrator: Make, token: Callable[..., str]
+) -> None:
+    user = user_with("Operator", "ada")
+    for n in range(50):
+        orchestrator(f"agent{n}", flag=Reenrollment.REQUIRED)
+    caller = Caller({"Authorization": f"Bearer {token(user)}"})
+    caller.get("Status/Endpoints")
+    query = {"QueryString": "Level -ge 1 AND RenewalState -ne waiting", "SortField": "Group"}
+    with CaptureQueriesContext(connection) as queries:
+        response = caller.get("Agents", query=query)
+    assert len(ids(response)) == 50
+    assert len(queries) == 4, [query["sql"] for query in queries]

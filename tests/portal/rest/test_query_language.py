@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portal.rest.agent_listing import agent_listing
 from portal.rest.codes import ErrorCode
-from portal.rest.query_fields import FIELD_NAMES, condition
+from portal.rest.query_fields import condition
 from portal.rest.query_language import (
     DEEPEST,
     LONGEST,
@@ -22,6 +24,9 @@ from portal.rest.query_language import (
     QueryInvalid,
     parse,
 )
+from renewal.rules.periods import Periods
+
+FIELDS = agent_listing(datetime(2026, 6, 1, tzinfo=UTC), Periods).fields
 
 
 def eq(field: str, value: str | None) -> Comparison:
@@ -132,7 +137,7 @@ def test_what_is_no_query_is_refused_with_its_code(text: str, code: ErrorCode) -
 def test_what_a_field_cannot_mean_is_refused_with_its_code(text: str, code: ErrorCode) -> None:
     tree = parse(text)
     with pytest.raises(QueryInvalid) as refused:
-        condition(tree)
+        condition(tree, FIELDS)
     assert refused.value.code == code
 
 
@@ -147,13 +152,13 @@ def test_the_limits_themselves_are_within_the_limits() -> None:
 
 
 words = st.sampled_from(
-    [*FIELD_NAMES, *(f"-{o}" for o in Operator), "AND", "OR", "(", ")", "NULL", "2", "“", "”", '"']
+    [*FIELDS, *(f"-{o}" for o in Operator), "AND", "OR", "(", ")", "NULL", "2", "“", "”", '"']
 )
 
 
 def only_refuses(text: str) -> None:
     with suppress(QueryInvalid):
-        condition(parse(text))
+        condition(parse(text), FIELDS)
 
 
 @given(st.text(max_size=200))
@@ -167,7 +172,7 @@ def test_any_words_are_understood_or_refused(text: str) -> None:
 
 
 @given(
-    st.sampled_from(FIELD_NAMES),
+    st.sampled_from(list(FIELDS)),
     st.sampled_from(list(Operator)),
     st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40),
 )
