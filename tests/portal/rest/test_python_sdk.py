@@ -1,0 +1,148 @@
+"""The published Python SDK of Keyfactor's API, unchanged, against this portal (C2).
+
+Owns what a script with that SDK does: everything goes over HTTP through the SDK's own functions
+and models, to a running server.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from keyfactor_v_1_client.api.agent import (
+    agent_approve,
+    agent_disapprove,
+    agent_fetch_logs,
+    agent_get_agent_detail,
+    agent_get_agents,
+    agent_reset_0,
+    agent_reset_1,
+    agent_set_auth_certificate_reenrollment,
+)
+from keyfactor_v_1_client.client import AuthenticatedClient
+from keyfactor_v_1_client.models.agent_get_agents_pq_sort_ascending import (
+    AgentGetAgentsPqSortAscending,
+)
+from keyfactor_v_1_client.models.keyfactor_api_models_orchestrators_agent_response import (
+    KeyfactorApiModelsOrchestratorsAgentResponse as Agent,
+)
+from keyfactor_v_1_client.models.keyfactor_api_models_orchestrators_update_orchestrator_auth_certificate_reenrollment_request import (  # noqa: E501
+    KeyfactorApiModelsOrchestratorsUpdateOrchestratorAuthCertificateReenrollmentRequest as Renewal,
+)
+
+from orchestrators.models import Job, Orchestrator, Reenrollment, Status
+from tests.portal.pages import fleet as rows
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def fleet() -> rows.Fleet:
+    return rows.fleet(timezone.now())
+
+
+@pytest.fixture
+def sdk(fleet: rows.Fleet, live_server: Any) -> AuthenticatedClient:
+    """The SDK's client with Basic, as its README makes it."""
+    ada = rows.user("ada", "Administrator")
+    pair = base64.b64encode(f"CORP\\{ada.username}:{rows.PASSWORD}".encode()).decode()
+    return AuthenticatedClient(
+        base_url=f"{live_server.url}/KeyfactorAPI", token=pair, prefix="Basic", timeout=30
+    )
+
+
+def status_of(orchestrator: Orchestrator) -> int:
+    orchestrator.refresh_from_db()
+    return orchestrator.status
+
+
+def test_it_lists_pages_and_sorts_orchestrators(
+    sdk: AuthenticatedClient, fleet: rows.Fleet
+) -> None:
+    found = agent_get_agents.sync(client=sdk)
+    assert found is not None
+    assert {agent.agent_id for agent in found} == {
+        str(pk) for pk in Orchestrator.objects.values_list("pk", flat=True)
+    }
+    assert all(isinstance(agent.status, int) for agent in found)
+    pages = [
+        agent_get_agents.sync(
+            client=sdk,
+            pq_page_returned=page,
+            pq_return_limit=2,
+            pq_sort_field="ClientMachine",
+            pq_sort_ascending=AgentGetAgentsPqSortAscending.VALUE_0,
+        )
+        for page in (1, 2)
+    ]
+    names = [agent.client_machine for page in pages for agent in page or []]
+    assert len(names) == 4
+    assert names == sorted(names, key=str.casefold)
+
+
+def test_it_finds_one_by_a_query_and_gets_it(sdk: AuthenticatedClient, fleet: rows.Fleet) -> None:
+    name = fleet.calm.client_machine
+    (found,) = agent_get_agents.sync(client=sdk, pq_query_string=f'ClientMachine -eq "{name}"')
+    got = agent_get_agent_detail.sync(str(fleet.calm.pk), client=sdk)
+    assert isinstance(got, Agent)
+    assert got.to_dict() == found.to_dict()
+    assert got.thumbprint == fleet.calm.thumbprint
+
+
+def test_it_approves_and_disapproves(sdk: AuthenticatedClient, fleet: rows.Fleet) -> None:
+    waiting = str(fleet.waiting.pk)
+    assert agent_approve.sync_detailed(client=sdk, json_body=[waiting]).status_code == 204
+    assert status_of(fleet.waiting) == Status.APPROVED
+    assert agent_disapprove.sync_detailed(client=sdk, json_body=[waiting]).status_code == 204
+    assert status_of(fleet.waiting) == Status.DISAPPROVED
+
+
+RESETS: dict[str, Callable[[AuthenticatedClient, str], Any]] = {
+    "one": lambda sdk, pk: agent_reset_1.sync_detailed(pk, client=sdk),
+    "a list": lambda sdk, pk: agent_reset_0.sync_detailed(client=sdk, json_body=[pk]),
+}
+
+
+@pytest.mark.parametrize("reset", RESETS.values(), ids=RESETS.keys())
+def test_it_resets(
+    sdk: AuthenticatedClient,
+    fleet: rows.Fleet,
+    reset: Callable[[AuthenticatedClient, str], Any],
+) -> None:
+    assert reset(sdk, str(fleet.calm.pk)).status_code == 204
+    assert status_of(fleet.calm) == Status.NEW
+
+
+@pytest.mark.parametrize(
+    ("sent", "flag"),
+    [("1", 1), ("2", 2), ("0", 0), ("Requested", 1), ("Required", 2), ("None", 0)],
+)
+def test_it_sets_re_enrollment(
+    sdk: AuthenticatedClient, fleet: rows.Fleet, sent: str, flag: int
+) -> None:
+    wanted = Renewal(orchestrator_ids=[str(fleet.calm.pk)], status=sent)
+    answer = agent_set_auth_certificate_reenrollment.sync(client=sdk, json_body=wanted)
+    assert answer is not None
+    assert not answer.failed_orchestrator_ids
+    assert answer.status == flag
+    fleet.calm.refresh_from_db()
+    assert fleet.calm.flag == Reenrollment(flag)
+
+
+def test_it_fetches_logs(sdk: AuthenticatedClient, fleet: rows.Fleet) -> None:
+    before = Job.objects.filter(orchestrator=fleet.calm).count()
+    answer = agent_fetch_logs.sync_detailed(str(fleet.calm.pk), client=sdk)
+    assert answer.status_code == 204
+    assert Job.objects.filter(orchestrator=fleet.calm).count() == before + 1
+
+
+def test_a_wrong_password_is_401(sdk: AuthenticatedClient) -> None:
+    wrong = base64.b64encode(b"ada:wrong").decode()
+    answer = agent_get_agents.sync_detailed(
+        client=AuthenticatedClient(base_url=sdk.base_url, token=wrong, prefix="Basic", timeout=30)
+    )
+    assert answer.status_code == 401
+    assert answer.parsed is None
