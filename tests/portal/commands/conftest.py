@@ -37,7 +37,10 @@ def run(monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
         said = io.StringIO()
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         with django_capture_on_commit_callbacks(execute=True):
-            call_command(name, *flags, stdout=said)
+            try:
+                call_command(name, *flags, stdout=said)
+            except SystemExit as found_something:
+                assert found_something.code == 2
         answer: dict[str, Any] = json.loads(said.getvalue())
         return answer
 

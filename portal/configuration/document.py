@@ -1,0 +1,210 @@
+"""Exporting the configuration, and applying a document: what would change, and changing it.
+
+Owns the document's outline and the one way of applying it. A plan is an application that is rolled
+back, so that it cannot promise anything else. All of a document is applied or nothing of it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from orchestrators import fleet_file
+from orchestrators.labels import GroupingRefused
+from orchestrators.models import Orchestrator, Status
+from orchestrators.registration.editing import RuleRefused
+from portal.access.guard import AccountRefused
+from portal.audit.trail import Actor
+from portal.configuration.sections import SECTIONS, EntryRefused, Section, write_settings
+from portal.preferences.definitions import SettingInvalid
+from renewal.identity import importing
+from renewal.models import Certificate
+from renewal.rules.standing import Standing
+from renewal.templates import TemplateRefused
+
+VERSION = 1
+_VERSION_KEY = "portal_configuration"
+_AGENTS = "agents"
+_REFUSALS = (
+    AccountRefused,
+    EntryRefused,
+    GroupingRefused,
+    RuleRefused,
+    SettingInvalid,
+    TemplateRefused,
+)
+
+
+class DocumentRefused(ValueError):
+    """The document cannot be applied; nothing of it was. The message names the place."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One entry that differs."""
+
+    section: str
+    name: str
+    action: str
+    """``add``, ``change`` or ``remove``."""
+    before: Any = None
+    after: Any = None
+
+
+class _RolledBack(Exception):
+    pass
+
+
+def export(*, with_fleet: bool = False) -> dict[str, Any]:
+    """Return the document of what there is now. No secret stands in it."""
+    document: dict[str, Any] = {_VERSION_KEY: VERSION}
+    document |= {section.name: section.read() for section in SECTIONS}
+    if with_fleet:
+        document[_AGENTS] = list(_agents())
+    return document
+
+
+def plan(document: object, *, actor: Actor, now: datetime, prune: bool = False) -> list[Change]:
+    """Return what applying the document would change. Raises DocumentRefused."""
+    changes: list[Change] = []
+    try:
+        with transaction.atomic():
+            changes = apply(document, actor=actor, now=now, prune=prune)
+            raise _RolledBack
+    except _RolledBack:
+        return changes
+
+
+@transaction.atomic
+def apply(document: object, *, actor: Actor, now: datetime, prune: bool = False) -> list[Change]:
+    """Make the portal as the document says; return what changed. Raises DocumentRefused.
+
+    A section that the document lacks stays as it is. With ``prune``, what a section of the document
+    lacks is removed; templates and shipped roles stay.
+    """
+    wanted = _checked(document)
+    sections = [section for section in SECTIONS if section.name in wanted]
+    before = {section.name: section.read() for section in sections}
+    for section in sections:
+        _write(section, before[section.name], wanted[section.name], actor=actor, now=now)
+    if prune:
+        # What needs another goes before it.
+        for section in reversed(sections):
+            for name in before[section.name].keys() - wanted[section.name].keys():
+                if section.remove is not None:
+                    with _place(section, name):
+                        section.remove(name, actor, now)
+    changes = [
+        change
+        for section in sections
+        for change in _differences(section.name, before[section.name], section.read())
+    ]
+    return changes + _taken_in(wanted.get(_AGENTS), actor=actor, now=now)
+
+
+def _checked(document: object) -> Mapping[str, Any]:
+    if not isinstance(document, dict):
+        raise DocumentRefused("The document is not a JSON object.")
+    if document.get(_VERSION_KEY) != VERSION:
+        raise DocumentRefused(f"The document does not say {_VERSION_KEY}: {VERSION}.")
+    known = {_VERSION_KEY, _AGENTS, *(section.name for section in SECTIONS)}
+    if unknown := [name for name in document if name not in known]:
+        raise DocumentRefused(f"The document has a section {unknown[0][:60]!r} that is not known.")
+    for section in SECTIONS:
+        if not isinstance(document.get(section.name, {}), dict):
+            raise DocumentRefused(f"{section.name} is not an object.")
+    return document
+
+
+def _write(
+    section: Section,
+    before: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    if section.name == "settings":
+        with _place(section, "together"):
+            write_settings(dict(wanted), actor, now)
+        return
+    for name, content in wanted.items():
+        if before.get(name) != content:
+            with _place(section, name):
+                section.write(name, content, actor, now)
+
+
+class _place:  # noqa: N801  (reads as a word where it is used)
+    """Tells a refusal with the place in the document."""
+
+    def __init__(self, section: Section, name: str) -> None:
+        self._where = f"{section.name}, {name[:80]!r}"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _REFUSALS):
+            raise DocumentRefused(f"{self._where}: {error}") from None
+
+
+def _differences(
+    section: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[Change]:
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            action = "add" if old is None else "remove" if new is None else "change"
+            yield Change(section, name, action, old, new)
+
+
+def _agents() -> Iterator[dict[str, Any]]:
+    """Yield the approved orchestrators in the form that an import reads."""
+    held = dict(
+        Certificate.objects.filter(
+            standing__in=[Standing.CURRENT, Standing.NAMED], orchestrator__isnull=False
+        ).values_list("orchestrator_id", "der")
+    )
+    rows = (
+        Orchestrator.objects.filter(status=Status.APPROVED, demonstration=False)
+        .select_related("service_account", "group")
+        .prefetch_related("labels")
+        .order_by("name_key", "pk")
+    )
+    for row in rows.iterator(chunk_size=1000):
+        der = held.get(row.pk)
+        yield {
+            "AgentId": str(row.pk),
+            "ClientMachine": row.client_machine,
+            "Username": row.service_account.username,
+            "AgentPlatform": row.platform,
+            "Version": row.version,
+            "Status": row.status,
+            "Capabilities": row.capabilities,
+            "Thumbprint": row.thumbprint,
+            "Certificate": base64.b64encode(bytes(der)).decode() if der else "",
+            "Group": row.group.name if row.group else "",
+            "Labels": {label.key: label.value for label in row.labels.all()},
+        }
+
+
+def _taken_in(agents: object, *, actor: Actor, now: datetime) -> list[Change]:
+    if agents is None:
+        return []
+    try:
+        results = importing.take_in(fleet_file.rows_of(agents), actor=actor, now=now)
+    except fleet_file.FleetFileInvalid as problem:
+        raise DocumentRefused(f"{_AGENTS}: {problem}") from None
+    for result in results:
+        if result.outcome is importing.Outcome.REFUSED:
+            raise DocumentRefused(f"{_AGENTS}, {result.place} ({result.name}): {result.message}")
+    return [
+        Change(_AGENTS, result.name, "add", None, {"outcome": result.outcome.value})
+        for result in results
+        if result.outcome in (importing.Outcome.ENTERED, importing.Outcome.ANNOUNCED)
+    ]
