@@ -7,6 +7,7 @@
 #   make torture   the long versions of the tests, with a report
 #   make bench     ratios against floors
 #   make agent     the reference orchestrator as one file
+#   make portalctl the command line over the REST API as one file
 #   make clean     remove the virtual environment and what tools left; data stays
 
 PYTHON ?= python3
@@ -30,7 +31,7 @@ SAFE := PORTAL_EDGE=both \
 	DATABASE_URL=postgres:///portal \
 	REDIS_URL=redis://127.0.0.1:6379/0
 
-.PHONY: help setup run demo test torture bench agent clean
+.PHONY: help setup run demo test torture bench agent portalctl clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -89,6 +90,9 @@ bench: $(VENV)/.test-stamp
 agent: $(VENV)/.run-stamp
 	@mkdir -p dist
 	@$(BIN)/python -m orchestrators.agent.build --output dist/orchestrator.pyz
+
+portalctl: $(VENV)/.run-stamp
+	@$(BIN)/python -m portal.ctl.build --output dist/portalctl
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

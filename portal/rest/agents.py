@@ -33,13 +33,13 @@ from renewal.identity.approvals import ActRefused
 _MOST_NAMED = 20
 
 
-class _AgentView(ApiView):
+class AgentView(ApiView):
     """A view of orchestrators: whoever acts on one must be allowed to see it."""
 
     sees = (Permission.AGENTS_READ,)
 
 
-class AgentList(_AgentView):
+class AgentList(AgentView):
     """GET /Agents: orchestrators, filtered, sorted and paged."""
 
     needs = {"GET": Permission.AGENTS_READ}
@@ -55,7 +55,7 @@ class AgentList(_AgentView):
         return Response([agent_response(row, known.get(row.pk)) for row in rows], headers=headers)
 
 
-class AgentDetail(_AgentView):
+class AgentDetail(AgentView):
     """GET /Agents/{id}."""
 
     needs = {"GET": Permission.AGENTS_READ}
@@ -64,12 +64,12 @@ class AgentDetail(_AgentView):
 
     def get(self, request: Request, agent_id: str) -> Response:
         is_full = paging.flag(self.given, "includerenewal")
-        found = _found(request, agent_id)
+        found = found_agent(request, agent_id)
         known = renewals([found], now=timezone.now()) if is_full else {}
         return Response(agent_response(found, known.get(found.pk)))
 
 
-class AgentsApprove(_AgentView):
+class AgentsApprove(AgentView):
     """POST /Agents/Approve."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
@@ -84,7 +84,7 @@ class AgentsApprove(_AgentView):
         return Response(status=204)
 
 
-class AgentsDisapprove(_AgentView):
+class AgentsDisapprove(AgentView):
     """POST /Agents/Disapprove."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
@@ -99,7 +99,7 @@ class AgentsDisapprove(_AgentView):
         return Response(status=204)
 
 
-class AgentsReset(_AgentView):
+class AgentsReset(AgentView):
     """POST /Agents/Reset."""
 
     needs = {"POST": Permission.AGENTS_RESET}
@@ -114,14 +114,14 @@ class AgentsReset(_AgentView):
         return Response(status=204)
 
 
-class AgentReset(_AgentView):
+class AgentReset(AgentView):
     """POST /Agents/{id}/Reset."""
 
     needs = {"POST": Permission.AGENTS_RESET}
 
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
-        pk = _found(request, agent_id, Permission.AGENTS_RESET).pk
+        pk = found_agent(request, agent_id, Permission.AGENTS_RESET).pk
         try:
             approvals.reset(pk, actor=actor_of(request), now=timezone.now())
         except ActRefused as refused:
@@ -129,19 +129,19 @@ class AgentReset(_AgentView):
         return Response(status=204)
 
 
-class AgentFetchLogs(_AgentView):
+class AgentFetchLogs(AgentView):
     """POST /Agents/{id}/FetchLogs."""
 
     needs = {"POST": Permission.AGENTS_LOGS}
 
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
-        found = _found(request, agent_id, Permission.AGENTS_LOGS)
+        found = found_agent(request, agent_id, Permission.AGENTS_LOGS)
         jobs.request_logs(found, actor=actor_of(request), now=timezone.now())
         return Response(status=204)
 
 
-class AgentsSetReenrollment(_AgentView):
+class AgentsSetReenrollment(AgentView):
     """POST /Agents/SetAuthCertificateReenrollment: ids that cannot be set are listed."""
 
     needs = {"POST": Permission.AGENTS_RENEW}
@@ -176,7 +176,7 @@ def _id(text: str) -> UUID:
     return parsed
 
 
-def _found(request: Request, text: str, *acts: Permission) -> Orchestrator:
+def found_agent(request: Request, text: str, *acts: Permission) -> Orchestrator:
     """Return the record within the caller's reach. Raises ApiError."""
     needed = (Permission.AGENTS_READ, *acts)
     rows = within(agents(), *(reach(request.user, each) for each in needed))

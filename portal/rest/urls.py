@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver
 
 from portal.edge.paths import any_case_path
-from portal.rest import agents, settings
+from portal.rest import agents, explanation, settings
 from portal.rest.base import ApiView
 from portal.rest.status import HealthCheck, StatusEndpoints, UnknownEndpoint
 
@@ -18,6 +18,7 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Agents/<str:agent_id>", agents.AgentDetail),
     ("Agents/<str:agent_id>/Reset", agents.AgentReset),
     ("Agents/<str:agent_id>/FetchLogs", agents.AgentFetchLogs),
+    ("Agents/<str:agent_id>/Explanation", explanation.AgentExplanation),
     ("AppSetting", settings.SettingList),
     ("AppSetting/<str:setting_id>", settings.SettingDetail),
     ("AppSetting/<str:setting_id>/Set", settings.SettingSet),

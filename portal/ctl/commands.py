@@ -1,0 +1,295 @@
+"""The commands of portalctl and their flags.
+
+Owns the words of the command line and its exit statuses: 0 done, 1 refused or not done for some,
+2 usage, 3 the portal does not answer. What an act means is the portal's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TextIO
+from uuid import UUID
+
+from portal.ctl.completion import script
+from portal.ctl.connection import CallFailed, CallRefused, Portal
+from portal.ctl.output import Column, as_json, as_table, plain
+
+DONE, NOT_DONE, USAGE, UNREACHABLE = range(4)
+_AT_ONCE = 1000
+_STATES = (
+    "waiting", "enrolling", "expired", "required", "unused", "warning", "ok", "disapproved",
+)  # fmt: skip
+_FLAGS = {"request": "Requested", "require": "Required", "clear": "None"}
+_STATUS = {1: "New", 2: "Approved", 3: "Disapproved"}
+
+AGENTS: tuple[Column, ...] = (
+    ("NAME", lambda agent: agent["ClientMachine"]),
+    ("STATUS", lambda agent: _STATUS.get(agent["Status"], agent["Status"])),
+    ("STATE", lambda agent: agent["Renewal"]["State"]),
+    ("ENDS", lambda agent: agent["Renewal"]["CertificateNotAfter"]),
+    ("FLAG", lambda agent: agent["AuthCertificateReenrollment"]),
+    ("GROUP", lambda agent: agent["Renewal"]["Group"]),
+    ("ID", lambda agent: agent["AgentId"]),
+)
+
+
+class Usage(Exception):
+    """The command line cannot be carried out as it is."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="portalctl",
+        description="The orchestrators' certificates, from a command line.",
+        epilog="PORTAL_URL and PORTAL_TOKEN (or PORTAL_TOKEN_FILE) say where and who; "
+        "PORTAL_CA_FILE names the portal's issuer if the system does not know it. "
+        "Exit status: 0 done, 1 refused, 2 usage, 3 the portal does not answer.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--output", choices=("table", "json"), default="table")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    listed = commands.add_parser("list", help="orchestrators", allow_abbrev=False)
+    _add_filters(listed)
+    listed.add_argument("--most", type=int, default=1000, metavar="ROWS", help="default: 1000")
+
+    explain = commands.add_parser(
+        "explain", help="why one is in its state, and what comes next", allow_abbrev=False
+    )
+    explain.add_argument("agent", metavar="AGENT", help="name or id")
+
+    renew = commands.add_parser("renew", help="ask for new certificates", allow_abbrev=False)
+    how = renew.add_mutually_exclusive_group(required=True)
+    how.add_argument("--request", action="store_const", const="request", dest="how",
+                     help="work goes on until it has renewed")  # fmt: skip
+    how.add_argument("--require", action="store_const", const="require", dest="how",
+                     help="no further session without a new certificate")  # fmt: skip
+    how.add_argument("--clear", action="store_const", const="clear", dest="how",
+                     help="take the request back")  # fmt: skip
+    _add_selection(renew)
+
+    for word, text in {
+        "approve": "let new ones work, with what they came forward with",
+        "disapprove": "let them work no longer",
+        "reset": "make them new again; they need another approval",
+    }.items():
+        _add_selection(commands.add_parser(word, help=text, allow_abbrev=False))
+
+    completion = commands.add_parser("completion", help="completion for a shell")
+    completion.add_argument("shell", choices=("bash", "zsh"))
+    return top
+
+
+def _add_filters(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--state", choices=_STATES)
+    command.add_argument("--expiring-days", type=int, metavar="DAYS",
+                         help="whose certificate ends within so many days")  # fmt: skip
+    command.add_argument("--group")
+    command.add_argument("--label", metavar="KEY=VALUE")
+    command.add_argument("--query", metavar="QUERY", help="in the API's query language")
+
+
+def _add_selection(command: argparse.ArgumentParser) -> None:
+    command.add_argument("agents", metavar="AGENT", nargs="*", help="names or ids")
+    _add_filters(command)
+    command.add_argument("--dry-run", action="store_true", help="show whom, and ask for nothing")
+    command.add_argument("--yes", action="store_true", help="do not ask before more than one")
+
+
+def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
+    """Carry out a command line; return the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "completion":
+            print(script(options.shell, parser()), file=out)
+            return DONE
+        return _COMMANDS[options.command](_portal(), options, out)
+    except Usage as problem:
+        return _told(str(problem), USAGE)
+    except CallRefused as refused:
+        return _told(f"{refused} ({refused.code})", NOT_DONE)
+    except CallFailed as failed:
+        return _told(str(failed), UNREACHABLE)
+    except BrokenPipeError:
+        return NOT_DONE
+
+
+def _told(text: str, status: int) -> int:
+    print(f"portalctl: {plain(text)}", file=sys.stderr)
+    return status
+
+
+def _portal() -> Portal:
+    url, token = os.environ.get("PORTAL_URL", ""), os.environ.get("PORTAL_TOKEN", "")
+    if not token and (file := os.environ.get("PORTAL_TOKEN_FILE")):
+        try:
+            token = Path(file).read_text().strip()
+        except OSError as error:
+            raise Usage(f"{file}: {error.strerror}") from None
+    if not url or not token:
+        raise Usage("PORTAL_URL and PORTAL_TOKEN (or PORTAL_TOKEN_FILE) must be set.")
+    if not token.isascii() or not token.isprintable():
+        raise Usage("The token has a character that no token has.")
+    ca_file = os.environ.get("PORTAL_CA_FILE")
+    return Portal(url, token, Path(ca_file) if ca_file else None)
+
+
+# --- which orchestrators ----------------------------------------------------------------------
+
+
+def _query(options: argparse.Namespace, *, now: datetime) -> str:
+    wanted = []
+    if options.state:
+        wanted.append(f"RenewalState -eq {options.state}")
+    if options.expiring_days is not None:
+        until = now + timedelta(days=options.expiring_days)
+        wanted.append(f"Status -eq 2 AND CertificateNotAfter -le {until:%Y-%m-%dT%H:%M:%SZ}")
+    if options.group:
+        wanted.append(f"Group -eq {_quoted(options.group)}")
+    if options.label:
+        wanted.append(f"Label -eq {_quoted(options.label)}")
+    if options.query:
+        wanted.append(f"({options.query})")
+    return " AND ".join(wanted)
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _agents(portal: Portal, query: str, most: int | None = None) -> Iterator[Any]:
+    given = {"QueryString": query} if query else {}
+    return portal.each(
+        "Agents", most=most, includeRenewal="true", SortField="CertificateNotAfter", **given
+    )
+
+
+def _named(portal: Portal, name: str) -> Any:
+    """Return one orchestrator by id or exact name. Raises Usage."""
+    try:
+        return portal.get("Agents", str(UUID(name)), includeRenewal="true")
+    except ValueError:
+        pass
+    found = list(_agents(portal, f"ClientMachine -eq {_quoted(name)}", most=2))
+    if len(found) != 1:
+        raise Usage(f"{'No' if not found else 'More than one'} orchestrator is called {name!r}.")
+    return found[0]
+
+
+def _chosen(portal: Portal, options: argparse.Namespace) -> list[Any]:
+    query = _query(options, now=datetime.now(UTC))
+    if bool(options.agents) is bool(query):
+        raise Usage("Name orchestrators, or say with --state, --group … which: one of the two.")
+    if query:
+        return list(_agents(portal, query))
+    return [_named(portal, name) for name in options.agents]
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+def _list(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
+    rows = list(_agents(portal, _query(options, now=datetime.now(UTC)), most=options.most))
+    _show(rows, options, out)
+    return DONE
+
+
+def _show(rows: list[Any], options: argparse.Namespace, out: TextIO) -> None:
+    print(as_json(rows) if options.output == "json" else as_table(rows, AGENTS), file=out)
+
+
+def _explain(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
+    told = portal.get("Agents", _named(portal, options.agent)["AgentId"], "Explanation")
+    if options.output == "json":
+        print(as_json(told), file=out)
+        return DONE
+    print(f"{plain(told['ClientMachine'])}: {told['State']}. {told['Meaning']}", file=out)
+    for outlook in told["Outlooks"]:
+        by = outlook["Thumbprint"] or f"credential {outlook['Credential']}"
+        print(f"\nWith {plain(by)} ({plain(outlook['Standing'])}):", file=out)
+        if outlook["NotAfter"]:
+            print(f"  ends {outlook['NotAfter']}, in {outlook['DaysLeft']} days; "
+                  f"warned from {outlook['WarningFrom']}, "
+                  f"required from {outlook['ExpiryFrom']}", file=out)  # fmt: skip
+        for title, answer in (("now", outlook["WithoutCSR"]), ("with a CSR", outlook["WithCSR"])):
+            said = f"{answer['Code']}: {answer['Message']}" if answer["Code"] else ""
+            print(
+                f"  {title}: {answer['Outcome']} {plain(said) if said else ''}".rstrip(), file=out
+            )
+            if answer["Remedy"]:
+                print(f"    {plain(answer['Remedy'])}", file=out)
+    if told["Obstacle"]:
+        print(f"\nWhat stands against it: {plain(told['Obstacle'])}", file=out)
+    return DONE
+
+
+def _renew(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
+    flag = _FLAGS[options.how]
+
+    def act(ids: list[str]) -> list[str]:
+        answer = portal.post(
+            *("Agents", "SetAuthCertificateReenrollment"),
+            body={"OrchestratorIds": ids, "Status": flag},
+        )
+        return list(answer["FailedOrchestratorIds"])
+
+    return _carry_out(portal, options, out, f"renew --{options.how}", act)
+
+
+def _act(path: str) -> Callable[[Portal, argparse.Namespace, TextIO], int]:
+    def command(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
+        def act(ids: list[str]) -> list[str]:
+            portal.post("Agents", path, body=ids)
+            return []
+
+        return _carry_out(portal, options, out, path.lower(), act)
+
+    return command
+
+
+def _carry_out(
+    portal: Portal,
+    options: argparse.Namespace,
+    out: TextIO,
+    word: str,
+    act: Callable[[list[str]], list[str]],
+) -> int:
+    rows = _chosen(portal, options)
+    if options.dry_run or not rows:
+        _show(rows, options, out)
+        return DONE
+    if len(rows) > 1 and not options.yes:
+        if not sys.stdin.isatty():
+            raise Usage(f"This concerns {len(rows)} orchestrators: add --yes (or --dry-run).")
+        if input(f"{word} {len(rows)} orchestrators? [y/N] ").strip().lower() != "y":
+            return NOT_DONE
+    ids = [row["AgentId"] for row in rows]
+    failed = [each for part in _parts(ids) for each in act(part)]
+    result = {"asked": len(ids), "failed": failed}
+    if options.output == "json":
+        print(as_json(result), file=out)
+    else:
+        print(f"{len(ids) - len(failed)} of {len(ids)} done.", file=out)
+        for each in failed:
+            print(f"not done: {plain(each)}", file=out)
+    return NOT_DONE if failed else DONE
+
+
+def _parts(ids: list[str]) -> Iterable[list[str]]:
+    return (ids[at : at + _AT_ONCE] for at in range(0, len(ids), _AT_ONCE))
+
+
+_COMMANDS: dict[str, Callable[[Portal, argparse.Namespace, TextIO], int]] = {
+    "list": _list,
+    "explain": _explain,
+    "renew": _renew,
+    "approve": _act("Approve"),
+    "disapprove": _act("Disapprove"),
+    "reset": _act("Reset"),
+}

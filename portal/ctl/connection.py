@@ -1,0 +1,131 @@
+"""Calls of the management REST API over HTTPS.
+
+Owns headers, pages of lists, and what goes wrong on the way. Nothing is sent twice: whether a call
+that was cut off was carried out is for the caller to look up.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+
+_SECONDS = 60
+_PAGE = 500
+
+
+class CallFailed(Exception):
+    """The portal did not answer, or not as this API does."""
+
+
+class CallRefused(Exception):
+    """The portal refused; ``code`` is stable, the message for a person."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        self.status = status
+        self.code = code
+        super().__init__(message)
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """A token goes nowhere but to the address that was given."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Portal:
+    """Where the API is, and who calls."""
+
+    url: str
+    token: str
+    ca_file: Path | None = None
+
+    def get(self, *parts: str, **parameters: str | int) -> Any:
+        """GET one resource. Raises CallFailed, CallRefused."""
+        return self._call("GET", parts, parameters)[0]
+
+    def post(self, *parts: str, body: Any = None, **parameters: str | int) -> Any:
+        """POST JSON; None where the reply has no body. Raises CallFailed, CallRefused."""
+        return self._call("POST", parts, parameters, body=body)[0]
+
+    def delete(self, *parts: str) -> Any:
+        """DELETE one resource. Raises CallFailed, CallRefused."""
+        return self._call("DELETE", parts, {})[0]
+
+    def each(self, *parts: str, most: int | None = None, **parameters: str | int) -> Iterator[Any]:
+        """Yield the rows of a list, page by page. Raises CallFailed, CallRefused."""
+        seen = 0
+        following: Mapping[str, str | int] = parameters
+        while True:
+            rows, headers = self._call("GET", parts, {"ReturnLimit": _PAGE, **following})
+            for row in rows:
+                if most is not None and seen >= most:
+                    return
+                seen += 1
+                yield row
+            cursor = headers.get("X-Next-Cursor")
+            if not cursor:
+                return
+            following = {**parameters, "cursor": cursor}
+
+    def _call(
+        self,
+        method: str,
+        parts: tuple[str, ...],
+        parameters: Mapping[str, str | int],
+        *,
+        body: Any = None,
+    ) -> tuple[Any, Mapping[str, str]]:
+        path = "/".join(quote(part, safe="") for part in parts)
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        request = Request(  # noqa: S310  (the scheme is checked below)
+            f"{self.url.rstrip('/')}/KeyfactorAPI/{path}{query}",
+            method=method,
+            data=None if method == "GET" else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "x-keyfactor-requested-with": "APIClient",
+            },
+        )
+        scheme = urlsplit(self.url).scheme
+        if scheme not in ("http", "https"):
+            raise CallFailed("PORTAL_URL begins with https://, or with http:// on this host.")
+        context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        opener = build_opener(_NoRedirect, HTTPSHandler(context=context))
+        try:
+            with opener.open(request, timeout=_SECONDS) as response:
+                return _read(response), dict(response.headers)
+        except HTTPError as error:
+            raise _refusal(error) from None
+        except (URLError, HTTPException, OSError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise CallFailed(f"{self.url} does not answer: {reason}") from None
+
+
+def _read(response: HTTPResponse) -> Any:
+    text = response.read()
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise CallFailed("The reply is not JSON: is this the portal's address?") from None
+
+
+def _refusal(error: HTTPError) -> Exception:
+    try:
+        told = json.loads(error.read())
+        return CallRefused(error.code, str(told["ErrorCode"]), str(told["Message"]))
+    except (ValueError, KeyError, TypeError, OSError):
+        return CallFailed(f"HTTP {error.code}, and not in the form of this API.")

@@ -1,0 +1,151 @@
+"""portalctl as its users have it: the built file, run as a program, against a running server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from orchestrators.models import Orchestrator, Reenrollment, Status
+from portal.access.accounts import issue_token
+from portal.ctl.build import build
+from portal.ctl.output import as_table
+from tests.portal.access.conftest import TESTER
+from tests.portal.pages import fleet as rows
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Ctl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def fleet() -> rows.Fleet:
+    return rows.fleet(timezone.now())
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("dist") / "portalctl"
+    build(output)
+    return output
+
+
+@pytest.fixture
+def ctl(program: Path, fleet: rows.Fleet, live_server: Any) -> Ctl:
+    lasts = timedelta(days=1)
+    ada = rows.user("ada", "Administrator")
+    _, token = issue_token(ada, "ctl", lasts=lasts, actor=TESTER, now=timezone.now())
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        settings = {"PORTAL_URL": live_server.url, "PORTAL_TOKEN": token} | environment
+        return subprocess.run(
+            # -I: nothing of the checkout is importable.
+            [sys.executable, "-I", str(program), *arguments],
+            env={"PATH": os.environ["PATH"], **settings},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    return run
+
+
+def fresh(orchestrator: Orchestrator) -> Orchestrator:
+    return Orchestrator.objects.get(pk=orchestrator.pk)
+
+
+def test_it_lists_as_a_table_and_as_json(ctl: Ctl, fleet: rows.Fleet) -> None:
+    table = ctl("list")
+    assert (table.returncode, table.stderr) == (0, "")
+    head, *lines = table.stdout.splitlines()
+    assert head.split() == ["NAME", "STATUS", "STATE", "ENDS", "FLAG", "GROUP", "ID"]
+    assert len(lines) == Orchestrator.objects.count()
+    found = json.loads(ctl("--output", "json", "list", "--state", "expired").stdout)
+    assert [agent["AgentId"] for agent in found] == [str(fleet.expired.pk)]
+
+
+def test_it_explains_one_by_name(ctl: Ctl, fleet: rows.Fleet) -> None:
+    told = ctl("explain", fleet.must_renew.client_machine)
+    assert told.returncode == 0
+    assert "A0100008" in told.stdout
+    assert "Gets no session." in told.stdout
+
+
+def test_it_asks_for_a_renewal_and_takes_it_back(ctl: Ctl, fleet: rows.Fleet) -> None:
+    name = fleet.calm.client_machine
+    assert ctl("renew", name, "--require").stdout == "1 of 1 done.\n"
+    assert fresh(fleet.calm).flag == Reenrollment.REQUIRED
+    assert ctl("renew", str(fleet.calm.pk), "--clear").returncode == 0
+    assert fresh(fleet.calm).flag == Reenrollment.NONE
+
+
+def test_many_need_a_yes_and_a_dry_run_asks_nobody(ctl: Ctl, fleet: rows.Fleet) -> None:
+    which = ("renew", "--request", "--expiring-days", "400")
+    expected = Orchestrator.objects.filter(
+        status=2, certificate_not_after__lte=timezone.now() + timedelta(days=400)
+    )
+    dry = ctl("--output", "json", *which, "--dry-run")
+    assert len(json.loads(dry.stdout)) == expected.count() > 1
+    refused = ctl(*which)
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    before = expected.filter(flag=Reenrollment.REQUESTED).count()
+    assert ctl(*which, "--yes").stdout.splitlines()[-1].startswith(f"{expected.count()} of")
+    assert expected.filter(flag=Reenrollment.REQUESTED).count() > before
+
+
+def test_it_approves_disapproves_and_resets(ctl: Ctl, fleet: rows.Fleet) -> None:
+    name = str(fleet.waiting.pk)
+    for word, status in (
+        ("approve", Status.APPROVED),
+        ("disapprove", Status.DISAPPROVED),
+        ("reset", Status.NEW),
+    ):
+        assert ctl(word, name).returncode == 0, word
+        assert fresh(fleet.waiting).status == status
+
+
+FAILS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
+    "a token that is none": (("list",), {"PORTAL_TOKEN": "x"}, 1, "unknown"),
+    "no token": (("list",), {"PORTAL_TOKEN": ""}, 2, "PORTAL_TOKEN"),
+    "nobody at the address": (
+        ("list",), {"PORTAL_URL": "http://127.0.0.1:9"}, 3, "does not answer",
+    ),
+    "an address that is none": (("list",), {"PORTAL_URL": "file:///etc"}, 3, "https://"),
+    "a name that nobody has": (("explain", "nobody"), {}, 2, "No orchestrator"),
+    "a query that is none": (("list", "--query", "Name -eq x"), {}, 1, "("),
+    "names and a filter": (("reset", "a", "--state", "ok"), {}, 2, "one of the two"),
+    "an unknown command": (("delete",), {}, 2, "invalid choice"),
+    "a token with a line break": (("list",), {"PORTAL_TOKEN": "a\nb"}, 2, "character"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "environment", "status", "text"), FAILS.values(), ids=FAILS)
+def test_it_ends_with_a_status_and_a_sentence_for(
+    ctl: Ctl, arguments: tuple[str, ...], environment: dict[str, str], status: int, text: str
+) -> None:
+    ended = ctl(*arguments, **environment)
+    assert (ended.returncode, ended.stdout) == (status, "")
+    assert text in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_bash_completes_commands_and_flags(ctl: Ctl) -> None:
+    words = ctl("completion", "bash").stdout
+    ask = 'COMP_WORDS=(portalctl renew --re); COMP_CWORD=2; _portalctl; echo "${COMPREPLY[@]}"'
+    said = subprocess.run(
+        ["bash", "-c", f"{words}\n{ask}"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["--request", "--require"]
+
+
+def test_a_foreign_name_sends_nothing_to_the_terminal() -> None:
+    rows_of_names = [{"name": "web\x1b[31m01\u202e"}]
+    assert as_table(rows_of_names, [("NAME", lambda row: row["name"])]) == "NAME\nweb?[31m01?"
