@@ -1,28 +1,23 @@
-"""Making and changing users and API tokens.
+"""Making and changing users.
 
-Owns what a valid account is and the audit rows of these acts. Roles are made by `role_changes.py`;
-what they allow is `catalogue.py`'s; who may change accounts is checked by the faces, and how far by
-`guard.py`.
+Owns what a valid account is and the audit rows of these acts. Roles are made by `role_changes.py`,
+tokens by `tokens.py`; who may change accounts is checked by the faces, and how far by `guard.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import transaction
 
 from portal.access.guard import AccountRefused, access_change, check_covers
-from portal.access.models import ApiToken, User
+from portal.access.models import User
 from portal.access.reach import Grants, grants_of
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
-
-LONGEST_TOKEN_DAYS = 3650
 
 
 def save_user(
@@ -83,48 +78,6 @@ def save_user(
     return user, True
 
 
-def issue_token(
-    user: User,
-    name: str,
-    *,
-    lasts: timedelta,
-    actor: Actor,
-    now: datetime,
-    giver: User | None = None,
-) -> tuple[ApiToken, str]:
-    """Return the live token of this name and an empty text, or a new one and its text (shown
-    once). An expired one gives way. A token can do what its user can, so ``giver`` must hold that
-    (T18 in docs/promises.md). Raises AccountRefused.
-    """
-    _check_token(name, lasts)
-    check_covers(giver, _potential(user), f"The user {user.username}")
-    with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
-        found = ApiToken.objects.filter(user=user, name=name, revoked_at=None).first()
-        if found is not None and found.expires_at > now:
-            return found, ""
-        if found is not None:
-            ApiToken.objects.filter(pk=found.pk).update(revoked_at=now)
-        token, text = ApiToken.issue(user=user, name=name, created_at=now, expires_at=now + lasts)
-        _audit_token(token, "token_issued", actor)
-    return token, text
-
-
-def revoke_token(user: User, name: str, *, actor: Actor, now: datetime) -> tuple[ApiToken, bool]:
-    """Revoke a token from the next request on; return it and whether that changed anything."""
-    with transaction.atomic():
-        tokens = ApiToken.objects.select_for_update().filter(user=user, name=name)
-        token = tokens.filter(revoked_at=None).first() or tokens.order_by("-pk").first()
-        if token is None:
-            raise AccountRefused("unknown_token", f"{user.username!r} never had a token {name!r}.")
-        if token.revoked_at is not None:
-            return token, False
-        token.revoked_at = now
-        token.save(update_fields=["revoked_at"])
-        _audit_token(token, "token_revoked", actor)
-    return token, True
-
-
 def _potential(user: User) -> Grants:
     """Return what a user holds now, or would hold if active."""
     fresh = User.objects.get(pk=user.pk)
@@ -145,13 +98,6 @@ def _check_email(email: str) -> None:
         validate_email(email)
     except ValidationError:
         raise AccountRefused("email_invalid", f"{email!r} is not a mail address.") from None
-
-
-def _check_token(name: str, lasts: timedelta) -> None:
-    if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise AccountRefused("token_invalid", "A token's name has 1 to 100 printable characters.")
-    if not timedelta(0) < lasts <= timedelta(days=LONGEST_TOKEN_DAYS):
-        raise AccountRefused("token_invalid", f"A token lasts 1 to {LONGEST_TOKEN_DAYS} days.")
 
 
 def _groups(roles: Sequence[str]) -> list[Group]:
@@ -186,15 +132,3 @@ def _state(user: User) -> dict[str, object]:
         "service_account": user.is_service_account,
         "roles": sorted(user.groups.values_list("name", flat=True)),
     }
-
-
-def _audit_token(token: ApiToken, action: str, actor: Actor) -> None:
-    record(
-        actor,
-        Category.ACCESS,
-        action,
-        object_type="token",
-        object_id=token.pk,
-        object_name=token.name,
-        after={"user": token.user.username, "expires_at": token.expires_at.isoformat()},
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from axes.handlers.proxy import AxesProxyHandler
@@ -20,12 +20,17 @@ from django.utils import timezone
 from rest_framework import authentication, exceptions
 from rest_framework.permissions import SAFE_METHODS
 
+from portal.access import verified
 from portal.access.models import ApiToken, User, digest_of
+from portal.access.tokens import covered_by, is_allowed_from
+from portal.audit.refusals import note
+from portal.audit.trail import Actor
 
 CHALLENGE = 'Basic realm="KeyfactorAPI", charset="UTF-8"'
 _LAST_USED_STEP = timedelta(minutes=1)
 _LONGEST_NAME = 300
 _WRONG = "User name or password is wrong."
+_NO_TOKEN = "The token is unknown, expired, revoked, or not for this network."  # noqa: S105
 
 
 class SignInLocked(exceptions.Throttled):
@@ -50,9 +55,18 @@ class BearerAuthentication(authentication.BaseAuthentication):
             .first()
         )
         if found is None:
-            raise exceptions.AuthenticationFailed("The token is unknown, expired or revoked.")
+            raise exceptions.AuthenticationFailed(_NO_TOKEN)
+        address = request.META.get("REMOTE_ADDR", "")
+        if not is_allowed_from(found, address):
+            _note_foreign(found, getattr(request, "request_id", ""), address, now)
+            # Whoever stole it need not learn that it is good elsewhere.
+            raise exceptions.AuthenticationFailed(_NO_TOKEN)
         if found.last_used_at is None or found.last_used_at < now - _LAST_USED_STEP:
-            ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
+            ApiToken.objects.filter(pk=found.pk).update(
+                last_used_at=now, last_used_from=address[:64]
+            )
+        if found.scopes is not None:
+            found.user.token_scope = covered_by(found.scopes)
         return found.user, found
 
     def authenticate_header(self, request: Any) -> str:
@@ -138,12 +152,41 @@ def _signed_in(name: str, password: str, request: HttpRequest) -> User:
     if user is None:
         # Hashing takes the time that comparing would have taken.
         User().set_password(password)
-    elif user.check_password(password) and user.is_active and not user.is_service_account:
+    elif _is_right(user, password) and user.is_active and not user.is_service_account:
         return user
     user_login_failed.send(sender=__name__, credentials=account, request=attempt)
     if attempt.axes_locked_out:  # type: ignore[attr-defined]
         raise SignInLocked(wait=_lock_seconds(attempt))
     raise exceptions.AuthenticationFailed(_WRONG)
+
+
+def _is_right(user: User, password: str) -> bool:
+    stored = user.password
+    if verified.is_known(stored, user.pk, password):
+        return True
+    if not user.check_password(password):
+        return False
+    # check_password may have stored a newer hash of the same password.
+    verified.remember(user.password, user.pk, password)
+    return True
+
+
+def _note_foreign(token: ApiToken, request_id: str, address: str, now: datetime) -> None:
+    """Write to the audit log that a good token came from outside its networks."""
+    note(
+        Actor(
+            name=token.user.username,
+            user_id=token.user.pk,
+            source_address=address,
+            request_id=request_id,
+        ),
+        "token_outside_networks",
+        object_type="token_use",
+        object_id=str(token.pk),
+        message=f"The token {token.name} was refused: {address or 'an unknown address'} is in none "
+        "of its networks.",
+        now=now,
+    )
 
 
 def _undomained(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser, Group
 from django.db import models
 
-from portal.access.catalogue import CATALOGUE
+from portal.access.catalogue import CATALOGUE, Permission, entry_for
 
 TOKEN_PREFIX = "ocp_"  # noqa: S105 - recognizable by secret scanners, not a secret
 
@@ -25,6 +25,9 @@ class User(AbstractUser):
     """
 
     is_service_account = models.BooleanField(default=False)
+
+    token_scope: frozenset[Permission] | None = None
+    """What the token that this user came with lets through; None: all that the user holds."""
 
     class Meta:
         default_permissions = ()
@@ -69,7 +72,11 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
 
 class ApiToken(models.Model):
-    """A bearer token of the REST API: shown once, stored as SHA-256, expiring, revocable."""
+    """A bearer token of the REST API: shown once, stored as SHA-256, expiring, revocable.
+
+    ``scopes`` are codenames of permissions, null for all that the user holds; ``networks`` are in
+    CIDR notation, none for every address.
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100)
@@ -78,6 +85,9 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
+    last_used_from = models.CharField(max_length=64, blank=True)
+    scopes = models.JSONField(null=True)
+    networks = models.JSONField(default=list)
 
     objects = ApiTokenQuerySet.as_manager()
 
@@ -90,6 +100,16 @@ class ApiToken(models.Model):
                 name="one_live_token_per_name",
             )
         ]
+
+    @property
+    def access_strings(self) -> list[str] | None:
+        """Access strings of the scopes; None if there is no limit."""
+        if self.scopes is None:
+            return None
+        known = {str(p) for p in Permission}
+        return sorted(
+            entry_for(Permission(s)).access_string if s in known else s for s in self.scopes
+        )
 
     @classmethod
     def issue(cls, **fields: Any) -> tuple[ApiToken, str]:

@@ -7,7 +7,7 @@ granted. Knows no orchestrators: which rows a reach means is said by `orchestrat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,22 @@ def grants_of(user: Any) -> Grants:
     """Return what a user holds.
 
     One query, kept on the user object only: the next request loads another one, so that a role
-    taken away counts at once (I21 in docs/promises.md).
+    taken away counts at once (I21 in docs/promises.md). Who came with a token that has scopes holds
+    no more than these let through.
     """
     if not user.is_active:
         return {}
+    held = _held(user)
+    scope = getattr(user, "token_scope", None)
+    return held if scope is None else narrowed(held, scope)
+
+
+def narrowed(held: Grants, scope: Collection[Permission]) -> Grants:
+    """Return what is left of grants within a scope: never more than they were."""
+    return {permission: far for permission, far in held.items() if permission in scope}
+
+
+def _held(user: Any) -> Grants:
     if user.is_superuser:
         return dict.fromkeys(Permission, EVERYTHING)
     known: Grants | None = getattr(user, "_grants", None)

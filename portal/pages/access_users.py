@@ -1,4 +1,4 @@
-"""Users and service accounts: the list, one account with what it holds and why, its tokens.
+"""Users and service accounts: the list, one account with what it holds and why.
 
 Owns these pages. What a valid account is belongs to `portal/access/accounts.py`, what nobody may
 give to `portal/access/guard.py`.
@@ -7,7 +7,6 @@ give to `portal/access/guard.py`.
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -15,20 +14,19 @@ from django.contrib import messages
 from django.contrib.auth.models import Group
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils import timezone
 
 from portal.access import accounts, effective
 from portal.access.catalogue import Permission
 from portal.access.guard import AccountRefused
-from portal.access.models import ApiToken, User
+from portal.access.models import User
 from portal.pages.access_roles import reach_words
 from portal.pages.gate import ACT, BOTH, actor_of, demand, only_fields, page
+from portal.pages.tokens import TokenForm, newest_of
 from portal.preferences import store
 from renewal import readiness
 from renewal.selectors.keyset import Segment, cut
 
 PAGE_SIZE = 50
-MOST_TOKENS_SHOWN = 50
 
 
 class UserForm(forms.Form):
@@ -58,15 +56,6 @@ class NewUserForm(forms.Form):
     )
     role = forms.ModelChoiceField(
         Group.objects.order_by("name"), required=False, to_field_name="name", empty_label="none yet"
-    )
-
-
-class TokenForm(forms.Form):
-    """A new API token."""
-
-    name = forms.CharField(label="What it is for", max_length=100)
-    days = forms.IntegerField(
-        label="Valid for (days)", min_value=1, max_value=accounts.LONGEST_TOKEN_DAYS, initial=90
     )
 
 
@@ -163,42 +152,12 @@ def set_password(request: HttpRequest, pk: int) -> HttpResponseBase:
 def add_token(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Issue an API token, shown this once."""
     account = _found(pk)
-    form = TokenForm(request.POST)
+    form = TokenForm(request.POST, owner=account)
     only_fields(request, form)
-    if not form.is_valid():
-        return _shown(request, account, token_form=form, status=400)
-    try:
-        _, text = accounts.issue_token(
-            account,
-            form.cleaned_data["name"],
-            lasts=timedelta(days=form.cleaned_data["days"]),
-            giver=_person(request),
-            actor=actor_of(request),
-            now=timezone.now(),
-        )
-    except AccountRefused as refused:
-        form.add_error("name", str(refused))
-        return _shown(request, account, token_form=form, status=400)
+    text = form.issued(account, request) if form.is_valid() else ""
     if not text:
-        form.add_error("name", "There is a live token of this name already: revoke it first.")
         return _shown(request, account, token_form=form, status=400)
     return _shown(request, account, secret=("Token", text))
-
-
-@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
-def revoke_token(request: HttpRequest, pk: int, token: int) -> HttpResponseBase:
-    """Revoke an API token."""
-    account = _found(pk)
-    row = ApiToken.objects.filter(user=account, pk=token).first() if token < 2**63 else None
-    if row is None:
-        raise Http404("There is no such token.")
-    _, changed = accounts.revoke_token(
-        account, row.name, actor=actor_of(request), now=timezone.now()
-    )
-    messages.success(
-        request, f"The token {row.name} was revoked" + ("." if changed else " already.")
-    )
-    return redirect("user", pk=pk)
 
 
 def _save(request: HttpRequest, account: User, form: UserForm) -> bool:
@@ -246,13 +205,13 @@ def _shown(
                     "roles": list(account.groups.values_list("name", flat=True)),
                 }
             ),
-            "token_form": token_form or TokenForm(),
+            "token_form": token_form or TokenForm(owner=account),
             "secret": secret,
             "lines": [
                 (line, words[line.reach], [(s, words[s.reach]) for s in line.sources])
                 for line in lines
             ],
-            "tokens": ApiToken.objects.filter(user=account).order_by("-pk")[:MOST_TOKENS_SHOWN],
+            "tokens": newest_of(account),
             "checks": readiness.everywhere(account, store.load())
             if account.is_service_account
             else [],

@@ -21,6 +21,7 @@ from portal.pages import (
     home,
     issuers,
     orchestrators,
+    tokens,
     viewing,
 )
 
@@ -30,6 +31,8 @@ urlpatterns = [
     path("sign-out", account.sign_out, name="sign_out"),
     path("account", account.account, name="account"),
     path("account/password", account.change_password, name="change_password"),
+    path("account/tokens", tokens.own, name="own_tokens"),
+    path("account/tokens/<int:pk>/revoke", tokens.revoke_own, name="revoke_own_token"),
     path("theme", account.theme, name="theme"),
     path("orchestrators", orchestrators.index, name="orchestrators"),
     path("orchestrators/act", acts.confirm, name="act"),
@@ -123,11 +126,8 @@ urlpatterns = [
     path("access/users/<int:pk>", access_users.detail, name="user"),
     path("access/users/<int:pk>/password", access_users.set_password, name="user_password"),
     path("access/users/<int:pk>/tokens", access_users.add_token, name="add_token"),
-    path(
-        "access/users/<int:pk>/tokens/<int:token>/revoke",
-        access_users.revoke_token,
-        name="revoke_token",
-    ),
+    path("access/tokens", tokens.index, name="tokens"),
+    path("access/tokens/<int:pk>/revoke", tokens.revoke, name="revoke_token"),
     path("access/view-as", viewing.begin, name="view_as"),
     path("access/view-as/stop", viewing.stop, name="view_as_stop"),
     path("audit/verify", audit.verify, name="audit_verify"),

@@ -38,23 +38,28 @@ def nothing(body: object) -> None:
 
 
 def members(
-    body: object, *, known: Collection[str], nullable: Collection[str] = ()
+    body: object,
+    *,
+    known: Collection[str],
+    nullable: Collection[str] = (),
+    optional: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return the members of an object under their documented names, all of them required.
+    """Return the members of an object under their documented names, those of ``known`` required.
 
-    Only those of ``nullable`` may be null. Names are read in any case. A member that is not
-    known, or that is only ever written by the portal, is refused and never dropped (T12 in
-    docs/promises.md).
+    Only those of ``nullable`` and ``optional`` may be null. Names are read in any case. A member
+    that is not known, or that is only ever written by the portal, is refused and never dropped
+    (T12 in docs/promises.md).
     """
     if not isinstance(body, dict):
         raise ApiError(ErrorCode.BODY_WRONG_SHAPE, "The body must be a JSON object.")
-    by_lowered = {name.lower(): name for name in known}
+    by_lowered = {name.lower(): name for name in (*known, *optional)}
+    all_known = ", ".join(by_lowered.values())
     found: dict[str, Any] = {}
     for name, value in body.items():
         if name.lower() not in by_lowered:
             raise ApiError(
                 ErrorCode.MEMBER_UNKNOWN,
-                f"The member {shown(name)} is not known; known are {', '.join(known)}.",
+                f"The member {shown(name)} is not known; known are {all_known}.",
             )
         found[by_lowered[name.lower()]] = value
     if absent := [
@@ -64,6 +69,26 @@ def members(
     ]:
         raise ApiError(ErrorCode.MEMBER_MISSING, f"The member {absent[0]} is missing.")
     return found
+
+
+def text(value: object, name: str) -> str:
+    """Return a member that is a string that can be stored. Raises ApiError."""
+    if not isinstance(value, str):
+        raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is a string.")
+    if any(ch == "\0" or "\ud800" <= ch <= "\udfff" for ch in value):
+        raise ApiError(ErrorCode.VALUE_INVALID, f"{name} has a character that no text has.")
+    return value
+
+
+def texts(value: object, name: str, *, may_be_empty: bool = False) -> list[str]:
+    """Return a member that is a list of strings. Raises ApiError."""
+    if not isinstance(value, list):
+        raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is a list of strings.")
+    if not value and not may_be_empty:
+        raise ApiError(ErrorCode.LIST_EMPTY, f"{name} is empty.")
+    if len(value) > MOST_IDS:
+        raise ApiError(ErrorCode.LIST_TOO_LONG, f"{name} has at most {MOST_IDS} entries.")
+    return [text(entry, f"An entry of {name}") for entry in value]
 
 
 def id_texts(value: object, name: str = "The body") -> list[str]:

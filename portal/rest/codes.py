@@ -49,9 +49,16 @@ class ErrorCode(StrEnum):
     TOO_MANY_REQUESTS = "too_many_requests"
     PERMISSION_MISSING = "permission_missing"
     CSRF_FAILED = "csrf_failed"
+    BEYOND_OWN_PERMISSIONS = "beyond_own_permissions"
+    TOKEN_MAKES_NO_TOKEN = "token_makes_no_token"  # noqa: S105 (a code)
 
     ORCHESTRATOR_UNKNOWN = "orchestrator_unknown"
     SETTING_UNKNOWN = "setting_unknown"
+    TOKEN_UNKNOWN = "token_unknown"  # noqa: S105 (a code)
+    ROLE_UNKNOWN = "role_unknown"
+    IDENTITY_UNKNOWN = "identity_unknown"
+    LAST_ADMINISTRATOR = "last_administrator"
+    ACCESS_REFUSED = "access_refused"
     NOBODY_SEEN = "nobody_seen"
     CONFLICT = "conflict"
     CHANGED = "changed"
@@ -107,8 +114,15 @@ CODES: dict[ErrorCode, CodeText] = {
     C.TOO_MANY_REQUESTS: CodeText(429, "Too many requests"),
     C.PERMISSION_MISSING: CodeText(403, "A permission is missing"),
     C.CSRF_FAILED: CodeText(403, "The page's CSRF token is missing or wrong"),
+    C.BEYOND_OWN_PERMISSIONS: CodeText(403, "Nobody gives more than they have"),
+    C.TOKEN_MAKES_NO_TOKEN: CodeText(403, "A token makes no other token"),
     C.ORCHESTRATOR_UNKNOWN: CodeText(404, "There is no such orchestrator"),
     C.SETTING_UNKNOWN: CodeText(404, "There is no such setting"),
+    C.TOKEN_UNKNOWN: CodeText(404, "There is no such token"),
+    C.ROLE_UNKNOWN: CodeText(404, "There is no such role"),
+    C.IDENTITY_UNKNOWN: CodeText(404, "There is no such identity"),
+    C.LAST_ADMINISTRATOR: CodeText(400, "Nobody would be left who can manage access"),
+    C.ACCESS_REFUSED: CodeText(400, "Access cannot be changed like this"),
     C.NOBODY_SEEN: CodeText(400, "Nobody has come forward yet"),
     C.CONFLICT: CodeText(400, "Several strangers came forward"),
     C.CHANGED: CodeText(400, "The orchestrator changed meanwhile"),

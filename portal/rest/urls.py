@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver
 
 from portal.edge.paths import any_case_path
-from portal.rest import agents, explanation, settings
+from portal.rest import agents, explanation, settings, tokens
 from portal.rest.base import ApiView
 from portal.rest.status import HealthCheck, StatusEndpoints, UnknownEndpoint
 
@@ -22,6 +22,8 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("AppSetting", settings.SettingList),
     ("AppSetting/<str:setting_id>", settings.SettingDetail),
     ("AppSetting/<str:setting_id>/Set", settings.SettingSet),
+    ("Tokens", tokens.TokenList),
+    ("Tokens/<str:token_id>", tokens.TokenDetail),
     ("Status/HealthCheck", HealthCheck),
 )
 

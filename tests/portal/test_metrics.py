@@ -14,8 +14,8 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrators.models import Orchestrator
-from portal.access.accounts import issue_token
 from portal.access.catalogue import Permission
+from portal.access.tokens import issue_token
 from portal.preferences import store
 from renewal.configuration import periods
 from renewal.models import CertificateAuthority

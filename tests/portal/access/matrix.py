@@ -23,9 +23,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from orchestrators.models import BootstrapCredential, Job, Orchestrator
-from portal.access.accounts import issue_token
 from portal.access.catalogue import ROLES
 from portal.access.models import ApiToken, RoleReach, User
+from portal.access.tokens import issue_token
 from portal.audit.models import AuditEntry, Category
 from portal.preferences.models import Setting
 from renewal.models import Certificate, CertificateAuthority, TrustAnchor
@@ -156,11 +156,13 @@ class World:
             number = "operator" if row.url.endswith("restore") else "role"
         if row.url.startswith("access/users"):
             number = "user"
+        if "tokens/" in row.url:
+            number = "token"
         agent = "with-log" if "<uuid:job_id>" in row.url else which
         url = row.url
         for part, value in {
             "<int:pk>": self.ids.get(number, ""),
-            "<int:token>": self.ids["token"],
+            "<str:token_id>": self.ids["token"],
             "<uuid:pk>": self.ids[agent],
             "<uuid:job_id>": self.ids["job"],
             "<str:agent_id>": self.ids[which],

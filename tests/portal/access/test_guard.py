@@ -10,12 +10,13 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
 
-from portal.access.accounts import issue_token, save_user
+from portal.access.accounts import save_user
 from portal.access.catalogue import ROLES, Permission
 from portal.access.guard import AccountRefused, has_administrator
 from portal.access.models import ApiToken, User
 from portal.access.reach import EVERYTHING, Reach, reach
 from portal.access.role_changes import content_of, delete_role, restore_role, save_role
+from portal.access.tokens import issue_token
 from portal.audit.models import AuditEntry
 from tests.portal.access.conftest import TESTER, group, role, user
 from tests.portal.pages import fleet as rows

@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from orchestrators.models import Orchestrator, Reenrollment, Status
-from portal.access.accounts import issue_token
+from portal.access.tokens import issue_token
 from portal.ctl.build import build
 from portal.ctl.output import as_table
 from tests.portal.access.conftest import TESTER

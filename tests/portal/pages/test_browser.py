@@ -65,6 +65,8 @@ PATHS = (
     "/access/roles/add",
     "/access/users",
     "/access/users/{account}",
+    "/access/tokens",
+    "/account/tokens",
     "/audit?q=host",
     "/audit/verification",
     "/account",

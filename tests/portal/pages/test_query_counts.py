@@ -14,6 +14,7 @@ from pathlib import Path
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from orchestrators import groups, labels
 from orchestrators.models import AutoRegistrationRule, Orchestrator
@@ -21,6 +22,7 @@ from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.reach import Reach
 from portal.access.role_changes import save_role
+from portal.access.tokens import issue_token
 from renewal.identity import approval_requests
 from renewal.models import ApprovalRequest, Certificate, Claimant
 from renewal.rules.standing import Standing
@@ -68,6 +70,8 @@ PAGES = (
     "/access/users",
     "/access/users?kind=service",
     "/access/users/{user}",
+    "/access/tokens",
+    "/account/tokens",
 )
 
 
@@ -110,6 +114,14 @@ def grow(first: int, last: int, now) -> None:
             actor=rows.ALICE,
         )
         rows.user(f"user-{number}", f"role-{number}")
+        for name in ("admin", f"user-{number}"):
+            issue_token(
+                User.objects.get(username=name),
+                f"token-{number}",
+                lasts=timedelta(days=1),
+                actor=rows.ALICE,
+                now=timezone.now(),
+            )
         rows.noted(holder, "logs_requested", message=str(number))
         rows.certificate(holder, now=now, standing=Standing.SUPERSEDED)
         rows.enrollment(made, now=now, state="refused")

@@ -146,7 +146,7 @@ def test_a_wrong_sign_in_is_401_and_all_wrong_ones_answer_alike(admin: Caller, h
     assert body["Message"] in (
         "User name or password is wrong.",
         "The Basic header cannot be read.",
-        "The token is unknown, expired or revoked.",
+        "The token is unknown, expired, revoked, or not for this network.",
     )
     assert AuditEntry.objects.filter(action="sign_in_failed").count() == 1
 
@@ -157,8 +157,11 @@ def test_a_service_account_holds_tokens_but_never_signs_in_with_a_password(
     account = User.objects.get(username="orchestrators")
     caller = Caller({"Authorization": f"Bearer {token(account)}"})
     assert caller.get("Status/Endpoints").json() == [
+        "DELETE /Tokens/{id}",
         "GET /Status/Endpoints",
         "GET /Status/HealthCheck",
+        "GET /Tokens",
+        "POST /Tokens",
     ]
 
 

@@ -1,0 +1,134 @@
+"""The endpoints under /Tokens: one's own API tokens.
+
+Owns the way from a request to `portal/access/tokens.py` and back. A token makes no other one: what
+was stolen would outlive its revocation.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NotRequired, TypedDict
+
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.access import tokens
+from portal.access.guard import AccountRefused
+from portal.access.models import ApiToken
+from portal.rest import bodies
+from portal.rest.access_errors import account_error
+from portal.rest.base import ApiView
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+from portal.rest.moments import zulu, zulu_or_none
+from portal.rest.refusals import actor_of
+
+_MOST_SHOWN = 200
+_DEFAULT_DAYS = 90
+
+
+class TokenResponse(TypedDict):
+    """One API token. ``Token`` is its text, in the answer that makes it and nowhere else."""
+
+    Id: int
+    Name: str
+    State: str
+    CreatedAt: str
+    ExpiresAt: str
+    LastUsed: str | None
+    LastUsedFrom: str | None
+    Scopes: list[str] | None
+    Networks: list[str]
+    Token: NotRequired[str]
+
+
+class TokenRequest(TypedDict):
+    """A new token: ``Scopes`` are access strings, none given means all that its user holds;
+    ``Networks`` are in CIDR notation.
+    """
+
+    Name: str
+    Days: NotRequired[int]
+    Scopes: NotRequired[list[str] | None]
+    Networks: NotRequired[list[str] | None]
+
+
+class TokenList(ApiView):
+    """GET and POST /Tokens."""
+
+    needs = {"GET": None, "POST": None}
+    takes = {"POST": TokenRequest}
+    returns = {"GET": list[TokenResponse], "POST": TokenResponse}
+
+    def get(self, request: Request) -> Response:
+        now = timezone.now()
+        rows = ApiToken.objects.filter(user=request.user.pk).order_by("-pk")[:_MOST_SHOWN]
+        return Response([_shown(row, now) for row in rows])
+
+    def post(self, request: Request) -> Response:
+        if isinstance(request.auth, ApiToken):
+            raise ApiError(
+                ErrorCode.TOKEN_MAKES_NO_TOKEN, "Sign in with your password to make a token."
+            )
+        body = bodies.members(
+            request.data, known=("Name",), optional=("Days", "Scopes", "Networks")
+        )
+        now = timezone.now()
+        days = body.get("Days") if body.get("Days") is not None else _DEFAULT_DAYS
+        if type(days) is not int or not 1 <= days <= tokens.LONGEST_TOKEN_DAYS:
+            raise ApiError(
+                ErrorCode.VALUE_INVALID, f"Days is between 1 and {tokens.LONGEST_TOKEN_DAYS}."
+            )
+        scopes = body.get("Scopes")
+        limits = (
+            bodies.texts(scopes, "Scopes") if scopes is not None else None,
+            bodies.texts(body.get("Networks") or [], "Networks", may_be_empty=True),
+        )
+        try:
+            token, text = tokens.issue_token(
+                request.user,
+                bodies.text(body["Name"], "Name"),
+                lasts=timedelta(days=days),
+                limits=tokens.narrowing(*limits),
+                giver=request.user,
+                actor=actor_of(request),
+                now=now,
+            )
+        except AccountRefused as refused:
+            raise account_error(refused) from None
+        if not text:
+            raise ApiError(ErrorCode.NAME_TAKEN, "You have a live token of this name already.")
+        return Response({**_shown(token, now), "Token": text})
+
+
+class TokenDetail(ApiView):
+    """DELETE /Tokens/{id}: revoked from the next call on."""
+
+    needs = {"DELETE": None}
+
+    def delete(self, request: Request, token_id: str) -> Response:
+        self.no_body()
+        number = int(token_id) if token_id.isascii() and token_id.isdecimal() else -1
+        row = None
+        if 0 <= number < 2**63:
+            row = ApiToken.objects.filter(user=request.user.pk, pk=number).first()
+        if row is None:
+            raise ApiError(ErrorCode.TOKEN_UNKNOWN, "You have no such token.")
+        tokens.revoke_token(row, actor=actor_of(request), now=timezone.now())
+        return Response(status=204)
+
+
+def _shown(token: ApiToken, now: datetime) -> TokenResponse:
+    state = "Usable" if token.expires_at > now else "Expired"
+    return {
+        "Id": token.pk,
+        "Name": token.name,
+        "State": "Revoked" if token.revoked_at else state,
+        "CreatedAt": zulu(token.created_at),
+        "ExpiresAt": zulu(token.expires_at),
+        "LastUsed": zulu_or_none(token.last_used_at),
+        "LastUsedFrom": token.last_used_from or None,
+        "Scopes": token.access_strings,
+        "Networks": token.networks,
+    }
