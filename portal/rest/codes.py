@@ -59,6 +59,8 @@ class ErrorCode(StrEnum):
     IDENTITY_UNKNOWN = "identity_unknown"
     LAST_ADMINISTRATOR = "last_administrator"
     ACCESS_REFUSED = "access_refused"
+    CERTIFICATE_UNKNOWN = "certificate_unknown"
+    CERTIFICATE_UNREADABLE = "certificate_unreadable"
     NOBODY_SEEN = "nobody_seen"
     CONFLICT = "conflict"
     CHANGED = "changed"
@@ -123,6 +125,8 @@ CODES: dict[ErrorCode, CodeText] = {
     C.IDENTITY_UNKNOWN: CodeText(404, "There is no such identity"),
     C.LAST_ADMINISTRATOR: CodeText(400, "Nobody would be left who can manage access"),
     C.ACCESS_REFUSED: CodeText(400, "Access cannot be changed like this"),
+    C.CERTIFICATE_UNKNOWN: CodeText(404, "There is no such certificate"),
+    C.CERTIFICATE_UNREADABLE: CodeText(400, "The certificate cannot be read"),
     C.NOBODY_SEEN: CodeText(400, "Nobody has come forward yet"),
     C.CONFLICT: CodeText(400, "Several strangers came forward"),
     C.CHANGED: CodeText(400, "The orchestrator changed meanwhile"),

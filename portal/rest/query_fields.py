@@ -129,15 +129,39 @@ def related_name(column: str, relation: str) -> Field:
     return Field(TEXT, compare)
 
 
+def related_text(column: str, relation: str) -> Field:
+    """A text of something that a row may be without; NULL is without."""
+    plain = text(column)
+
+    def compare(operator: Operator, value: str | None) -> Q:
+        if value is None:
+            return Q(**{f"{relation}__isnull": True})
+        return plain.compare(operator, value)
+
+    return Field(TEXT, compare)
+
+
 def thumbprint(column: str) -> Field:
     """Hexadecimal digits in capitals, however they were copied."""
 
     def compare(operator: Operator, value: str | None) -> Q:
-        # Tools print thumbprints in groups.
-        plain = (value or "").replace(" ", "").replace(":", "").upper()
-        return Q(**{f"{column}__{LOOKUPS[operator]}": plain})
+        return Q(**{f"{column}__{LOOKUPS[operator]}": _digits(value).upper()})
 
     return Field(TEXT, compare)
+
+
+def hexadecimal(column: str) -> Field:
+    """Hexadecimal digits in small letters, however they were copied."""
+
+    def compare(operator: Operator, value: str | None) -> Q:
+        return Q(**{f"{column}__{LOOKUPS[operator]}": _digits(value).lower()})
+
+    return Field(TEXT, compare)
+
+
+def _digits(value: str | None) -> str:
+    # Tools print thumbprints and serial numbers in groups.
+    return (value or "").replace(" ", "").replace(":", "")
 
 
 def guid(column: str) -> Field:

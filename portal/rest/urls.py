@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver
 
 from portal.edge.paths import any_case_path
-from portal.rest import agents, explanation, settings, tokens
+from portal.rest import agents, certificates, explanation, settings, tokens
 from portal.rest.base import ApiView
 from portal.rest.status import HealthCheck, StatusEndpoints, UnknownEndpoint
 
@@ -24,6 +24,13 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("AppSetting/<str:setting_id>/Set", settings.SettingSet),
     ("Tokens", tokens.TokenList),
     ("Tokens/<str:token_id>", tokens.TokenDetail),
+    ("Certificates", certificates.CertificateList),
+    ("Certificates/Revoke", certificates.CertificatesRevoke),
+    ("Certificates/RevokeAll", certificates.CertificatesRevokeAll),
+    ("Certificates/Download", certificates.CertificatesDownload),
+    ("Certificates/Analyze", certificates.CertificatesAnalyze),
+    ("Certificates/<str:certificate_id>", certificates.CertificateDetail),
+    ("Certificates/<str:certificate_id>/History", certificates.CertificateHistory),
     ("Status/HealthCheck", HealthCheck),
 )
 

@@ -166,6 +166,7 @@ class World:
             "<uuid:pk>": self.ids[agent],
             "<uuid:job_id>": self.ids["job"],
             "<str:agent_id>": self.ids[which],
+            "<str:certificate_id>": self.ids[f"certificate-{which}"],
             "<str:setting_id>": word or "SessionLengthMinutes",
             "<str:name>": word if row.url.startswith("settings") else "nowhere",
             "<path:rest>": "Elsewhere",

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,8 +26,12 @@ from orchestrators.records import rename
 from portal.access import verified
 from portal.access.models import ApiToken, User
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
+from renewal import authorities, issuers, templates
 from renewal.identity import claimants
+from renewal.models import CertificateAuthority
 from tests import pki
+from tests.agent_api.front_door import local_ca
+from tests.portal.access.conftest import TESTER
 
 PASSWORD = "correct horse battery staple"
 SEEN = datetime(2026, 5, 1, 8, 30, 15, 999, tzinfo=UTC)
@@ -147,6 +152,31 @@ def come_forward(db: None) -> Callable[[Orchestrator], None]:
         )
 
     return note
+
+
+@pytest.fixture(scope="session")
+def ca_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rest") / "ca"
+    local_ca(folder)
+    return folder
+
+
+@pytest.fixture
+def portal_ca(db: None, ca_folder: Path) -> CertificateAuthority:
+    """A local CA that issues, its roots trusted, and the template *Orchestrator*."""
+    now = timezone.now()
+    row, _ = issuers.save_authority(
+        name="Test CA",
+        alias="local",
+        options={"directory": str(ca_folder), "passphrase": "not a secret"},
+        actor=TESTER,
+        now=now,
+    )
+    templates.save_template(
+        "Orchestrator", templates.Contents(key_types=("EC-P256",)), actor=TESTER, now=now
+    )
+    authorities.trust_authority(row, actor=TESTER, now=now)
+    return row
 
 
 def refused(response: HttpResponse, status: int, code: str) -> dict[str, Any]:

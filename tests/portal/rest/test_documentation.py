@@ -9,6 +9,7 @@ import pytest
 
 from portal.access.catalogue import entry_for
 from portal.rest.agent_listing import agent_listing
+from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
 from portal.rest.status import documented
 from portal.rest.urls import ENDPOINTS
@@ -31,7 +32,11 @@ def test_every_endpoint_stands_in_the_document_with_its_permission() -> None:
             assert (entry_for(needed).access_string if needed else "any sign-in") in row
 
 
-LISTINGS = {"Agents": agent_listing(datetime(2026, 6, 1, tzinfo=UTC))}
+LISTINGS = {
+    "Agents": agent_listing(datetime(2026, 6, 1, tzinfo=UTC)),
+    "Certificates": CERTIFICATES,
+    "Certificate history": CERTIFICATE_HISTORY,
+}
 
 
 @pytest.mark.parametrize("resource", LISTINGS)

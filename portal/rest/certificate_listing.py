@@ -1,0 +1,117 @@
+"""What GET /Certificates and a certificate's history can be filtered and sorted by.
+
+Owns the allow-lists of names (T15 in docs/promises.md).
+"""
+
+from __future__ import annotations
+
+import json
+
+from django.db.models import F, Q, TextField
+from django.db.models.functions import Cast
+from django.db.models.lookups import IContains
+
+from portal.audit.models import AuditEntry
+from portal.rest import query_fields as kinds
+from portal.rest import sort_keys as sort
+from portal.rest.certificate_response import CERT_STATES, KEY_TYPES, REVOKED
+from portal.rest.paging import Listing
+from portal.rest.query_fields import EQUAL, NOTHING, Field
+from portal.rest.query_language import Operator
+from renewal.models import Certificate
+from renewal.rules.standing import Standing
+
+_KEY_TYPE_WORDS = {"rsa": 1, "dsa": 2, "ecc": 3, "ec": 3}
+
+
+def _cert_state(operator: Operator, value: str | None) -> Q:
+    if value is None:
+        return NOTHING
+    wanted = kinds.whole_number(value, CERT_STATES)
+    if wanted not in CERT_STATES.values():
+        return NOTHING
+    return Q(revoked_at__isnull=wanted != REVOKED)
+
+
+def _key_type(operator: Operator, value: str | None) -> Q:
+    if value is None:
+        return NOTHING
+    wanted = kinds.whole_number(value, _KEY_TYPE_WORDS)
+    named = [algorithm for algorithm, number in KEY_TYPES.items() if number == wanted]
+    return Q(key_algorithm__in=named) if wanted else ~Q(key_algorithm__in=list(KEY_TYPES))
+
+
+def _alternative_name(operator: Operator, value: str | None) -> Q:
+    """A part of one name; the column is a JSON array."""
+    if value is None:
+        return Q(sans=[])
+    return Q(IContains(Cast(F("sans"), TextField()), json.dumps(value)[1:-1]))
+
+
+_NOT_AFTER = kinds.moment("not_after")
+_AUTHORITY = kinds.related_text("authority__name", "authority")
+_BY_EXPIRY = sort.column("not_after", sort.MOMENT, is_indexed=True)
+
+CERTIFICATES: Listing[Certificate] = Listing(
+    fields={
+        "Id": kinds.number("pk", is_large=True),
+        "IssuedCN": kinds.text("common_name"),
+        "IssuedDN": kinds.text("subject_name"),
+        "IssuerDN": kinds.text("issuer_name"),
+        "SerialNumber": kinds.hexadecimal("serial_number"),
+        "Thumbprint": kinds.thumbprint("thumbprint"),
+        "SubjectAltName": Field(
+            frozenset({Operator.EQ, Operator.NE, Operator.CONTAINS, Operator.NOT_CONTAINS}),
+            _alternative_name,
+        ),
+        "NotBefore": kinds.moment("not_before"),
+        "NotAfter": _NOT_AFTER,
+        "ExpirationDate": _NOT_AFTER,
+        "ImportDate": kinds.moment("created_at"),
+        "CertState": Field(EQUAL, _cert_state),
+        "KeyType": Field(EQUAL, _key_type),
+        "KeySizeInBits": kinds.number("key_size"),
+        "RevocationEffDate": kinds.moment("revoked_at"),
+        "CertRequestId": kinds.number("enrollment__pk", is_large=True),
+        "RequesterName": kinds.related_text("enrollment__requested_by", "enrollment"),
+        "TemplateName": kinds.related_text("enrollment__template__name", "enrollment"),
+        "CertificateAuthorityName": _AUTHORITY,
+        "OrchestratorId": kinds.guid("orchestrator_id"),
+        "Standing": kinds.one_of(
+            lambda: {each.value: Q(standing=each.value) for each in Standing},
+            tuple(each.value for each in Standing),
+        ),
+    },
+    sort={
+        "Id": sort.BY_IDENTITY,
+        "IssuedCN": sort.column("common_name", sort.TEXT),
+        "IssuerDN": sort.column("issuer_name", sort.TEXT),
+        "SerialNumber": sort.column("serial_number", sort.TEXT, is_indexed=True),
+        "Thumbprint": sort.column("thumbprint", sort.TEXT, is_indexed=True),
+        "NotBefore": sort.column("not_before", sort.MOMENT),
+        "NotAfter": _BY_EXPIRY,
+        "ExpirationDate": _BY_EXPIRY,
+        "ImportDate": sort.column("created_at", sort.MOMENT),
+        "KeySizeInBits": sort.column("key_size", sort.LARGE),
+    },
+    default="Id",
+    identity=sort.LARGE,
+)
+
+CERTIFICATE_HISTORY: Listing[AuditEntry] = Listing(
+    fields={
+        "Id": kinds.number("pk", is_large=True),
+        "OperationStart": kinds.moment("at"),
+        "Username": kinds.text("actor_name"),
+        "Action": kinds.text("action"),
+        "Comment": kinds.text("message"),
+    },
+    sort={
+        "Id": sort.BY_IDENTITY,
+        "OperationStart": sort.column("at", sort.MOMENT),
+        "Username": sort.column("actor_name", sort.TEXT),
+        "Action": sort.column("action", sort.TEXT),
+    },
+    default="Id",
+    identity=sort.LARGE,
+)

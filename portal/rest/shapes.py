@@ -1,0 +1,165 @@
+"""Reading a JSON object as the TypedDict that an endpoint says it takes.
+
+Owns the checks of member types, so that what the documentation says of a body is what is read.
+JSON itself is `parsers.py`'s, the meaning of the values is the services'. PURE but for its errors.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import (
+    Any,
+    NotRequired,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from portal.rest.bodies import MOST_IDS, shown
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+
+T = TypeVar("T")
+
+_LONGEST_TEXT = 100_000
+_MOST_MEMBERS = 100
+_WORDS: Mapping[Any, str] = {
+    str: "a string",
+    int: "a whole number",
+    bool: "true or false",
+    datetime: "a date or time such as 2026-06-01T12:00:00Z",
+}
+
+
+def read(body: object, shape: type[T]) -> T:
+    """Return the members of an object under their documented names. Raises ApiError.
+
+    Names are read in any case. A member that is not known is refused and never dropped (T12 in
+    docs/promises.md); one that need not be there counts as left out if it is null.
+    """
+    found: T = _object(body, shape, "The body")
+    return found
+
+
+def read_list(body: object, shape: type[T]) -> list[T]:
+    """Return the objects of an array that is not empty. Raises ApiError."""
+    entries: list[T] = _value(body, list[shape], "The body")  # type: ignore[valid-type]
+    if not entries:
+        raise ApiError(ErrorCode.LIST_EMPTY, "The body names nothing.")
+    return entries
+
+
+def _object(value: object, shape: Any, name: str) -> Any:
+    if not isinstance(value, dict):
+        raise ApiError(ErrorCode.BODY_WRONG_SHAPE, f"{name} must be a JSON object.")
+    hints = get_type_hints(shape, include_extras=True)
+    by_lowered = {known.lower(): known for known in hints}
+    found: dict[str, Any] = {}
+    for given, member in value.items():
+        known = by_lowered.get(given.lower())
+        if known is None:
+            raise ApiError(
+                ErrorCode.MEMBER_UNKNOWN,
+                f"The member {shown(given)} is not known; known are {', '.join(hints)}.",
+            )
+        hint, is_needed = _plain(hints[known])
+        if member is None and not _takes_null(hint):
+            if not is_needed:
+                continue
+            raise ApiError(ErrorCode.MEMBER_MISSING, f"The member {known} is missing.")
+        found[known] = _value(member, hint, known)
+    for known, hint in hints.items():
+        if known not in found and _plain(hint)[1]:
+            raise ApiError(ErrorCode.MEMBER_MISSING, f"The member {known} is missing.")
+    return found
+
+
+def _plain(hint: Any) -> tuple[Any, bool]:
+    """Return a member's type, and whether it must be there."""
+    if get_origin(hint) is NotRequired:
+        return get_args(hint)[0], False
+    return hint, True
+
+
+def _takes_null(hint: Any) -> bool:
+    return hint is type(None) or (_is_union(hint) and type(None) in get_args(hint))
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, types.UnionType)
+
+
+def _value(value: object, hint: Any, name: str) -> Any:
+    if _is_union(hint):
+        return _one_of(value, get_args(hint), name)
+    if is_typeddict(hint):
+        return _object(value, hint, name)
+    origin = get_origin(hint)
+    if origin is list:
+        if not isinstance(value, list):
+            raise ApiError(ErrorCode.BODY_WRONG_SHAPE, f"{name} must be a JSON array.")
+        if len(value) > MOST_IDS:
+            raise ApiError(ErrorCode.LIST_TOO_LONG, f"{name} has at most {MOST_IDS} entries.")
+        (inner,) = get_args(hint)
+        return [_value(entry, inner, f"An entry of {name}") for entry in value]
+    if origin is dict:
+        if not isinstance(value, dict) or len(value) > _MOST_MEMBERS:
+            raise ApiError(
+                ErrorCode.BODY_WRONG_SHAPE,
+                f"{name} must be a JSON object of at most {_MOST_MEMBERS} members.",
+            )
+        inner = get_args(hint)[1]
+        return {_text(key, name): _value(entry, inner, name) for key, entry in value.items()}
+    return _scalar(value, hint, name)
+
+
+def _one_of(value: object, hints: tuple[Any, ...], name: str) -> Any:
+    if value is None and type(None) in hints:
+        return None
+    # A whole number is told from a flag and from a text by its exact type.
+    for hint in hints:
+        if hint is type(value):
+            return _scalar(value, hint, name)
+    rest = [hint for hint in hints if hint not in (type(None), int, bool)]
+    if len(rest) == 1:
+        return _value(value, rest[0], name)
+    words = [_WORDS.get(hint, "of another type") for hint in hints if hint is not type(None)]
+    raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is {' or '.join(words)}.")
+
+
+def _scalar(value: object, hint: Any, name: str) -> Any:
+    if hint is Any:
+        return value
+    if hint is datetime:
+        return _moment(value, name)
+    if hint is str and isinstance(value, str):
+        return _text(value, name)
+    if type(value) is hint:
+        return value
+    raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is {_WORDS.get(hint, 'of another type')}.")
+
+
+def _text(value: str, name: str) -> str:
+    if len(value) > _LONGEST_TEXT:
+        raise ApiError(ErrorCode.VALUE_INVALID, f"{name} has at most {_LONGEST_TEXT} characters.")
+    # No database stores a NUL or half a surrogate pair.
+    if any(ch == "\0" or "\ud800" <= ch <= "\udfff" for ch in value):
+        raise ApiError(ErrorCode.VALUE_INVALID, f"{name} has a character that no text has.")
+    return value
+
+
+def _moment(value: object, name: str) -> datetime:
+    """Read a moment; without a zone it is UTC. Go's seven digits of a second are cut to six."""
+    try:
+        if not isinstance(value, str) or len(value) > 40:
+            raise ValueError
+        found = datetime.fromisoformat(value)
+        aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return aware.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is {_WORDS[datetime]}.") from None
