@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from portal.access.models import User
 from portal.audit.trail import Actor
@@ -82,6 +83,17 @@ def enroll(
                 validity=validity,
             )
     return _finished(row, now=now, sleep=sleep), created
+
+
+def open_to(user: User) -> tuple[list[CertificateAuthority], list[Template]]:
+    """Return the CAs that are enabled and the templates that a user may ask for certificates."""
+    allowed = Q(allowed_requesters=None) | Q(allowed_requesters=user)
+    authorities = CertificateAuthority.objects.filter(allowed, enabled=True)
+    templates = Template.objects.filter(allowed)
+    return (
+        list(authorities.distinct().order_by("name")),
+        list(templates.distinct().order_by("name")),
+    )
 
 
 def _admitted(order: Order, requester: User | None) -> tuple[ParsedCSR, Admitted]:

@@ -18,8 +18,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from portal.access.authentication import SignInLocked
-from portal.access.catalogue import Permission
+from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, holds
+from portal.access.reach import reach
 from portal.rest import bodies, paging
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
@@ -74,6 +75,20 @@ class ApiView(APIView):
         if not holds(self.request.user, permission):
             note_permission_missing(self.request, permission)
             raise PermissionDenied(str(PermissionMissing(permission)))
+
+    def demand_everywhere(self, *needed: Permission) -> None:
+        """Raise PermissionDenied unless each permission is held without a limit.
+
+        For what belongs to no orchestrator, so that no limit can name it.
+        """
+        for permission in needed:
+            self.demand(permission)
+            if not reach(self.request.user, permission).everything:
+                note_permission_missing(self.request, permission)
+                raise PermissionDenied(
+                    f"Your roles grant {entry_for(permission).access_string} for some "
+                    "orchestrators only; this needs it for all."
+                )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         _check_headers(request)

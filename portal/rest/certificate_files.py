@@ -18,30 +18,43 @@ FORMATS = ("PEM", "DER", "P7B")
 _ROOT_FIRST, _LEAF_FIRST = "rootfirst", "endentityfirst"
 
 
-def encoded(chain: Sequence[CertificateFacts], wanted: str, *, order: str = "") -> bytes:
-    """Return certificates, the leaf first in ``chain``, as a file. Raises ApiError.
-
-    ``order``: EndEntityFirst (also if empty) or RootFirst.
-    """
-    form = wanted.strip().upper() or "PEM"
+def format_of(header: str) -> str:
+    """Return the format that x-certificateformat asks for. Raises ApiError."""
+    form = header.strip().upper() or "PEM"
     if form not in FORMATS:
         raise ApiError(
             ErrorCode.VALUE_INVALID,
             f"The header x-certificateformat is one of {', '.join(FORMATS)}. Private keys are "
             "never here, so there is no PFX.",
         )
+    return form
+
+
+def encoded(chain: Sequence[CertificateFacts], form: str, *, order: str = "") -> bytes:
+    """Return certificates, the leaf first in ``chain``, as one file. Raises ApiError.
+
+    ``order``: EndEntityFirst (also if empty) or RootFirst.
+    """
     if order.lower() not in ("", _ROOT_FIRST, _LEAF_FIRST):
         raise ApiError(ErrorCode.VALUE_INVALID, "ChainOrder is EndEntityFirst or RootFirst.")
     ordered = list(reversed(chain)) if order.lower() == _ROOT_FIRST else list(chain)
-    if form == "DER":
-        if len(ordered) > 1:
-            raise ApiError(
-                ErrorCode.VALUE_INVALID, "DER holds one certificate: take PEM or P7B for a chain."
-            )
-        return ordered[0].der
     if form == "P7B":
         return _pkcs7([facts.der for facts in ordered])
-    return "".join(facts.pem for facts in ordered).encode("ascii")
+    if form == "PEM":
+        return "".join(facts.pem for facts in ordered).encode("ascii")
+    if len(ordered) > 1:
+        raise ApiError(
+            ErrorCode.VALUE_INVALID, "DER holds one certificate: take PEM or P7B for a chain."
+        )
+    return ordered[0].der
+
+
+def as_texts(chain: Sequence[CertificateFacts], form: str) -> list[str]:
+    """Return certificates one by one in PEM or base64 of DER, or all as base64 of PKCS #7."""
+    if form == "PEM":
+        return [facts.pem for facts in chain]
+    files = [_pkcs7([facts.der for facts in chain])] if form == "P7B" else [f.der for f in chain]
+    return [base64.b64encode(file).decode("ascii") for file in files]
 
 
 def read_pasted(text: str) -> CertificateFacts:

@@ -22,7 +22,7 @@ from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
 from portal.rest import paging, shapes
 from portal.rest.base import ApiView
-from portal.rest.certificate_files import encoded, read_pasted
+from portal.rest.certificate_files import encoded, format_of, read_pasted
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.certificate_response import (
     CertificateResponse,
@@ -128,7 +128,7 @@ class CertificateOperation(TypedDict):
     Action: str
 
 
-class _CertificateView(ApiView):
+class CertificateView(ApiView):
     """A view of certificates: whoever acts on one must be allowed to see it."""
 
     sees = (Permission.CERTIFICATES_READ,)
@@ -150,6 +150,13 @@ class _CertificateView(ApiView):
             raise _unknown()
         return row
 
+    def found_by_thumbprint(self, text: str) -> Certificate:
+        """Return the newest certificate with this thumbprint. Raises ApiError."""
+        row = self.seen().filter(thumbprint=_hex(text).upper()[:64]).order_by("-pk").first()
+        if row is None:
+            raise _unknown()
+        return row
+
     def check_collection(self, number: int = 0) -> None:
         """Refuse a collection: a portal has none, and must not show more than was asked for."""
         if number or paging.number(self.given, "collectionid", 0, least=0):
@@ -159,7 +166,7 @@ class _CertificateView(ApiView):
             )
 
 
-class CertificateList(_CertificateView):
+class CertificateList(CertificateView):
     """GET /Certificates: certificates, filtered, sorted and paged."""
 
     needs = {"GET": Permission.CERTIFICATES_READ}
@@ -180,7 +187,7 @@ class CertificateList(_CertificateView):
         return Response([certificate_response(row) for row in page], headers=headers)
 
 
-class CertificateDetail(_CertificateView):
+class CertificateDetail(CertificateView):
     """GET /Certificates/{id}."""
 
     needs = {"GET": Permission.CERTIFICATES_READ}
@@ -192,7 +199,7 @@ class CertificateDetail(_CertificateView):
         return Response(certificate_response(self.found(certificate_id)))
 
 
-class CertificateHistory(_CertificateView):
+class CertificateHistory(CertificateView):
     """GET /Certificates/{id}/History: what the audit log says of it and of its enrollment."""
 
     needs = {"GET": Permission.CERTIFICATES_READ}
@@ -210,7 +217,7 @@ class CertificateHistory(_CertificateView):
         return Response([_operation(entry) for entry in page], headers=headers)
 
 
-class CertificatesRevoke(_CertificateView):
+class CertificatesRevoke(CertificateView):
     """POST /Certificates/Revoke: all of the list or none."""
 
     needs = {"POST": Permission.CERTIFICATES_REVOKE}
@@ -290,7 +297,7 @@ class CertificatesRevokeAll(CertificatesRevoke):
         return Response(self.revoked(ids, body))
 
 
-class CertificatesDownload(_CertificateView):
+class CertificatesDownload(CertificateView):
     """POST /Certificates/Download: the file, in the format of the header x-certificateformat."""
 
     needs = {"POST": Permission.CERTIFICATES_READ}
@@ -300,6 +307,7 @@ class CertificatesDownload(_CertificateView):
 
     def post(self, request: Request) -> Response:
         self.check_collection()
+        form = format_of(request.META.get("HTTP_X_CERTIFICATEFORMAT", ""))
         body = shapes.read(request.data, DownloadRequest)
         row = self.seen().filter(_named(body)).order_by("-pk").first()
         if row is None:
@@ -307,13 +315,13 @@ class CertificatesDownload(_CertificateView):
         chain = chains.chain_of(row)
         content = encoded(
             chain if body.get("IncludeChain", False) else chain[:1],
-            request.META.get("HTTP_X_CERTIFICATEFORMAT", ""),
+            form,
             order=body.get("ChainOrder", ""),
         )
         return Response({"Content": base64.b64encode(content).decode("ascii")})
 
 
-class CertificatesAnalyze(_CertificateView):
+class CertificatesAnalyze(CertificateView):
     """POST /Certificates/Analyze: what a certificate says; it is not stored."""
 
     needs = {"POST": Permission.CERTIFICATES_READ}

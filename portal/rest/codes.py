@@ -61,6 +61,12 @@ class ErrorCode(StrEnum):
     ACCESS_REFUSED = "access_refused"
     CERTIFICATE_UNKNOWN = "certificate_unknown"
     CERTIFICATE_UNREADABLE = "certificate_unreadable"
+    AUTHORITY_UNKNOWN = "authority_unknown"
+    TEMPLATE_UNKNOWN = "template_unknown"
+    CSR_REFUSED = "csr_refused"
+    KEY_REUSE = "key_reuse"
+    REQUESTER_NOT_ALLOWED = "requester_not_allowed"
+    ENROLLMENT_FAILED = "enrollment_failed"
     NOBODY_SEEN = "nobody_seen"
     CONFLICT = "conflict"
     CHANGED = "changed"
@@ -127,6 +133,12 @@ CODES: dict[ErrorCode, CodeText] = {
     C.ACCESS_REFUSED: CodeText(400, "Access cannot be changed like this"),
     C.CERTIFICATE_UNKNOWN: CodeText(404, "There is no such certificate"),
     C.CERTIFICATE_UNREADABLE: CodeText(400, "The certificate cannot be read"),
+    C.AUTHORITY_UNKNOWN: CodeText(404, "There is no such certificate authority"),
+    C.TEMPLATE_UNKNOWN: CodeText(404, "There is no such template"),
+    C.CSR_REFUSED: CodeText(400, "The CSR is not one that is enrolled"),
+    C.KEY_REUSE: CodeText(400, "The key has a certificate already"),
+    C.REQUESTER_NOT_ALLOWED: CodeText(403, "The CA or template is for others"),
+    C.ENROLLMENT_FAILED: CodeText(400, "The CA did not issue"),
     C.NOBODY_SEEN: CodeText(400, "Nobody has come forward yet"),
     C.CONFLICT: CodeText(400, "Several strangers came forward"),
     C.CHANGED: CodeText(400, "The orchestrator changed meanwhile"),

@@ -17,12 +17,13 @@ PRODUCT_VERSION = "10.5.0.0"
 """The level of the API that existing clients assume when a server does not say."""
 
 OWN_PATH = "GET /Status/Endpoints"
-_CONVERTER = re.compile(r"<str:\w*id>")
+_ID = re.compile(r"<str:\w*id>")
+_OTHER = re.compile(r"<str:(\w+)>")
 
 
 def documented(route: str) -> str:
     """Return a route as clients write it."""
-    return _CONVERTER.sub("{id}", route)
+    return _OTHER.sub(r"{\1}", _ID.sub("{id}", route))
 
 
 class StatusEndpoints(ApiView):

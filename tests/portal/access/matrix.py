@@ -129,6 +129,8 @@ class World:
             "request-outside": str(made.conflicting.approval_requests.get().pk),
             "no-job": "4040404",
             "credential": str(BootstrapCredential.objects.latest("pk").pk),
+            "thumbprint-inside": made.calm.thumbprint,
+            "thumbprint-outside": made.warned.thumbprint,
             "certificate-inside": str(certificates.filter(orchestrator=made.calm).latest("pk").pk),
             "certificate-outside": str(
                 certificates.filter(orchestrator=made.warned).latest("pk").pk
@@ -167,6 +169,7 @@ class World:
             "<uuid:job_id>": self.ids["job"],
             "<str:agent_id>": self.ids[which],
             "<str:certificate_id>": self.ids[f"certificate-{which}"],
+            "<str:thumbprint>": self.ids[f"thumbprint-{which}"],
             "<str:setting_id>": word or "SessionLengthMinutes",
             "<str:name>": word if row.url.startswith("settings") else "nowhere",
             "<path:rest>": "Elsewhere",

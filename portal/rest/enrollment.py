@@ -1,0 +1,349 @@
+"""The endpoints under /Enrollment: a certificate for a CSR, and what there is to know before.
+
+Owns the way from a request to a service and back. A CSR goes through the same door and the same
+rows as an orchestrator's (`renewal/operator_requests.py`); nothing is judged here a second time.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, NotRequired, TypedDict
+
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.access.catalogue import Permission
+from portal.access.models import User
+from portal.preferences import store
+from portal.rest import shapes
+from portal.rest.base import ApiView
+from portal.rest.certificate_files import as_texts, format_of
+from portal.rest.certificates import CertificateView
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+from portal.rest.paging import flag
+from portal.rest.refusals import actor_of
+from renewal import chains, operator_requests
+from renewal.configuration import NotConfigured, choose
+from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
+from renewal.operator_requests import RequestRefused
+from renewal.rules.standing import ACCEPTED
+from renewal.x509.csr_door import CSRRefused, ParsedCSR, open_csr
+
+_SAN_KINDS = {"dns": "dns", "ip": "ip", "ip4": "ip", "ip6": "ip", "uri": "uri", "email": "email"}
+_SAN_WORDS = {"dns": "DNS Name", "ip": "IP Address", "uri": "URI", "email": "RFC822 Name"}
+_REFUSALS = {
+    "permission_missing": (ErrorCode.REQUESTER_NOT_ALLOWED, 403),
+    "key_reuse": (ErrorCode.KEY_REUSE, 400),
+    "authority_disabled": (ErrorCode.AUTHORITY_UNKNOWN, 400),
+}
+_NO_RENEWAL, _WITH_A_CSR = 0, 1
+
+
+class CsrRequest(TypedDict):
+    """A CSR, and who is to enrol it. What a portal cannot keep must be empty."""
+
+    CSR: str
+    CertificateAuthority: NotRequired[str]
+    Template: NotRequired[str]
+    IncludeChain: NotRequired[bool]
+    Timestamp: NotRequired[datetime]
+    Metadata: NotRequired[dict[str, Any]]
+    AdditionalEnrollmentFields: NotRequired[dict[str, Any]]
+    SANs: NotRequired[dict[str, list[str]]]
+    PrivateKey: NotRequired[str]
+
+
+class CertificateInformation(TypedDict):
+    """The certificate, or what became of the request for it."""
+
+    SerialNumber: str | None
+    IssuerDN: str | None
+    Thumbprint: str | None
+    KeyfactorID: int
+    Certificates: list[str]
+    KeyfactorRequestId: int
+    RequestDisposition: str
+    DispositionMessage: str
+    EnrollmentContext: dict[str, str] | None
+
+
+class CsrResponse(TypedDict):
+    CertificateInformation: CertificateInformation
+    Metadata: dict[str, str]
+
+
+class TemplateAuthority(TypedDict):
+    Name: str
+    RFCEnforcement: bool
+    SubscriberTerms: bool
+
+
+class ContextTemplate(TypedDict):
+    """A template that the caller may enrol with."""
+
+    Id: int
+    Name: str
+    DisplayName: str
+    Forest: str
+    KeySize: str
+    KeyType: str
+    RequiresApproval: bool
+    RFCEnforcement: bool
+    CAs: list[TemplateAuthority]
+    EnrollmentFields: list[dict[str, str]]
+    MetadataFields: list[dict[str, str]]
+    Regexes: list[dict[str, str]]
+    ExtendedKeyUsages: list[dict[str, str]]
+    Curve: str | None
+
+
+class ContextResponse(TypedDict):
+    Templates: list[ContextTemplate]
+    StandaloneCAs: list[dict[str, str]]
+
+
+class ParseRequest(TypedDict):
+    CSR: str
+
+
+class AvailableRenewal(TypedDict):
+    """Whether a certificate can be renewed here: 0 not at all, 1 with a CSR of a new key."""
+
+    AvailableRenewalType: int
+    Message: str
+
+
+class EnrollCsr(ApiView):
+    """POST /Enrollment/CSR: a certificate of nobody's, so that no limit of a role can name it."""
+
+    needs = {"POST": Permission.ENROLL_CSR}
+    sees = (Permission.CERTIFICATES_READ,)
+    parameters: ClassVar[frozenset[str]] = frozenset({"forceenroll"})
+    takes = {"POST": CsrRequest}
+    returns = {"POST": CsrResponse}
+
+    def post(self, request: Request) -> Response:
+        self.demand_everywhere(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR)
+        flag(self.given, "forceenroll")
+        form = format_of(request.META.get("HTTP_X_CERTIFICATEFORMAT", ""))
+        body = shapes.read(request.data, CsrRequest)
+        _check_extras(body)
+        authority, template = _chosen(body)
+        assert isinstance(request.user, User)
+        try:
+            row, _ = operator_requests.enroll(
+                operator_requests.Order(body["CSR"], authority, template),
+                actor=actor_of(request),
+                now=timezone.now(),
+                requester=request.user,
+            )
+        except RequestRefused as refused:
+            raise _refusal(refused) from None
+        information = _information(row, form, with_chain=body.get("IncludeChain", False))
+        answer: CsrResponse = {"CertificateInformation": information, "Metadata": {}}
+        return Response(answer)
+
+
+class CsrContext(ApiView):
+    """GET /Enrollment/CSR/Context/My: the templates and CAs that the caller may enrol with."""
+
+    needs = {"GET": Permission.ENROLL_CSR}
+    returns = {"GET": ContextResponse}
+
+    def get(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        authorities, templates = operator_requests.open_to(request.user)
+        names = [authority.name for authority in authorities]
+        answer: ContextResponse = {
+            "Templates": [_template(row, names) for row in templates],
+            "StandaloneCAs": [],
+        }
+        return Response(answer)
+
+
+class CsrParse(ApiView):
+    """POST /Enrollment/CSR/Parse: what a CSR asks for; nothing is enrolled."""
+
+    needs = {"POST": Permission.ENROLL_CSR}
+    takes = {"POST": ParseRequest}
+    returns = {"POST": list[str]}
+
+    def post(self, request: Request) -> Response:
+        try:
+            csr = open_csr(shapes.read(request.data, ParseRequest)["CSR"])
+        except CSRRefused as refused:
+            raise ApiError(ErrorCode.CSR_REFUSED, _sentence(refused.detail)) from None
+        return Response(_properties(csr))
+
+
+class RenewalById(CertificateView):
+    """GET /Enrollment/AvailableRenewal/Id/{id}."""
+
+    needs = {"GET": Permission.CERTIFICATES_READ}
+    parameters: ClassVar[frozenset[str]] = frozenset({"collectionid"})
+    returns = {"GET": AvailableRenewal}
+
+    def get(self, request: Request, certificate_id: str) -> Response:
+        self.check_collection()
+        return Response(_available(self.found(certificate_id), timezone.now()))
+
+
+class RenewalByThumbprint(CertificateView):
+    """GET /Enrollment/AvailableRenewal/Thumbprint/{thumbprint}."""
+
+    needs = {"GET": Permission.CERTIFICATES_READ}
+    parameters: ClassVar[frozenset[str]] = frozenset({"collectionid"})
+    returns = {"GET": AvailableRenewal}
+
+    def get(self, request: Request, thumbprint: str) -> Response:
+        self.check_collection()
+        return Response(_available(self.found_by_thumbprint(thumbprint), timezone.now()))
+
+
+def _check_extras(body: CsrRequest) -> None:
+    """Refuse what would be dropped silently. Raises ApiError."""
+    if body.get("PrivateKey"):
+        raise ApiError(
+            ErrorCode.VALUE_INVALID, "A private key is never taken: leave PrivateKey out."
+        )
+    for name in ("Metadata", "AdditionalEnrollmentFields"):
+        if body.get(name):
+            raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is not kept here: leave it empty.")
+    asked = {
+        (_SAN_KINDS.get(kind.lower(), kind), value.lower())
+        for kind, values in body.get("SANs", {}).items()
+        for value in values
+    }
+    if not asked:
+        return
+    try:
+        csr = open_csr(body["CSR"])
+    except CSRRefused as refused:
+        raise ApiError(ErrorCode.CSR_REFUSED, _sentence(refused.detail)) from None
+    if asked != {(str(kind), value.lower()) for kind, value in csr.sans}:
+        raise ApiError(
+            ErrorCode.VALUE_INVALID,
+            "SANs names others than the CSR: put them into the CSR, whose names count.",
+        )
+
+
+def _chosen(body: CsrRequest) -> tuple[CertificateAuthority, Template]:
+    """Return CA and template by name; one that is left out is the settings' one."""
+    authority_name, template_name = body.get("CertificateAuthority"), body.get("Template")
+    authority = template = None
+    if authority_name:
+        # Existing clients write host\logical.
+        names = [authority_name, authority_name.rpartition("\\")[2]]
+        found = {row.name: row for row in CertificateAuthority.objects.filter(name__in=names)}
+        authority = next((found[name] for name in names if name in found), None)
+        if authority is None:
+            raise ApiError(
+                ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.", status=400
+            )
+    if template_name:
+        template = Template.objects.filter(name=template_name).first()
+        if template is None:
+            raise ApiError(ErrorCode.TEMPLATE_UNKNOWN, "There is no such template.", status=400)
+    if authority is not None and template is not None:
+        return authority, template
+    try:
+        usual = choose(store.load())
+    except NotConfigured as problem:
+        raise ApiError(
+            ErrorCode.MEMBER_MISSING, f"Name CertificateAuthority and Template. {problem}"
+        ) from None
+    return authority or usual.authority, template or usual.template
+
+
+def _refusal(refused: RequestRefused) -> ApiError:
+    if refused.reason.startswith("enrollment_"):
+        return ApiError(ErrorCode.ENROLLMENT_FAILED, str(refused))
+    code, status = _REFUSALS.get(refused.reason, (ErrorCode.CSR_REFUSED, 400))
+    return ApiError(code, str(refused), status=status)
+
+
+def _information(row: Enrollment, form: str, *, with_chain: bool) -> CertificateInformation:
+    certificate = row.certificate
+    if certificate is None:
+        return {
+            "SerialNumber": None,
+            "IssuerDN": None,
+            "Thumbprint": None,
+            "KeyfactorID": 0,
+            "Certificates": [],
+            "KeyfactorRequestId": row.pk,
+            "RequestDisposition": "PENDING",
+            "DispositionMessage": f"The CA has not answered yet. {row.last_error}".strip(),
+            "EnrollmentContext": None,
+        }
+    chain = chains.chain_of(certificate)
+    return {
+        "SerialNumber": certificate.serial_number.upper(),
+        "IssuerDN": certificate.issuer_name,
+        "Thumbprint": certificate.thumbprint,
+        "KeyfactorID": certificate.pk,
+        "Certificates": as_texts(chain if with_chain else chain[:1], form),
+        "KeyfactorRequestId": row.pk,
+        "RequestDisposition": "ISSUED",
+        "DispositionMessage": "The certificate was issued.",
+        "EnrollmentContext": None,
+    }
+
+
+def _template(row: Template, authorities: list[str]) -> ContextTemplate:
+    algorithm, _, size = (row.key_types[0] if row.key_types else "").partition("-")
+    return {
+        "Id": row.pk,
+        "Name": row.name,
+        "DisplayName": row.name,
+        "Forest": "",
+        "KeySize": size.removeprefix("P"),
+        "KeyType": "ECC" if algorithm == "EC" else algorithm,
+        "RequiresApproval": False,
+        "RFCEnforcement": True,
+        "CAs": [
+            {"Name": name, "RFCEnforcement": True, "SubscriberTerms": False} for name in authorities
+        ],
+        "EnrollmentFields": [],
+        "MetadataFields": [],
+        "Regexes": [],
+        "ExtendedKeyUsages": [{"Oid": oid} for oid in row.extended_key_usages],
+        "Curve": size if algorithm == "EC" else None,
+    }
+
+
+def _properties(csr: ParsedCSR) -> list[str]:
+    names = [
+        f"{attribute.rfc4514_attribute_name}={attribute.value}"
+        for attribute in csr.subject
+        if isinstance(attribute.value, str)
+    ]
+    sans = [f"{_SAN_WORDS.get(str(kind), str(kind))}={value}" for kind, value in csr.sans]
+    return [*names, *sans, f"Key Type={csr.key_type}"]
+
+
+def _available(row: Certificate, now: datetime) -> AvailableRenewal:
+    """Say how a certificate can be renewed. Only its holder has the key of the next one."""
+    if row.revoked_at is not None:
+        return _renewal(_NO_RENEWAL, "It is revoked.")
+    if row.not_after < now.replace(microsecond=0):
+        return _renewal(_NO_RENEWAL, "It has expired.")
+    if row.orchestrator_id is not None:
+        does = "renews it itself" if row.standing in ACCEPTED else "uses another one by now"
+        return _renewal(
+            _NO_RENEWAL,
+            f"Its orchestrator {does}: ask it with POST /Agents/SetAuthCertificateReenrollment.",
+        )
+    if row.authority_id is None:
+        return _renewal(_NO_RENEWAL, "No CA of this portal issued it.")
+    return _renewal(_WITH_A_CSR, "Make a new key and send its CSR to POST /Enrollment/CSR.")
+
+
+def _renewal(kind: int, message: str) -> AvailableRenewal:
+    return {"AvailableRenewalType": kind, "Message": message}
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[:1].upper()}{detail[1:]}."
