@@ -62,6 +62,11 @@ class PortalConfig:
     """PORTAL_CA_TYPES: further CA types, ``alias=dotted.path.Class``, comma-separated."""
     registration_handlers: tuple[str, ...] = ()
     """PORTAL_REGISTRATION_HANDLERS: dotted paths of handler classes, in order, comma-separated."""
+    api_calls_per_caller: int = 1200
+    """PORTAL_API_CALLS_PER_CALLER: calls of the REST API in a minute for a token, or for a user
+    without one; 0 is no limit."""
+    api_calls_per_address: int = 3000
+    """PORTAL_API_CALLS_PER_ADDRESS: the same for an address (of IPv6 a /64)."""
     audit_checkpoints_file: str = ""
     """PORTAL_AUDIT_CHECKPOINTS: file of the audit log's checkpoints, best on another machine's
     disk; default: audit/checkpoints.jsonl in the data folder."""
@@ -157,6 +162,8 @@ def load(environment: Mapping[str, str] | None = None) -> PortalConfig:
         secure_cookies=env.bool("PORTAL_SECURE_COOKIES", default=True),
         ca_types=_aliases(env.list("PORTAL_CA_TYPES", default=[])),
         registration_handlers=_paths(env.list("PORTAL_REGISTRATION_HANDLERS", default=[])),
+        api_calls_per_caller=env.int("PORTAL_API_CALLS_PER_CALLER", default=1200),
+        api_calls_per_address=env.int("PORTAL_API_CALLS_PER_ADDRESS", default=3000),
         audit_checkpoints_file=env.str("PORTAL_AUDIT_CHECKPOINTS", default=""),
         audit_syslog=env.str("PORTAL_AUDIT_SYSLOG", default=""),
         database_conn_max_age=env.int("PORTAL_DATABASE_CONN_MAX_AGE", default=600),

@@ -7,6 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 
 if "PORTAL_DATA_DIR" not in os.environ:
     _scratch = tempfile.mkdtemp(prefix="portal-tests-")
@@ -17,5 +18,7 @@ from portal.settings import *  # noqa: F403
 
 # A slow hash is right for people's passwords and wrong for thousands of test users.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Thousands of calls come from one address; tests of the limits set some.
+CONFIG = replace(CONFIG, api_calls_per_caller=0, api_calls_per_address=0)  # noqa: F405
 # A hint that nobody takes; tests of the broker start one of their own.
 CELERY_BROKER_URL = "memory://"

@@ -21,7 +21,7 @@ from portal.access.authentication import SignInLocked
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
-from portal.rest import bodies, paging
+from portal.rest import bodies, limits, paging
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.negotiation import JSONNegotiation
@@ -91,11 +91,18 @@ class ApiView(APIView):
                 )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.spent: list[limits.Spent] = limits.spend_address(request)
         _check_headers(request)
         super().initial(request, *args, **kwargs)
         self.given = read_parameters(request.query_params, self.parameters)
 
+    def perform_authentication(self, request: Request) -> None:
+        super().perform_authentication(request)
+        self.spent += limits.spend_caller(request)
+
     def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, limits.TooManyRequests):
+            self.spent = [exc.spent]
         if isinstance(exc, AuthenticationFailed | SignInLocked):
             try:
                 note_sign_in_failed(self.request, locked=isinstance(exc, SignInLocked))
@@ -108,6 +115,8 @@ class ApiView(APIView):
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
         response["Cache-Control"] = "no-store"
+        for name, value in limits.headers(getattr(self, "spent", [])).items():
+            response[name] = value
         final: Response = super().finalize_response(request, response, *args, **kwargs)
         if request.method == "HEAD":
             final.add_post_render_callback(_without_body)

@@ -48,13 +48,13 @@ def note_sign_in_failed(request: Any, *, locked: bool) -> None:
         Actor(name="anonymous", source_address=address, request_id=current_request_id()),
         "sign_in_locked" if locked else "sign_in_failed",
         object_type="sign_in",
-        object_id=f"{'locked' if locked else 'failed'} {_network(address)}",
+        object_id=f"{'locked' if locked else 'failed'} {network_of(address)}",
         message=f"{request.method} {request.path[:300]}",
         now=timezone.now(),
     )
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Return the address, of IPv6 the /64 that one host can use freely."""
     try:
         parsed = ipaddress.ip_address(address)
