@@ -84,6 +84,7 @@ class World:
     cookies: dict[str, SimpleCookie] = field(default_factory=dict)
     token: str = ""
     ids: dict[str, str] = field(default_factory=dict)
+    before: tuple[object, ...] = ()
 
     @classmethod
     def made(cls) -> World:
@@ -136,6 +137,7 @@ class World:
                 certificates.filter(orchestrator=made.warned).latest("pk").pk
             ),
         }
+        world.before = state()
         return world
 
     def path(self, row: Row) -> str:
@@ -192,13 +194,12 @@ class World:
     def send(self, row: Row, who: str, **headers: str) -> tuple[int, bool]:
         """Send a row's request as somebody; return the status, and whether anything changed.
 
-        What it changed is undone.
+        What it changed is undone, so that there is one state before all of them.
         """
         edge = "agents" if row.url.startswith("KeyfactorAgents") else settings.CONFIG.edge
         with transaction.atomic(), override_settings(CONFIG=replace(settings.CONFIG, edge=edge)):
-            before = state()
             response = self._sent(row, who, headers)
-            changed = state() != before
+            changed = state() != self.before
             transaction.set_rollback(True)
         return response.status_code, changed
 
