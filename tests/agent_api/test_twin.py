@@ -18,7 +18,7 @@ from tests.agent_api.twin import Twin
 from tests.rules.model.portal import Portal
 from tests.rules.model.story import STORIES, RunOnce, RunTwice, SetFlag, Stage, Story, World
 
-EXAMPLES = 1500 if os.environ.get("PORTAL_TORTURE") else 100
+EXAMPLES = 1500 if os.environ.get("PORTAL_TORTURE") else 50
 _PHASES = tuple(Phase) if os.environ.get("PORTAL_TORTURE") else (Phase.explicit, Phase.generate)
 
 
