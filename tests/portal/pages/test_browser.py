@@ -120,7 +120,7 @@ def addresses(fleet: rows.Fleet) -> list[str]:
     return [path.format(**ids) for path in PATHS]
 
 
-# What a page is looked at with once it is loaded: axe in both themes and on a telephone, and whether
+# How a page is looked at once it is loaded: with axe in both themes and on a telephone, and whether
 # it fits; 640 px is a window of 1280 px at 200 per cent.
 LOOKS = (("light", 1280, True), ("dark", 1280, True), ("light", 640, False), ("light", 375, True))
 
