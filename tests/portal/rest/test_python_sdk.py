@@ -22,6 +22,15 @@ from keyfactor_v_1_client.api.agent import (
     agent_reset_1,
     agent_set_auth_certificate_reenrollment,
 )
+from keyfactor_v_1_client.api.certificate import (
+    certificate_get_certificate,
+    certificate_query_certificates,
+    certificate_revoke,
+)
+from keyfactor_v_1_client.api.enrollment import (
+    enrollment_get_my_csr_context,
+    enrollment_post_parsed_csr,
+)
 from keyfactor_v_1_client.client import AuthenticatedClient
 from keyfactor_v_1_client.models.agent_get_agents_pq_sort_ascending import (
     AgentGetAgentsPqSortAscending,
@@ -32,9 +41,18 @@ from keyfactor_v_1_client.models.keyfactor_api_models_orchestrators_agent_respon
 from keyfactor_v_1_client.models.keyfactor_api_models_orchestrators_update_orchestrator_auth_certificate_reenrollment_request import (  # noqa: E501
     KeyfactorApiModelsOrchestratorsUpdateOrchestratorAuthCertificateReenrollmentRequest as Renewal,
 )
+from keyfactor_v_1_client.models.models_csr_contents import ModelsCSRContents as ParsedCsr
+from keyfactor_v_1_client.models.models_revoke_certificate_request import (
+    ModelsRevokeCertificateRequest as Revocation,
+)
+from keyfactor_v_1_client.models.models_revoke_certificate_request_reason import (
+    ModelsRevokeCertificateRequestReason as RevocationReason,
+)
 
 from orchestrators.models import Job, Orchestrator, Reenrollment, Status
+from renewal.models import Certificate
 from tests.portal.pages import fleet as rows
+from tests.renewal.fleet import csr
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -146,3 +164,38 @@ def test_a_wrong_password_is_401(sdk: AuthenticatedClient) -> None:
     )
     assert answer.status_code == 401
     assert answer.parsed is None
+
+
+def test_it_lists_and_gets_certificates(sdk: AuthenticatedClient, fleet: rows.Fleet) -> None:
+    (found,) = certificate_query_certificates.sync(
+        client=sdk, pq_query_string=f'Thumbprint -eq "{fleet.calm.thumbprint}"'
+    )
+    got = certificate_get_certificate.sync(found.id, client=sdk)
+    assert got is not None
+    assert got.thumbprint == fleet.calm.thumbprint
+    assert got.not_after == fleet.calm.certificate_not_after
+
+
+def test_it_revokes_a_certificate(sdk: AuthenticatedClient, fleet: rows.Fleet) -> None:
+    row = Certificate.objects.get(thumbprint=fleet.calm.thumbprint)
+    answer = certificate_revoke.sync_detailed(
+        client=sdk,
+        json_body=Revocation(
+            certificate_ids=[row.pk], reason=RevocationReason.VALUE_1, comment="Key was copied"
+        ),
+    )
+    assert answer.status_code == 200
+    row.refresh_from_db()
+    assert row.revoked_at is not None
+    assert row.revocation_reason == "keyCompromise"
+
+
+def test_it_reads_a_csr_and_what_may_be_enrolled(
+    sdk: AuthenticatedClient, fleet: rows.Fleet
+) -> None:
+    parsed = enrollment_post_parsed_csr.sync_detailed(
+        client=sdk, json_body=ParsedCsr(csr=csr("unit-7.example.com"))
+    )
+    assert parsed.status_code == 200
+    context = enrollment_get_my_csr_context.sync_detailed(client=sdk)
+    assert context.status_code == 200
