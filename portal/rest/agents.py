@@ -27,7 +27,7 @@ from portal.rest.base import ApiView
 from portal.rest.codes import REASONS, ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.refusals import actor_of
-from renewal.identity import approvals
+from renewal.identity import approvals, deletion
 from renewal.identity.approvals import ActRefused
 
 _MOST_NAMED = 20
@@ -56,10 +56,10 @@ class AgentList(AgentView):
 
 
 class AgentDetail(AgentView):
-    """GET /Agents/{id}."""
+    """GET and DELETE /Agents/{id}."""
 
-    needs = {"GET": Permission.AGENTS_READ}
-    parameters: ClassVar[frozenset[str]] = frozenset({"includerenewal"})
+    needs = {"GET": Permission.AGENTS_READ, "DELETE": Permission.AGENTS_MODIFY}
+    parameters: ClassVar[frozenset[str]] = frozenset({"includerenewal", "force"})
     returns = {"GET": AgentResponse}
 
     def get(self, request: Request, agent_id: str) -> Response:
@@ -67,6 +67,16 @@ class AgentDetail(AgentView):
         found = found_agent(request, agent_id)
         known = renewals([found], now=timezone.now()) if is_full else {}
         return Response(agent_response(found, known.get(found.pk)))
+
+    def delete(self, request: Request, agent_id: str) -> Response:
+        self.no_body()
+        pk = found_agent(request, agent_id, Permission.AGENTS_MODIFY).pk
+        force = paging.flag(self.given, "force")
+        try:
+            deletion.delete(pk, actor=actor_of(request), now=timezone.now(), force=force)
+        except ActRefused as refused:
+            raise ApiError(_code(refused), str(refused)) from None
+        return Response(status=204)
 
 
 class AgentsApprove(AgentView):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from django.db import DatabaseError
 from django.db.models import Model, QuerySet
 from django.template.response import SimpleTemplateResponse
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -94,6 +94,9 @@ class ApiView(APIView):
         self.spent: list[limits.Spent] = limits.spend_address(request)
         _check_headers(request)
         super().initial(request, *args, **kwargs)
+        if ("GET" if request.method == "HEAD" else request.method) not in self.needs:
+            # A handler without a permission beside it would serve whoever is signed in.
+            raise MethodNotAllowed(str(request.method))
         self.given = read_parameters(request.query_params, self.parameters)
 
     def perform_authentication(self, request: Request) -> None:

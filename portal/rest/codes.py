@@ -67,6 +67,9 @@ class ErrorCode(StrEnum):
     KEY_REUSE = "key_reuse"
     REQUESTER_NOT_ALLOWED = "requester_not_allowed"
     ENROLLMENT_FAILED = "enrollment_failed"
+    NOT_DISAPPROVED = "not_disapproved"
+    HAS_JOBS = "has_jobs"
+    JOB_UNKNOWN = "job_unknown"
     NOBODY_SEEN = "nobody_seen"
     CONFLICT = "conflict"
     CHANGED = "changed"
@@ -139,6 +142,9 @@ CODES: dict[ErrorCode, CodeText] = {
     C.KEY_REUSE: CodeText(400, "The key has a certificate already"),
     C.REQUESTER_NOT_ALLOWED: CodeText(403, "The CA or template is for others"),
     C.ENROLLMENT_FAILED: CodeText(400, "The CA did not issue"),
+    C.NOT_DISAPPROVED: CodeText(400, "Only a disapproved orchestrator is deleted"),
+    C.HAS_JOBS: CodeText(400, "The orchestrator has jobs that are not done"),
+    C.JOB_UNKNOWN: CodeText(404, "There is no such job"),
     C.NOBODY_SEEN: CodeText(400, "Nobody has come forward yet"),
     C.CONFLICT: CodeText(400, "Several strangers came forward"),
     C.CHANGED: CodeText(400, "The orchestrator changed meanwhile"),
@@ -158,5 +164,7 @@ REASONS: dict[str, ErrorCode] = {
     "changed": C.CHANGED,
     "name_taken": C.NAME_TAKEN,
     "policy": C.APPROVAL_FORBIDDEN,
+    "not_disapproved": C.NOT_DISAPPROVED,
+    "has_jobs": C.HAS_JOBS,
 }
 """Codes for the reasons of a refused act; any other reason is ``act_refused``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver
 
 from portal.edge.paths import any_case_path
-from portal.rest import agents, certificates, enrollment, explanation, settings, tokens
+from portal.rest import agents, certificates, enrollment, explanation, jobs, settings, tokens
 from portal.rest.base import ApiView
 from portal.rest.status import HealthCheck, StatusEndpoints, UnknownEndpoint
 
@@ -31,6 +31,9 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Certificates/Analyze", certificates.CertificatesAnalyze),
     ("Certificates/<str:certificate_id>", certificates.CertificateDetail),
     ("Certificates/<str:certificate_id>/History", certificates.CertificateHistory),
+    ("OrchestratorJobs/JobHistory", jobs.JobHistoryList),
+    ("OrchestratorJobs/ScheduledJobs", jobs.ScheduledJobList),
+    ("OrchestratorJobs/JobStatus/Data", jobs.JobStatusData),
     ("Enrollment/CSR", enrollment.EnrollCsr),
     ("Enrollment/CSR/Context/My", enrollment.CsrContext),
     ("Enrollment/CSR/Parse", enrollment.CsrParse),

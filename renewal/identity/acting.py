@@ -5,11 +5,13 @@ Owns no act: those are in `approvals.py`, and the others beside it.
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from orchestrators.models import Orchestrator, Status
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from renewal.rules.lifecycle import EnrollmentState
 
 
 class ActRefused(ValueError):
@@ -66,3 +68,20 @@ def audit(
         after=state_of(orchestrator) if after is None else after,
         message=message,
     )
+
+
+def drop_waiting_enrollments(orchestrator: Orchestrator, actor: Actor, *, now: datetime) -> None:
+    """Discard what no CA has been asked for; what is in flight is fenced by its generation."""
+    for row in orchestrator.enrollments.filter(state=EnrollmentState.WAITING):
+        dropped = orchestrator.enrollments.filter(pk=row.pk, state=EnrollmentState.WAITING).update(
+            state=EnrollmentState.DISCARDED, finished_at=now
+        )
+        if dropped:
+            record(
+                actor,
+                Category.ENROLLMENT,
+                "enrollment_dropped",
+                object_type="enrollment",
+                object_id=row.pk,
+                orchestrator_id=orchestrator.pk,
+            )

@@ -14,17 +14,16 @@ from uuid import UUID
 from django.db import transaction
 
 from orchestrators import credentials, jobs, sessions
-from orchestrators.models import Orchestrator, Reenrollment, Status
+from orchestrators.models import Reenrollment, Status
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences import store
 from renewal import revocations
 from renewal.identity import approval_requests, claimants, naming, risks, standings
-from renewal.identity.acting import ActRefused, audit, locked, state_of
+from renewal.identity.acting import ActRefused, audit, drop_waiting_enrollments, locked, state_of
 from renewal.identity.naming import Shown
 from renewal.models import Certificate
 from renewal.rules.approval import Approval, RequestKind
-from renewal.rules.lifecycle import EnrollmentState
 
 __all__ = [
     "ActRefused",
@@ -173,7 +172,7 @@ def disapprove(
         claimants.follow(orchestrator, generation=orchestrator.generation - 1)
         credentials.follow(orchestrator, generation=orchestrator.generation - 1)
         sessions.end_sessions(orchestrator, reason="disapproved", now=now)
-        _discard_open_enrollments(orchestrator, actor, now=now)
+        drop_waiting_enrollments(orchestrator, actor, now=now)
         audit(orchestrator, "disapproved", actor, before=before, message=message)
     return True
 
@@ -219,7 +218,7 @@ def reset(
         sessions.end_sessions(orchestrator, reason="reset", now=now)
         jobs.cancel_all(orchestrator, now=now)
         standings.close_claims(orchestrator, now=now)
-        _discard_open_enrollments(orchestrator, actor, now=now)
+        drop_waiting_enrollments(orchestrator, actor, now=now)
         audit(orchestrator, "reset", actor, before=before, message=message)
         standings.archive_all(orchestrator, now=now)
         for certificate in to_revoke:
@@ -271,20 +270,3 @@ def request_renewal(
             message=message,
         )
     return True
-
-
-def _discard_open_enrollments(orchestrator: Orchestrator, actor: Actor, *, now: datetime) -> None:
-    """Discard what no CA has been asked for; what is in flight is fenced by its generation."""
-    for row in orchestrator.enrollments.filter(state=EnrollmentState.WAITING):
-        dropped = orchestrator.enrollments.filter(pk=row.pk, state=EnrollmentState.WAITING).update(
-            state=EnrollmentState.DISCARDED, finished_at=now
-        )
-        if dropped:
-            record(
-                actor,
-                Category.ENROLLMENT,
-                "enrollment_dropped",
-                object_type="enrollment",
-                object_id=row.pk,
-                orchestrator_id=orchestrator.pk,
-            )

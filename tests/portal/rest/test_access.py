@@ -156,13 +156,13 @@ def test_a_service_account_holds_tokens_but_never_signs_in_with_a_password(
 ) -> None:
     account = User.objects.get(username="orchestrators")
     caller = Caller({"Authorization": f"Bearer {token(account)}"})
-    assert caller.get("Status/Endpoints").json() == [
-        "DELETE /Tokens/{id}",
-        "GET /Status/Endpoints",
-        "GET /Status/HealthCheck",
-        "GET /Tokens",
-        "POST /Tokens",
-    ]
+    usable = caller.get("Status/Endpoints").json()
+    assert {call.split("/")[1] for call in usable} == {
+        "Certificates",
+        "Enrollment",
+        "Status",
+        "Tokens",
+    }
 
 
 NAMES = {

@@ -11,6 +11,7 @@ from portal.access.catalogue import entry_for
 from portal.rest.agent_listing import agent_listing
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
+from portal.rest.jobs import HISTORY, SCHEDULED
 from portal.rest.status import documented
 from portal.rest.urls import ENDPOINTS
 
@@ -36,6 +37,8 @@ LISTINGS = {
     "Agents": agent_listing(datetime(2026, 6, 1, tzinfo=UTC)),
     "Certificates": CERTIFICATES,
     "Certificate history": CERTIFICATE_HISTORY,
+    "Job history": HISTORY,
+    "Scheduled jobs": SCHEDULED,
 }
 
 
