@@ -5,7 +5,16 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver
 
 from portal.edge.paths import any_case_path
-from portal.rest import agents, certificates, enrollment, explanation, jobs, settings, tokens
+from portal.rest import (
+    agents,
+    certificates,
+    enrollment,
+    explanation,
+    fleet_import,
+    jobs,
+    settings,
+    tokens,
+)
 from portal.rest.base import ApiView
 from portal.rest.status import HealthCheck, StatusEndpoints, UnknownEndpoint
 
@@ -14,6 +23,7 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Agents/Approve", agents.AgentsApprove),
     ("Agents/Disapprove", agents.AgentsDisapprove),
     ("Agents/Reset", agents.AgentsReset),
+    ("Agents/Import", fleet_import.AgentsImport),
     ("Agents/SetAuthCertificateReenrollment", agents.AgentsSetReenrollment),
     ("Agents/<str:agent_id>", agents.AgentDetail),
     ("Agents/<str:agent_id>/Reset", agents.AgentReset),

@@ -1,0 +1,76 @@
+"""POST /Agents/Import: taking in orchestrators that another system knows.
+
+Owns the form of request and reply. What a row may say is `orchestrators/fleet_file.py`'s, what it
+leads to is `renewal/identity/importing.py`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orchestrators.fleet_file import rows_of
+from portal.access.catalogue import Permission
+from portal.rest import bodies
+from portal.rest.agents import AgentView
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+from portal.rest.refusals import actor_of
+from portal.rest.shapes import read
+from renewal.identity.importing import Result, take_in
+
+
+class ImportRequest(TypedDict):
+    """Orchestrators as ``GET /Agents`` answers them."""
+
+    Agents: list[dict[str, Any]]
+    DryRun: NotRequired[bool]
+
+
+class ImportResult(TypedDict):
+    """What became of one of them."""
+
+    Row: int
+    ClientMachine: str
+    AgentId: str | None
+    Outcome: str
+    Reason: str | None
+    Message: str | None
+
+
+class AgentsImport(AgentView):
+    """POST /Agents/Import: each row counts for itself."""
+
+    needs = {"POST": Permission.AGENTS_APPROVE}
+    takes = {"POST": ImportRequest}
+    returns = {"POST": list[ImportResult]}
+
+    def post(self, request: Request) -> Response:
+        # What is taken in belongs to no group yet, so that no limit can name it.
+        self.demand_everywhere(Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
+        body = read(request.data, ImportRequest)
+        if not body["Agents"]:
+            raise ApiError(ErrorCode.LIST_EMPTY, "Agents is empty.")
+        if len(body["Agents"]) > bodies.MOST_IDS:
+            raise ApiError(ErrorCode.LIST_TOO_LONG, f"Agents has at most {bodies.MOST_IDS} rows.")
+        results = take_in(
+            rows_of(body["Agents"]),
+            actor=actor_of(request),
+            now=timezone.now(),
+            dry_run=body.get("DryRun", False),
+        )
+        return Response([_shown(number, result) for number, result in enumerate(results, 1)])
+
+
+def _shown(number: int, result: Result) -> ImportResult:
+    return {
+        "Row": number,
+        "ClientMachine": result.name,
+        "AgentId": str(result.agent_id) if result.agent_id else None,
+        "Outcome": result.outcome.value,
+        "Reason": result.reason or None,
+        "Message": result.message or None,
+    }

@@ -1,0 +1,56 @@
+"""POST /Agents/Import: a fleet that another system knows, over the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrators.models import Orchestrator
+from portal.access.catalogue import ROLES
+from tests.portal.access.conftest import group, role, user
+from tests.portal.pages import fleet as rows
+from tests.portal.rest.conftest import Caller, basic, caller_with, refused
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+AGENT = {"ClientMachine": "web01", "Status": 2, "Thumbprint": "AB" * 20}
+
+
+def outcomes(admin: Caller, body: Any) -> list[tuple[str, str | None]]:
+    response = admin.post("Agents/Import", body)
+    assert response.status_code == 200
+    return [(row["Outcome"], row["Reason"]) for row in response.json()]
+
+
+def test_rows_count_for_themselves_and_a_dry_run_leaves_nothing(admin: Caller) -> None:
+    agents = [AGENT, {"ClientMachine": "web02"}, AGENT | {"ClientMachine": "x", "Status": 1}]
+    expected = [("announced", None), ("refused", "nothing_to_know_it_by"), ("left out", None)]
+    assert outcomes(admin, {"Agents": agents, "DryRun": True}) == expected
+    assert not Orchestrator.objects.exists()
+    assert outcomes(admin, {"Agents": agents}) == expected
+    assert outcomes(admin, {"Agents": agents})[0] == ("unchanged", None)
+    assert Orchestrator.objects.get().announced_thumbprint == "AB" * 20
+
+
+BAD: dict[str, tuple[Any, str]] = {
+    "a bare array": ([AGENT], "body_wrong_shape"),
+    "no agents": ({"Agents": []}, "list_empty"),
+    "too many": ({"Agents": [AGENT] * 1001}, "list_too_long"),
+    "an unknown member": ({"Agents": [AGENT], "Force": True}, "member_unknown"),
+    "a text for a flag": ({"Agents": [AGENT], "DryRun": "yes"}, "value_invalid"),
+}
+
+
+@pytest.mark.parametrize(("body", "code"), BAD.values(), ids=BAD.keys())
+def test_it_is_refused_with(admin: Caller, body: Any, code: str) -> None:
+    refused(admin.post("Agents/Import", body), 400, code)
+    assert not Orchestrator.objects.exists()
+
+
+def test_it_needs_the_permission_without_a_limit() -> None:
+    refused(caller_with("Operator").post("Agents/Import", {"Agents": [AGENT]}), 403,
+            "permission_missing")  # fmt: skip
+    part = role("Part", ROLES["Administrator"], only_groups=[group("Berlin")])
+    bea = Caller({"Authorization": basic(user("bea", part).username, rows.PASSWORD)})
+    refused(bea.post("Agents/Import", {"Agents": [AGENT]}), 403, "permission_missing")
+    assert not Orchestrator.objects.exists()
