@@ -154,8 +154,16 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["portal.rest.parsers.BoundedJSONParser"],
     "EXCEPTION_HANDLER": "portal.rest.errors.handle",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "portal.rest.schema.Operation",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Orchestrator Certificate Portal",
+    "DESCRIPTION": "The management API: orchestrators, their certificates and their renewal.",
+    "VERSION": "1",
+    "SORT_OPERATIONS": False,
 }
 
 CELERY_BROKER_URL = CONFIG.broker_url

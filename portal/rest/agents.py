@@ -7,7 +7,7 @@ Owns the way from a request to a service and back. What an act means is `renewal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -31,6 +31,26 @@ from renewal.identity import approvals, deletion
 from renewal.identity.approvals import ActRefused
 
 _MOST_NAMED = 20
+
+
+class AgentIds(TypedDict):
+    """The ids in an object, as some existing clients send them."""
+
+    AgentIds: list[str]
+
+
+class ReenrollmentRequest(TypedDict):
+    """Whose flag is set, and to what: 0 to 2, or None, Requested, Required."""
+
+    OrchestratorIds: list[str]
+    Status: int | str
+
+
+class ReenrollmentResponse(TypedDict):
+    """Whose flag was not set, and what the others' is now."""
+
+    FailedOrchestratorIds: list[str]
+    Status: int
 
 
 class AgentView(ApiView):
@@ -61,6 +81,7 @@ class AgentDetail(AgentView):
     needs = {"GET": Permission.AGENTS_READ, "DELETE": Permission.AGENTS_MODIFY}
     parameters: ClassVar[frozenset[str]] = frozenset({"includerenewal", "force"})
     returns = {"GET": AgentResponse}
+    summaries = {"GET": "One orchestrator", "DELETE": "Removes a disapproved orchestrator"}
 
     def get(self, request: Request, agent_id: str) -> Response:
         is_full = paging.flag(self.given, "includerenewal")
@@ -83,6 +104,8 @@ class AgentsApprove(AgentView):
     """POST /Agents/Approve."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
+    takes = {"POST": list[str] | AgentIds}
+    summaries = {"POST": "Approves orchestrators, all of them or none"}
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
@@ -98,6 +121,8 @@ class AgentsDisapprove(AgentView):
     """POST /Agents/Disapprove."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
+    takes = {"POST": list[str] | AgentIds}
+    summaries = {"POST": "Disapproves orchestrators, all of them or none"}
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
@@ -113,6 +138,8 @@ class AgentsReset(AgentView):
     """POST /Agents/Reset."""
 
     needs = {"POST": Permission.AGENTS_RESET}
+    takes = {"POST": list[str] | AgentIds}
+    summaries = {"POST": "Resets orchestrators, all of them or none"}
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
@@ -128,6 +155,7 @@ class AgentReset(AgentView):
     """POST /Agents/{id}/Reset."""
 
     needs = {"POST": Permission.AGENTS_RESET}
+    summaries = {"POST": "Resets one orchestrator"}
 
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
@@ -143,6 +171,7 @@ class AgentFetchLogs(AgentView):
     """POST /Agents/{id}/FetchLogs."""
 
     needs = {"POST": Permission.AGENTS_LOGS}
+    summaries = {"POST": "Asks one orchestrator for its log"}
 
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
@@ -155,6 +184,9 @@ class AgentsSetReenrollment(AgentView):
     """POST /Agents/SetAuthCertificateReenrollment: ids that cannot be set are listed."""
 
     needs = {"POST": Permission.AGENTS_RENEW}
+    takes = {"POST": ReenrollmentRequest}
+    returns = {"POST": ReenrollmentResponse}
+    summaries = {"POST": "Requests or requires renewals, or takes that back"}
 
     def post(self, request: Request) -> Response:
         body = bodies.members(request.data, known=("OrchestratorIds", "Status"))

@@ -43,6 +43,8 @@ class ApiView(APIView):
     sends decides on the permission, ``instead`` names those that let it in as well; the view then
     asks for the right one. ``takes`` and ``returns`` are the types of the bodies by method
     (TypedDicts and lists of them); a method that is not in ``returns`` answers 204.
+    ``reads_headers`` are request headers of its own, ``summaries`` the documentation's titles
+    where the docstring's first line does not do.
     """
 
     needs: ClassVar[Mapping[str, Permission | None]] = {}
@@ -51,6 +53,8 @@ class ApiView(APIView):
     instead: ClassVar[tuple[Permission, ...]] = ()
     takes: ClassVar[Mapping[str, Any]] = {}
     returns: ClassVar[Mapping[str, Any]] = {}
+    reads_headers: ClassVar[tuple[str, ...]] = ()
+    summaries: ClassVar[Mapping[str, str]] = {}
     content_negotiation_class = JSONNegotiation
     http_method_names = ["get", "post", "put", "delete", "head"]
 

@@ -303,6 +303,7 @@ class CertificatesDownload(CertificateView):
     needs = {"POST": Permission.CERTIFICATES_READ}
     parameters: ClassVar[frozenset[str]] = frozenset({"collectionid", "containerid"})
     takes = {"POST": DownloadRequest}
+    reads_headers = ("x-certificateformat",)
     returns = {"POST": DownloadResponse}
 
     def post(self, request: Request) -> Response:

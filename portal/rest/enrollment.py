@@ -122,6 +122,7 @@ class EnrollCsr(ApiView):
     sees = (Permission.CERTIFICATES_READ,)
     parameters: ClassVar[frozenset[str]] = frozenset({"forceenroll"})
     takes = {"POST": CsrRequest}
+    reads_headers = ("x-certificateformat",)
     returns = {"POST": CsrResponse}
 
     def post(self, request: Request) -> Response:

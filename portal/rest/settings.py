@@ -7,7 +7,7 @@ the audit rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from django.utils import timezone
 from rest_framework.request import Request
@@ -22,6 +22,31 @@ from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.refusals import actor_of
+
+
+class SettingResponse(TypedDict):
+    """One application setting; ``Value`` is always text."""
+
+    Id: int
+    DisplayName: str
+    ShortName: str
+    Description: str
+    Value: str
+    ValueType: str
+
+
+class SettingChange(TypedDict):
+    """A new value of the setting with this Id; null is the empty value."""
+
+    Id: int
+    Value: str | None
+
+
+class SettingValue(TypedDict):
+    """A new value; null is the empty one."""
+
+    Value: str | None
+
 
 _BY_ID = {definition.id: definition for definition in EDITABLE}
 _BY_NAME = {definition.name.lower(): definition for definition in EDITABLE}
@@ -51,6 +76,9 @@ class SettingList(_SettingView):
     """GET and PUT /AppSetting: all settings, and changing several at once."""
 
     needs = {"GET": Permission.SETTINGS_READ, "PUT": Permission.SETTINGS_MODIFY}
+    takes = {"PUT": list[SettingChange]}
+    returns = {"GET": list[SettingResponse], "PUT": list[SettingResponse]}
+    summaries = {"GET": "All application settings", "PUT": "Changes several settings, or none"}
 
     def get(self, request: Request) -> Response:
         return Response(_shown(*EDITABLE))
@@ -74,6 +102,8 @@ class SettingDetail(_SettingView):
     """GET /AppSetting/{id}."""
 
     needs = {"GET": Permission.SETTINGS_READ}
+    returns = {"GET": SettingResponse}
+    summaries = {"GET": "One application setting, by Id or ShortName"}
 
     def get(self, request: Request, setting_id: str) -> Response:
         return Response(_shown(_found(setting_id))[0])
@@ -83,6 +113,9 @@ class SettingSet(_SettingView):
     """PUT /AppSetting/{id}/Set."""
 
     needs = {"PUT": Permission.SETTINGS_MODIFY}
+    takes = {"PUT": SettingValue}
+    returns = {"PUT": SettingResponse}
+    summaries = {"PUT": "Changes one application setting"}
 
     def put(self, request: Request, setting_id: str) -> Response:
         definition = _found(setting_id)
@@ -113,7 +146,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _shown(*definitions: Definition) -> list[dict[str, Any]]:
+def _shown(*definitions: Definition) -> list[SettingResponse]:
     """Return settings as replies show them, with one query."""
     names = [definition.name for definition in definitions]
     stored = dict(Setting.objects.filter(name__in=names).values_list("name", "value"))

@@ -30,6 +30,7 @@ class StatusEndpoints(ApiView):
     """The endpoints that the caller may use, as ``METHOD /Path``."""
 
     needs = {"GET": None}
+    returns = {"GET": list[str]}
     endpoints: ClassVar[Sequence[tuple[str, type[ApiView]]]] = ()
 
     def get(self, request: Request) -> Response:

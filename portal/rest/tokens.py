@@ -60,6 +60,7 @@ class TokenList(ApiView):
     needs = {"GET": None, "POST": None}
     takes = {"POST": TokenRequest}
     returns = {"GET": list[TokenResponse], "POST": TokenResponse}
+    summaries = {"GET": "One's own API tokens", "POST": "A new API token, shown this once"}
 
     def get(self, request: Request) -> Response:
         now = timezone.now()

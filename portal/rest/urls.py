@@ -52,6 +52,12 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Status/HealthCheck", HealthCheck),
 )
 
+OPERATIONS: tuple[tuple[str, type[ApiView]], ...] = (
+    *ENDPOINTS,
+    ("Status/Endpoints", StatusEndpoints),
+)
+"""What the documentation tells: every endpoint, also the one that lists the others."""
+
 urlpatterns: list[URLPattern | URLResolver] = [
     *(any_case_path(route, view.as_view()) for route, view in ENDPOINTS),
     any_case_path("Status/Endpoints", StatusEndpoints.as_view(endpoints=ENDPOINTS)),

@@ -41,6 +41,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "tests/portal/rest/test_bad_input.py",
         "tests/portal/rest/test_query_language.py",
     ),
+    "API: calls made from its own document": ("tests/portal/rest/test_openapi.py",),
 }
 
 
