@@ -24,13 +24,23 @@ from django.utils.text import slugify
 from portal.access.models import User
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from portal.preferences import store
 from renewal import crl, issuers
 from renewal.ca.base import CABackend
 from renewal.ca.local import LocalCA
+from renewal.configuration import CA_SETTING
 from renewal.identity import trust
-from renewal.models import Certificate, CertificateAuthority, RevocationList
+from renewal.models import (
+    Certificate,
+    CertificateAuthority,
+    Enrollment,
+    GroupIssuance,
+    RevocationList,
+)
 from renewal.x509.certificates import read_certificate
 from renewal.x509.keys import DEFAULT_KEY_TYPE
+
+MOST_HOLD_SECONDS = 300
 
 
 class AuthorityRefused(ValueError):
@@ -172,6 +182,34 @@ def set_requesters(row: CertificateAuthority, users: Sequence[User], *, actor: A
             after={"allowed_requesters": after},
         )
     return True
+
+
+def remove(row: CertificateAuthority, *, actor: Actor) -> None:
+    """Remove a CA that nothing needs; the files of a local one stay. Raises AuthorityRefused."""
+    with transaction.atomic():
+        CertificateAuthority.objects.select_for_update().get(pk=row.pk)
+        needed_by = {
+            "certificates": Certificate.objects.filter(authority=row),
+            "requests": Enrollment.objects.filter(authority=row),
+            "groups": GroupIssuance.objects.filter(authority=row),
+        }
+        needing = [what for what, rows in needed_by.items() if rows.exists()]
+        if store.load().text(CA_SETTING) == row.name:
+            needing.append("the setting Certificate Authority For Submitted CSRs")
+        if needing:
+            raise AuthorityRefused(
+                "in_use", f"{row.name} has {' and '.join(needing)}: disable it instead."
+            )
+        record(
+            actor,
+            Category.AUTHORITY,
+            "authority_removed",
+            object_type="authority",
+            object_id=row.pk,
+            object_name=row.name,
+            before={"type": row.type, "enabled": row.enabled},
+        )
+        row.delete()
 
 
 def trust_authority(row: CertificateAuthority, *, actor: Actor, now: datetime) -> bool:

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
 from renewal import issuers
 from renewal.ca.base import CAError, PublishesCRL, RevocationReason, RevokedEntry
 from renewal.models import Certificate, CertificateAuthority, RevocationList
@@ -45,6 +47,25 @@ def publish(authority_id: int, *, now: datetime) -> RevocationList | None:
         current.entries = len(entries)
         current.save()
     return current
+
+
+def publish_for(
+    authority: CertificateAuthority, *, actor: Actor, now: datetime
+) -> RevocationList | None:
+    """Publish because somebody asked; None for a CA that publishes its own."""
+    with transaction.atomic():
+        published = publish(authority.pk, now=now)
+        if published is not None:
+            record(
+                actor,
+                Category.AUTHORITY,
+                "crl_published",
+                object_type="authority",
+                object_id=authority.pk,
+                object_name=authority.name,
+                after={"number": published.number, "entries": published.entries},
+            )
+    return published
 
 
 def due(*, now: datetime) -> list[int]:

@@ -147,6 +147,16 @@ def save_authority(
     return row, True
 
 
+def shown_options(row: CertificateAuthority) -> dict[str, Any]:
+    """Return a CA's options without its secrets, also those that its type calls so by now."""
+    try:
+        secret = frozenset(type_class(row.type).secret_options)
+    except CAMisconfigured:
+        # Which of them are secrets is not known while the type is not.
+        return {}
+    return {name: value for name, value in row.options.items() if name not in secret}
+
+
 def _shown(row: CertificateAuthority) -> dict[str, Any]:
     """Return what may be seen of a row: never a secret."""
     return {

@@ -70,6 +70,9 @@ class ErrorCode(StrEnum):
     NOT_DISAPPROVED = "not_disapproved"
     HAS_JOBS = "has_jobs"
     JOB_UNKNOWN = "job_unknown"
+    AUTHORITY_INVALID = "authority_invalid"
+    TEMPLATE_INVALID = "template_invalid"
+    IN_USE = "in_use"
     NOBODY_SEEN = "nobody_seen"
     CONFLICT = "conflict"
     CHANGED = "changed"
@@ -145,6 +148,9 @@ CODES: dict[ErrorCode, CodeText] = {
     C.NOT_DISAPPROVED: CodeText(400, "Only a disapproved orchestrator is deleted"),
     C.HAS_JOBS: CodeText(400, "The orchestrator has jobs that are not done"),
     C.JOB_UNKNOWN: CodeText(404, "There is no such job"),
+    C.AUTHORITY_INVALID: CodeText(400, "A certificate authority cannot be like this"),
+    C.TEMPLATE_INVALID: CodeText(400, "A template cannot be like this"),
+    C.IN_USE: CodeText(400, "Something else needs it"),
     C.NOBODY_SEEN: CodeText(400, "Nobody has come forward yet"),
     C.CONFLICT: CodeText(400, "Several strangers came forward"),
     C.CHANGED: CodeText(400, "The orchestrator changed meanwhile"),

@@ -7,12 +7,14 @@ from django.urls import URLPattern, URLResolver
 from portal.edge.paths import any_case_path
 from portal.rest import (
     agents,
+    authorities,
     certificates,
     enrollment,
     explanation,
     fleet_import,
     jobs,
     settings,
+    templates,
     tokens,
 )
 from portal.rest.base import ApiView
@@ -41,6 +43,12 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Certificates/Analyze", certificates.CertificatesAnalyze),
     ("Certificates/<str:certificate_id>", certificates.CertificateDetail),
     ("Certificates/<str:certificate_id>/History", certificates.CertificateHistory),
+    ("CertificateAuthority", authorities.AuthorityList),
+    ("CertificateAuthority/Test", authorities.AuthorityTest),
+    ("CertificateAuthority/PublishCRL", authorities.AuthorityPublish),
+    ("CertificateAuthority/<str:authority_id>", authorities.AuthorityDetail),
+    ("Templates", templates.TemplateList),
+    ("Templates/<str:template_id>", templates.TemplateDetail),
     ("OrchestratorJobs/JobHistory", jobs.JobHistoryList),
     ("OrchestratorJobs/ScheduledJobs", jobs.ScheduledJobList),
     ("OrchestratorJobs/JobStatus/Data", jobs.JobStatusData),

@@ -28,7 +28,7 @@ from portal.access.models import ApiToken, RoleReach, User
 from portal.access.tokens import issue_token
 from portal.audit.models import AuditEntry, Category
 from portal.preferences.models import Setting
-from renewal.models import Certificate, CertificateAuthority, TrustAnchor
+from renewal.models import Certificate, CertificateAuthority, Template, TrustAnchor
 from tests.portal.access.conftest import TESTER, group, role, user
 from tests.portal.pages import fleet as rows
 
@@ -124,6 +124,7 @@ class World:
             "job": str(job.job_id),
             "with-log": str(job.orchestrator_id),
             "authority": str(CertificateAuthority.objects.get().pk),
+            "template": str(Template.objects.earliest("pk").pk),
             "anchor": str(TrustAnchor.objects.get().pk),
             "rule": str(rows.rule("Rule", now=timezone.now(), name_patterns=("unit-*",)).pk),
             "request": str(made.waiting.approval_requests.get().pk),
@@ -170,6 +171,8 @@ class World:
             "<uuid:pk>": self.ids[agent],
             "<uuid:job_id>": self.ids["job"],
             "<str:agent_id>": self.ids[which],
+            "<str:authority_id>": self.ids["authority"],
+            "<str:template_id>": self.ids["template"],
             "<str:certificate_id>": self.ids[f"certificate-{which}"],
             "<str:thumbprint>": self.ids[f"thumbprint-{which}"],
             "<str:setting_id>": word or "SessionLengthMinutes",

@@ -9,10 +9,12 @@ import pytest
 
 from portal.access.catalogue import entry_for
 from portal.rest.agent_listing import agent_listing
+from portal.rest.authorities import AUTHORITIES
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
 from portal.rest.jobs import HISTORY, SCHEDULED
 from portal.rest.status import documented
+from portal.rest.templates import TEMPLATES
 from portal.rest.urls import ENDPOINTS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "rest-api.md").read_text()
@@ -37,6 +39,8 @@ LISTINGS = {
     "Agents": agent_listing(datetime(2026, 6, 1, tzinfo=UTC)),
     "Certificates": CERTIFICATES,
     "Certificate history": CERTIFICATE_HISTORY,
+    "Certificate authorities": AUTHORITIES,
+    "Templates": TEMPLATES,
     "Job history": HISTORY,
     "Scheduled jobs": SCHEDULED,
 }

@@ -1,0 +1,218 @@
+"""The endpoints under /Templates.
+
+Owns the way from a request to `renewal/templates.py` and back, which says what a template may be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar, NotRequired, TypedDict
+
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.access.catalogue import Permission
+from portal.access.models import User
+from portal.rest import paging, shapes
+from portal.rest import query_fields as kinds
+from portal.rest import sort_keys as sort
+from portal.rest.authorities import CSR_ONLY, users_named
+from portal.rest.base import ApiView
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+from portal.rest.paging import Listing
+from portal.rest.refusals import actor_of
+from renewal import templates
+from renewal.models import Template
+from renewal.templates import Contents, TemplateRefused
+
+_NAME = kinds.text("name")
+_BY_NAME = sort.column("name", sort.TEXT, is_indexed=True)
+
+TEMPLATES: Listing[Template] = Listing(
+    fields={
+        "Id": kinds.number("pk", is_large=True),
+        "CommonName": _NAME,
+        "TemplateName": _NAME,
+        "DisplayName": _NAME,
+        "NamesPolicy": kinds.text("names_policy"),
+    },
+    sort={
+        "Id": sort.BY_IDENTITY,
+        "CommonName": _BY_NAME,
+        "TemplateName": _BY_NAME,
+        "DisplayName": _BY_NAME,
+    },
+    default="Id",
+    identity=sort.LARGE,
+)
+
+
+class ExtendedKeyUsage(TypedDict):
+    Oid: str
+    DisplayName: str
+
+
+class TemplateResponse(TypedDict):
+    """One template."""
+
+    Id: int
+    CommonName: str
+    TemplateName: str
+    DisplayName: str
+    FriendlyName: str
+    Oid: str
+    KeySize: str
+    KeyType: str
+    Curve: str | None
+    ForestRoot: str
+    ConfigurationTenant: str
+    AllowedEnrollmentTypes: int
+    RequiresApproval: bool
+    ExtendedKeyUsages: list[ExtendedKeyUsage]
+    UseAllowedRequesters: bool
+    AllowedRequesters: list[str]
+    TemplateRegexes: list[dict[str, Any]]
+    TemplateDefaults: list[dict[str, Any]]
+    KeyTypes: list[str]
+    ValiditySeconds: int
+    BackdateSeconds: int
+    NamesPolicy: str
+    NamePatterns: list[str]
+
+
+class TemplateRequest(TypedDict):
+    """A template as it shall be; what is left out stays as it is, or is the shipped one's."""
+
+    Id: NotRequired[int]
+    TemplateName: NotRequired[str]
+    KeyTypes: NotRequired[list[str]]
+    ValiditySeconds: NotRequired[int]
+    BackdateSeconds: NotRequired[int]
+    ExtendedKeyUsages: NotRequired[list[str]]
+    NamesPolicy: NotRequired[str]
+    NamePatterns: NotRequired[list[str]]
+    UseAllowedRequesters: NotRequired[bool]
+    AllowedRequesters: NotRequired[list[str]]
+
+
+class TemplateList(ApiView):
+    """GET, POST and PUT /Templates: all of them, a new one, a change of one."""
+
+    needs = {
+        "GET": Permission.AUTHORITIES_READ,
+        "POST": Permission.AUTHORITIES_MODIFY,
+        "PUT": Permission.AUTHORITIES_MODIFY,
+    }
+    sees = (Permission.AUTHORITIES_READ,)
+    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
+    takes = {"POST": TemplateRequest, "PUT": TemplateRequest}
+    returns = {"GET": list[TemplateResponse], "POST": TemplateResponse, "PUT": TemplateResponse}
+
+    def get(self, request: Request) -> Response:
+        rows = Template.objects.prefetch_related("allowed_requesters")
+        page, headers = self.listed(rows, TEMPLATES)
+        return Response([_shown(row) for row in page], headers=headers)
+
+    def post(self, request: Request) -> Response:
+        body = shapes.read(request.data, TemplateRequest)
+        name = body.get("TemplateName", "")
+        if body.get("Id") or not name:
+            raise ApiError(
+                ErrorCode.VALUE_INVALID, "A new template has a TemplateName and gets its Id."
+            )
+        if Template.objects.filter(name=name).exists():
+            raise ApiError(ErrorCode.NAME_TAKEN, "There is a template of this name.")
+        return Response(_shown(self.saved(name, Contents(), body)))
+
+    def put(self, request: Request) -> Response:
+        body = shapes.read(request.data, TemplateRequest)
+        row = Template.objects.filter(pk=body.get("Id", 0)).first()
+        if row is None:
+            raise ApiError(ErrorCode.TEMPLATE_UNKNOWN, "There is no such template.", status=400)
+        if body.get("TemplateName", row.name) != row.name:
+            raise ApiError(ErrorCode.TEMPLATE_INVALID, "A template keeps its name.")
+        return Response(_shown(self.saved(row.name, templates.contents_of(row), body)))
+
+    def saved(self, name: str, contents: Contents, body: TemplateRequest) -> Template:
+        """Create or change a template. Raises ApiError."""
+        try:
+            row, _ = templates.save_template(
+                name,
+                _changed(contents, body),
+                actor=actor_of(self.request),
+                now=timezone.now(),
+                allowed_requesters=_requesters(body),
+            )
+        except TemplateRefused as refused:
+            raise ApiError(ErrorCode.TEMPLATE_INVALID, str(refused)) from None
+        return row
+
+
+class TemplateDetail(ApiView):
+    """GET /Templates/{id}."""
+
+    needs = {"GET": Permission.AUTHORITIES_READ}
+    returns = {"GET": TemplateResponse}
+
+    def get(self, request: Request, template_id: str) -> Response:
+        row = None
+        if template_id.isascii() and template_id.isdecimal() and len(template_id) <= 18:
+            row = Template.objects.filter(pk=int(template_id)).first()
+        if row is None:
+            raise ApiError(ErrorCode.TEMPLATE_UNKNOWN, "There is no such template.")
+        return Response(_shown(row))
+
+
+def _changed(contents: Contents, body: TemplateRequest) -> Contents:
+    return replace(
+        contents,
+        key_types=tuple(body.get("KeyTypes", contents.key_types)),
+        validity_seconds=body.get("ValiditySeconds", contents.validity_seconds),
+        backdate_seconds=body.get("BackdateSeconds", contents.backdate_seconds),
+        extended_key_usages=tuple(body.get("ExtendedKeyUsages", contents.extended_key_usages)),
+        names_policy=body.get("NamesPolicy", contents.names_policy),
+        name_patterns=tuple(body.get("NamePatterns", contents.name_patterns)),
+    )
+
+
+def _requesters(body: TemplateRequest) -> list[User] | None:
+    if body.get("UseAllowedRequesters") is False:
+        return []
+    if "AllowedRequesters" not in body:
+        return None
+    return users_named(body["AllowedRequesters"])
+
+
+def _shown(row: Template) -> TemplateResponse:
+    requesters = sorted(user.username for user in row.allowed_requesters.all())
+    names = {oid: name for name, oid in templates.EKU_NAMES.items()}
+    algorithm, _, size = (row.key_types[0] if row.key_types else "").partition("-")
+    return {
+        "Id": row.pk,
+        "CommonName": row.name,
+        "TemplateName": row.name,
+        "DisplayName": row.name,
+        "FriendlyName": row.name,
+        "Oid": "",
+        "KeySize": size.removeprefix("P"),
+        "KeyType": "ECC" if algorithm == "EC" else algorithm,
+        "Curve": size if algorithm == "EC" else None,
+        "ForestRoot": "",
+        "ConfigurationTenant": "",
+        "AllowedEnrollmentTypes": CSR_ONLY,
+        "RequiresApproval": False,
+        "ExtendedKeyUsages": [
+            {"Oid": oid, "DisplayName": names.get(oid, oid)} for oid in row.extended_key_usages
+        ],
+        "UseAllowedRequesters": bool(requesters),
+        "AllowedRequesters": requesters,
+        "TemplateRegexes": [],
+        "TemplateDefaults": [],
+        "KeyTypes": list(row.key_types),
+        "ValiditySeconds": row.validity_seconds,
+        "BackdateSeconds": row.backdate_seconds,
+        "NamesPolicy": row.names_policy,
+        "NamePatterns": list(row.name_patterns),
+    }

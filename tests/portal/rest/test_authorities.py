@@ -1,0 +1,230 @@
+"""The endpoints under /CertificateAuthority and /Templates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from portal.audit.models import AuditEntry
+from portal.preferences import store
+from renewal import operator_requests, templates
+from renewal.models import CertificateAuthority, RevocationList, Template
+from tests import pki
+from tests.portal.access.conftest import TESTER, user
+from tests.portal.rest.conftest import Caller, caller_with, refused
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+
+@pytest.fixture
+def data_dir(settings: Settings, tmp_path: Path) -> Path:
+    settings.CONFIG = replace(settings.CONFIG, data_dir=tmp_path)
+    return tmp_path
+
+
+class TestAuthorities:
+    def test_they_are_listed_and_shown_without_secrets(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        (shown,) = admin.get("CertificateAuthority", query={"pq.returnLimit": "10"}).json()
+        assert (shown["LogicalName"], shown["Type"], shown["Enabled"]) == ("Test CA", "local", True)
+        assert "directory" in shown["Options"]
+        assert "passphrase" not in shown["Options"]
+        assert "not a secret" not in str(shown)
+        assert admin.get(f"CertificateAuthority/{portal_ca.pk}").json() == shown
+        for number in ("404", "x", "9" * 30):
+            refused(admin.get(f"CertificateAuthority/{number}"), 404, "authority_unknown")
+
+    def test_a_local_one_is_made_and_issues(self, admin: Caller, data_dir: Path) -> None:
+        body = {"LogicalName": "Branch CA", "HoldSeconds": 10, "AllowedRequesters": ["ada"]}
+        made = admin.post("CertificateAuthority", body)
+        assert made.status_code == 200, made.content
+        shown = made.json()
+        assert (shown["Type"], shown["HoldSeconds"]) == ("local", 10)
+        assert shown["AllowedRequesters"] == ["ada"]
+        row = CertificateAuthority.objects.get(pk=shown["Id"])
+        assert str(data_dir) in row.options["directory"]
+        assert AuditEntry.objects.filter(action="authority_added", actor_name="ada").exists()
+        template, _ = templates.save_template(
+            "T", templates.Contents(), actor=TESTER, now=timezone.now()
+        )
+        order = operator_requests.Order(pki.pem(pki.csr("CN=a")), row, template)
+        enrollment, _ = operator_requests.enroll(order, actor=TESTER, now=timezone.now())
+        assert enrollment.certificate is not None
+
+    def test_one_is_changed_and_what_is_left_out_stays(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        shown = admin.get(f"CertificateAuthority/{portal_ca.pk}").json()
+        body = {
+            "Id": portal_ca.pk,
+            "LogicalName": "Test CA",
+            "Enabled": False,
+            "Options": shown["Options"],
+        }
+        changed = admin.send("PUT", "CertificateAuthority", body).json()
+        assert changed == {**shown, "Enabled": False}
+        assert AuditEntry.objects.filter(action="authority_changed", actor_name="ada").count() == 1
+        again = admin.send("PUT", "CertificateAuthority", {**body, "Enabled": True}).json()
+        assert again == shown
+
+    REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+        "a folder of the host": (
+            {"Options": {"directory": "/etc", "passphrase": "x"}},
+            "authority_invalid",
+        ),
+        "an option that there is not": ({"Options": {"speed": 9}}, "authority_invalid"),
+        "a type that there is not": ({"Type": "acme"}, "authority_invalid"),
+        "a hold beyond the proxy": ({"HoldSeconds": 301}, "authority_invalid"),
+        "a negative hold": ({"HoldSeconds": -1}, "authority_invalid"),
+        "a name for an address": ({"LogicalName": "a/b"}, "authority_invalid"),
+        "no name": ({"LogicalName": " "}, "authority_invalid"),
+        "the name of another": ({"LogicalName": "Test CA"}, "name_taken"),
+        "a requester who is nobody": ({"AllowedRequesters": ["nobody"]}, "value_invalid"),
+        "an Id of one's own": ({"Id": 7}, "value_invalid"),
+        "a member that is only read": ({"LastError": "x"}, "member_unknown"),
+    }
+
+    @pytest.mark.parametrize(("change", "code"), REFUSED.values(), ids=REFUSED.keys())
+    def test_a_wrong_one_is_refused(
+        self,
+        admin: Caller,
+        portal_ca: CertificateAuthority,
+        data_dir: Path,
+        change: dict[str, Any],
+        code: str,
+    ) -> None:
+        body = {"LogicalName": "Other CA", **change}
+        refused(admin.post("CertificateAuthority", body), 400, code)
+        assert CertificateAuthority.objects.count() == 1
+
+    def test_a_name_stays_and_a_stranger_is_not_changed(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        renamed = {"Id": portal_ca.pk, "LogicalName": "Other"}
+        refused(admin.send("PUT", "CertificateAuthority", renamed), 400, "authority_invalid")
+        unknown = {"Id": 404, "LogicalName": "Test CA"}
+        refused(admin.send("PUT", "CertificateAuthority", unknown), 400, "authority_unknown")
+
+    def test_one_is_tried(self, admin: Caller, portal_ca: CertificateAuthority) -> None:
+        for body in ({"Id": portal_ca.pk}, {"LogicalName": "Test CA"}):
+            answer = admin.post("CertificateAuthority/Test", body).json()
+            assert answer["Success"] is True, answer
+        assert AuditEntry.objects.filter(action="authority_tested").count() == 2
+        refused(admin.post("CertificateAuthority/Test", {}), 400, "authority_unknown")
+
+    def test_a_list_is_published(self, admin: Caller, portal_ca: CertificateAuthority) -> None:
+        body = {
+            "CertificateAuthorityLogicalName": "Test CA",
+            "CertificateAuthorityHostName": "ca.example.com",
+        }
+        response = admin.post("CertificateAuthority/PublishCRL", body)
+        assert (response.status_code, response.content) == (204, b"")
+        assert RevocationList.objects.get().number == 1
+        assert AuditEntry.objects.filter(action="crl_published", actor_name="ada").exists()
+        other = {"CertificateAuthorityLogicalName": "Other"}
+        refused(admin.post("CertificateAuthority/PublishCRL", other), 400, "authority_unknown")
+
+    def test_one_goes_when_nothing_needs_it(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        path = f"CertificateAuthority/{portal_ca.pk}"
+        name = "CertificateAuthorityForSubmittedCSRs"
+        store.change(name, "Test CA", actor=TESTER, now=timezone.now())
+        refused(admin.send("DELETE", path), 400, "in_use")
+        store.change(name, "", actor=TESTER, now=timezone.now())
+        assert admin.send("DELETE", path).status_code == 204
+        assert not CertificateAuthority.objects.exists()
+        assert AuditEntry.objects.filter(action="authority_removed", actor_name="ada").exists()
+
+    def test_one_that_issued_stays(self, admin: Caller, portal_ca: CertificateAuthority) -> None:
+        order = operator_requests.Order(
+            pki.pem(pki.csr("CN=a")), portal_ca, Template.objects.get(name="Orchestrator")
+        )
+        operator_requests.enroll(order, actor=TESTER, now=timezone.now())
+        response = admin.send("DELETE", f"CertificateAuthority/{portal_ca.pk}")
+        assert "certificates" in refused(response, 400, "in_use")["Message"]
+
+    def test_who_may_only_look_changes_nothing(self, portal_ca: CertificateAuthority) -> None:
+        operator = caller_with("Operator")
+        assert operator.get("CertificateAuthority").status_code == 200
+        for method, path, body in (
+            ("POST", "CertificateAuthority", {"LogicalName": "x"}),
+            ("PUT", "CertificateAuthority", {"Id": portal_ca.pk, "LogicalName": "Test CA"}),
+            ("DELETE", f"CertificateAuthority/{portal_ca.pk}", None),
+            ("POST", "CertificateAuthority/Test", {"Id": portal_ca.pk}),
+            ("POST", "CertificateAuthority/PublishCRL", {}),
+            ("POST", "Templates", {}),
+            ("PUT", "Templates", {}),
+        ):
+            refused(operator.send(method, path, body), 403, "permission_missing")
+
+
+class TestTemplates:
+    def test_they_are_listed_and_shown(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        query = {"sq.queryString": 'TemplateName -eq "orchestrator"', "sq.sortField": "CommonName"}
+        (shown,) = admin.get("Templates", query=query).json()
+        assert (shown["CommonName"], shown["KeyType"], shown["Curve"]) == (
+            "Orchestrator",
+            "ECC",
+            "P256",
+        )
+        assert {"Oid": "1.3.6.1.5.5.7.3.2", "DisplayName": "clientAuth"} in shown[
+            "ExtendedKeyUsages"
+        ]
+        assert admin.get(f"Templates/{shown['Id']}").json() == shown
+        refused(admin.get("Templates/404404"), 404, "template_unknown")
+
+    def test_one_is_made_and_changed(self, admin: Caller) -> None:
+        user("olaf")
+        body = {"TemplateName": "Short", "ValiditySeconds": 7 * 86400, "KeyTypes": ["RSA-3072"]}
+        made = admin.post("Templates", body).json()
+        assert (made["ValiditySeconds"], made["KeySize"]) == (7 * 86400, "3072")
+        change = {"Id": made["Id"], "NamesPolicy": "portal", "AllowedRequesters": ["olaf"]}
+        changed = admin.send("PUT", "Templates", change).json()
+        assert changed == {
+            **made,
+            "NamesPolicy": "portal",
+            "UseAllowedRequesters": True,
+            "AllowedRequesters": ["olaf"],
+        }
+        everybody = {"Id": made["Id"], "UseAllowedRequesters": False}
+        assert admin.send("PUT", "Templates", everybody).json()["AllowedRequesters"] == []
+        actions = AuditEntry.objects.filter(object_type="template", actor_name="ada")
+        assert sorted(actions.values_list("action", flat=True)) == [
+            "template_added",
+            "template_changed",
+            "template_changed",
+        ]
+
+    REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+        "no name": ({"TemplateName": ""}, "value_invalid"),
+        "a key type that there is not": ({"KeyTypes": ["RSA-1024"]}, "template_invalid"),
+        "no key type": ({"KeyTypes": []}, "template_invalid"),
+        "a second": ({"ValiditySeconds": 1}, "template_invalid"),
+        "for ever": ({"ValiditySeconds": 2**62}, "template_invalid"),
+        "no clientAuth": ({"ExtendedKeyUsages": ["serverAuth"]}, "template_invalid"),
+        "a policy that there is not": ({"NamesPolicy": "any"}, "template_invalid"),
+        "a pattern that is none": ({"NamePatterns": ["x"]}, "template_invalid"),
+        "a requester who is nobody": ({"AllowedRequesters": ["nobody"]}, "value_invalid"),
+    }
+
+    @pytest.mark.parametrize(("change", "code"), REFUSED.values(), ids=REFUSED.keys())
+    def test_a_wrong_one_is_refused(self, admin: Caller, change: dict[str, Any], code: str) -> None:
+        before = Template.objects.count()
+        refused(admin.post("Templates", {"TemplateName": "Other", **change}), 400, code)
+        assert Template.objects.count() == before
+
+    def test_a_name_stays(self, admin: Caller, portal_ca: CertificateAuthority) -> None:
+        row = Template.objects.get(name="Orchestrator")
+        refused(admin.post("Templates", {"TemplateName": row.name}), 400, "name_taken")
+        renamed = {"Id": row.pk, "TemplateName": "Other"}
+        refused(admin.send("PUT", "Templates", renamed), 400, "template_invalid")
+        refused(admin.send("PUT", "Templates", {"Id": 404404}), 400, "template_unknown")
