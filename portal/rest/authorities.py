@@ -95,7 +95,7 @@ class AuthorityRequest(TypedDict):
     ConfigurationTenant: NotRequired[str]
 
 
-class TestRequest(TypedDict):
+class AuthorityTestRequest(TypedDict):
     """Which authority is tried: by Id or by LogicalName."""
 
     Id: NotRequired[int]
@@ -104,7 +104,7 @@ class TestRequest(TypedDict):
     ConfigurationTenant: NotRequired[str]
 
 
-class TestResponse(TypedDict):
+class AuthorityTestResponse(TypedDict):
     Success: bool
     Message: str
 
@@ -134,6 +134,11 @@ class AuthorityList(_AuthorityView):
         "GET": list[AuthorityResponse],
         "POST": AuthorityResponse,
         "PUT": AuthorityResponse,
+    }
+    summaries = {
+        "GET": "Certificate authorities, filtered, sorted and paged",
+        "POST": "Makes a certificate authority",
+        "PUT": "Changes a certificate authority",
     }
 
     def get(self, request: Request) -> Response:
@@ -201,6 +206,10 @@ class AuthorityDetail(_AuthorityView):
 
     needs = {"GET": Permission.AUTHORITIES_READ, "DELETE": Permission.AUTHORITIES_MODIFY}
     returns = {"GET": AuthorityResponse}
+    summaries = {
+        "GET": "One certificate authority",
+        "DELETE": "Removes a certificate authority that nothing needs",
+    }
 
     def get(self, request: Request, authority_id: str) -> Response:
         return Response(_shown(_found(authority_id)))
@@ -218,11 +227,11 @@ class AuthorityTest(_AuthorityView):
     """POST /CertificateAuthority/Test: ask it whether it would answer."""
 
     needs = {"POST": Permission.AUTHORITIES_MODIFY}
-    takes = {"POST": TestRequest}
-    returns = {"POST": TestResponse}
+    takes = {"POST": AuthorityTestRequest}
+    returns = {"POST": AuthorityTestResponse}
 
     def post(self, request: Request) -> Response:
-        body = shapes.read(request.data, TestRequest)
+        body = shapes.read(request.data, AuthorityTestRequest)
         rows = CertificateAuthority.objects.all()
         if number := body.get("Id"):
             rows = rows.filter(pk=number)
@@ -234,7 +243,7 @@ class AuthorityTest(_AuthorityView):
                 ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.", status=400
             )
         health = readiness.test_call(row, actor=actor_of(request), now=timezone.now())
-        answer: TestResponse = {"Success": health.is_ok, "Message": health.message}
+        answer: AuthorityTestResponse = {"Success": health.is_ok, "Message": health.message}
         return Response(answer)
 
 

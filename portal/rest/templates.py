@@ -19,6 +19,7 @@ from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
 from portal.rest.authorities import CSR_ONLY, users_named
 from portal.rest.base import ApiView
+from portal.rest.certificate_response import ExtendedKeyUsage
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.paging import Listing
@@ -47,11 +48,6 @@ TEMPLATES: Listing[Template] = Listing(
     default="Id",
     identity=sort.LARGE,
 )
-
-
-class ExtendedKeyUsage(TypedDict):
-    Oid: str
-    DisplayName: str
 
 
 class TemplateResponse(TypedDict):
@@ -109,6 +105,11 @@ class TemplateList(ApiView):
     parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
     takes = {"POST": TemplateRequest, "PUT": TemplateRequest}
     returns = {"GET": list[TemplateResponse], "POST": TemplateResponse, "PUT": TemplateResponse}
+    summaries = {
+        "GET": "Templates, filtered, sorted and paged",
+        "POST": "Makes a template",
+        "PUT": "Changes a template",
+    }
 
     def get(self, request: Request) -> Response:
         rows = Template.objects.prefetch_related("allowed_requesters")
