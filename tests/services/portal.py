@@ -136,7 +136,7 @@ class PortalUnderTest:
             log,
             environment=self.environment,
         )
-        self.process.wait_ready(lambda: READY in self.said(), seconds=60)
+        self.process.wait_ready(lambda: READY in self.said(), seconds=120)
         if found := re.search(r"Password\s+(\S+)", self.said()):
             self.administrator_password = found[1]
 

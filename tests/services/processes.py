@@ -72,7 +72,7 @@ class Process:
     def pid(self) -> int:
         return self.popen.pid
 
-    def wait_ready(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    def wait_ready(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
         """Poll until ``condition``; an early end of the process is reported with its output."""
 
         def ready() -> object:

@@ -10,7 +10,7 @@ from portal.access.catalogue import Permission
 from portal.access.models import ApiToken, User
 from portal.access.role_changes import content_of
 from tests.portal.access.conftest import group, page_of, role, user
-from tests.portal.access.matrix import Row, World, state, table
+from tests.portal.access.matrix import World, state, table
 from tests.portal.pages import fleet as rows
 from tests.portal.rest.conftest import Caller, basic
 
@@ -124,6 +124,9 @@ def test_who_may_only_read_changes_nothing_through_any_path() -> None:
             status, changed = world.send(row, who)
             if (row.url, who) == ("audit/verify", "Auditor"):
                 # What an auditor is there for; the log says that it was asked for.
+                continue
+            if row.url.startswith(("account/tokens", "KeyfactorAPI/Tokens")):
+                # One's own: a token grants no more than its owner may.
                 continue
             assert not changed, f"{row.name}, {who}"
             assert status in (200, 302, 400, 401, 403, 404), f"{row.name}, {who}"
@@ -246,12 +249,12 @@ def test_a_password_and_a_token_are_shown_once_and_never_stored_in_a_page(keeper
     assert secret not in shown
     assert text not in shown
     row = ApiToken.objects.get(name="t")
-    client.post(f"/access/users/{person.pk}/tokens/{row.pk}/revoke")
+    client.post(f"/access/tokens/{row.pk}/revoke")
     assert Caller({"Authorization": f"Bearer {text}"}).get("Agents").status_code == 401
 
 
 def test_a_token_of_another_user_is_not_found_through_ones_own_page() -> None:
     world = World.made()
-    row = Row("POST", "access/users/<int:pk>/tokens/<int:token>/revoke", "", ())
-    world.ids["user"] = str(world.people["Operator"].pk)
-    assert world.send(row, "Administrator") == (404, False)
+    client = page_of(world.people["Administrator"])
+    assert client.post(f"/account/tokens/{world.ids['token']}/revoke").status_code == 404
+    assert ApiToken.objects.get(pk=world.ids["token"]).revoked_at is None

@@ -203,7 +203,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "a read of a write": ("GET", "Agents/Approve", {}, 405, "method_not_allowed"),
     "a method that HTTP lacks": ("BREW", "Agents", {}, 405, "method_not_allowed"),
     "OPTIONS": ("OPTIONS", "Agents", {}, 405, "method_not_allowed"),
-    "an unknown path": ("GET", "Certificates", {}, 404, "endpoint_unknown"),
+    "an unknown path": ("GET", "CertificateStores", {}, 404, "endpoint_unknown"),
     "a path below an endpoint": ("GET", "Agents/a/b/c", {}, 404, "endpoint_unknown"),
     "the root": ("GET", "", {}, 404, "endpoint_unknown"),
     "a slash at the end": ("GET", "Agents/", {}, 404, "endpoint_unknown"),
