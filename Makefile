@@ -6,6 +6,7 @@
 #   make demo      the life of six orchestrators, observed
 #   make torture   the long versions of the tests, with a report
 #   make bench     ratios against floors
+#   make screenshots  every page in both themes and two widths (PAGES="settings audit": some)
 #   make agent     the reference orchestrator as one file
 #   make portalctl the command line over the REST API as one file
 #   make clean     remove the virtual environment and what tools left; data stays
@@ -17,6 +18,7 @@ DEMO ?= 1
 # Many tests wait for processes, so there are twice as many workers as processors.
 WORKERS ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
 ARGS ?=
+PAGES ?=
 PYTEST ?=
 
 # Checks read the settings, which need a data folder; never the one of `make run`.
@@ -31,7 +33,7 @@ SAFE := PORTAL_EDGE=both \
 	DATABASE_URL=postgres:///portal \
 	REDIS_URL=redis://127.0.0.1:6379/0
 
-.PHONY: help setup run demo test torture bench agent portalctl clean
+.PHONY: help setup run demo test torture bench screenshots agent portalctl clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -87,6 +89,11 @@ bench: $(VENV)/.test-stamp
 	$(BIN)/python -m tests.bench.bulk || status=$$?; \
 	exit $$status
 
+screenshots: $(VENV)/.test-stamp
+	@$(BIN)/python -m tests.services.install
+	@PAGES="$(PAGES)" $(BIN)/python -m pytest -p no:cacheprovider tests/portal/pages/screenshots.py
+	@echo "The pictures are in screenshots/."
+
 agent: $(VENV)/.run-stamp
 	@mkdir -p dist
 	@$(BIN)/python -m orchestrators.agent.build --output dist/orchestrator.pyz
@@ -95,4 +102,4 @@ portalctl: $(VENV)/.run-stamp
 	@$(BIN)/python -m portal.ctl.build --output dist/portalctl
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) dist screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -35,6 +35,7 @@ from renewal.rules.decision import (
 )
 from renewal.rules.limits import limit
 from renewal.rules.periods import Periods, days_left, window
+from renewal.rules.reasons import Reason, weigh
 from renewal.rules.standing import ACCEPTED, Standing
 
 
@@ -97,6 +98,7 @@ class Outlook:
     credential: BootstrapCredential | None = None
     dates: Dates | None = None
     used_last: bool = False
+    reasons: tuple[Reason, ...] = ()
 
     @property
     def is_same_with_csr(self) -> bool:
@@ -273,6 +275,7 @@ def _outlook(
         credential=credential,
         dates=dates,
         used_last=used_last,
+        reasons=weigh(facts),
     )
 
 

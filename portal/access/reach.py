@@ -42,6 +42,10 @@ class Reach:
             return True
         return not other.everything and other.groups <= self.groups and other.labels <= self.labels
 
+    def holds(self, group: int | None, labels: Iterable[tuple[str, str]]) -> bool:
+        """Say whether an orchestrator of this group and with these labels is within it."""
+        return self.everything or group in self.groups or not self.labels.isdisjoint(labels)
+
 
 EVERYTHING = Reach(everything=True)
 NOTHING = Reach()

@@ -21,10 +21,12 @@ from portal.pages import (
     groups,
     home,
     issuers,
+    orchestrator,
     orchestrators,
     tokens,
     viewing,
 )
+from portal.pages.orchestrator_tabs import TABS
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -84,11 +86,18 @@ urlpatterns = [
         auto_registration.delete,
         name="auto_registration_delete",
     ),
-    path("orchestrators/<uuid:pk>", orchestrators.detail, name="orchestrator"),
-    path("orchestrators/<uuid:pk>/names", orchestrators.set_names, name="set_names"),
-    path("orchestrators/<uuid:pk>/accept-name", orchestrators.accept_name, name="accept_name"),
-    path("orchestrators/<uuid:pk>/logs", orchestrators.request_logs, name="request_logs"),
-    path("orchestrators/<uuid:pk>/logs/<uuid:job_id>", orchestrators.log, name="job_log"),
+    *(
+        path(
+            f"orchestrators/<uuid:pk>/{tab.slug}", orchestrator.detail, {"tab": tab.slug}, tab.view
+        )
+        for tab in TABS.values()
+        if tab.slug
+    ),
+    path("orchestrators/<uuid:pk>", orchestrator.detail, name="orchestrator"),
+    path("orchestrators/<uuid:pk>/names", orchestrator.set_names, name="set_names"),
+    path("orchestrators/<uuid:pk>/accept-name", orchestrator.accept_name, name="accept_name"),
+    path("orchestrators/<uuid:pk>/logs/fetch", orchestrator.request_logs, name="request_logs"),
+    path("orchestrators/<uuid:pk>/logs/<uuid:job_id>", orchestrator.log, name="job_log"),
     path("approvals", approvals.index, name="approvals"),
     path("approvals/preview", approvals.preview, name="approvals_preview"),
     path("approvals/decide", approvals.decide_several, name="approvals_decide"),

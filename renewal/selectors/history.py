@@ -6,7 +6,7 @@ Owns the reading for the orchestrator's page. Bounded: the newest rows, older on
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +17,7 @@ from orchestrators.models import Orchestrator
 from portal.audit.models import AuditEntry
 from renewal.identity.claimants import is_usable
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
-from renewal.rules.lifecycle import RevocationState
+from renewal.rules.lifecycle import OPEN_REVOCATION, RevocationState
 from renewal.rules.periods import days_left
 from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
 from renewal.selectors.keyset import Segment, Slice, cut
@@ -61,7 +61,9 @@ class CertificateHistory:
         steps: list[Step] = []
         if self.enrollment is not None:
             steps.append(
-                Step("CSR received", self.enrollment.created_at, self.enrollment.requested_by)
+                Step(
+                    "CSR received", self.enrollment.created_at, f"by {self.enrollment.requested_by}"
+                )
             )
             steps.append(
                 Step("Issued", certificate.delivered_at or certificate.created_at, _issuer_of(self))
@@ -69,7 +71,9 @@ class CertificateHistory:
         else:
             steps.append(Step("First seen", certificate.created_at))
         if certificate.proven_at is not None:
-            steps.append(Step("First used", certificate.proven_at))
+            steps.append(
+                Step("First used", certificate.proven_at, "installed: a session has proven it")
+            )
         elif standing in UNPROVEN:
             steps.append(Step("First use", None, "no session has proven it yet", "open"))
         if standing in _ENDED:
@@ -88,7 +92,8 @@ def _issuer_of(history: CertificateHistory) -> str:
 
 def _revocation_step(revocation: Revocation) -> Step:
     if revocation.state == RevocationState.DONE:
-        return Step("Revoked at its CA", revocation.finished_at, revocation.reason)
+        why = f"{revocation.reason}: {revocation.cause}, asked by {revocation.requested_by}"
+        return Step("Revoked at its CA", revocation.finished_at, why)
     if revocation.state == RevocationState.LAPSED:
         return Step("Expired before its revocation", revocation.finished_at)
     if revocation.state == RevocationState.FAILED:
@@ -114,6 +119,58 @@ def certificates_of(orchestrator: Orchestrator, *, now: datetime) -> list[Certif
         )
         for row in rows
     ]
+
+
+def requests_of(orchestrator: Orchestrator) -> list[AuditEntry]:
+    """Return the newest renewal requests of operators, newest first."""
+    rows = AuditEntry.objects.filter(orchestrator_id=orchestrator.pk, action="renewal_requested")
+    return list(rows.order_by("-id")[:MOST_CERTIFICATES])
+
+
+def request_of(orchestrator: Orchestrator) -> AuditEntry | None:
+    """Return who asked for the newest renewal, and why."""
+    rows = AuditEntry.objects.filter(orchestrator_id=orchestrator.pk, action="renewal_requested")
+    return rows.order_by("-id").first()
+
+
+def steps_with_request(entry: CertificateHistory, asked: Sequence[AuditEntry]) -> list[Step]:
+    """Return a certificate's steps, an operator's request that it answered the first of them.
+
+    The newest one before its CSR and after the certificate before it was delivered.
+    """
+    if entry.enrollment is None:
+        return entry.steps
+    predecessor = entry.certificate.predecessor
+    since = predecessor.delivered_at if predecessor else None
+    for request in asked:
+        if since is not None and request.at < since:
+            break
+        if request.at <= entry.enrollment.created_at:
+            why = f": {request.message}" if request.message else ""
+            return [Step("Requested", request.at, f"by {request.actor_name}{why}"), *entry.steps]
+    return entry.steps
+
+
+def enrollments_of(orchestrator: Orchestrator) -> list[Enrollment]:
+    """Return the newest requests to a CA, newest first."""
+    return list(
+        Enrollment.objects.filter(orchestrator=orchestrator)
+        .select_related("authority", "template", "certificate")
+        .defer("csr_der", "subject_der", "certificate__der")
+        .order_by("-id")[:20]
+    )
+
+
+def revocations_of(orchestrator: Orchestrator) -> list[Revocation]:
+    """Return the newest revocations, newest first."""
+    rows = Revocation.objects.filter(orchestrator=orchestrator).select_related("certificate")
+    return list(rows.defer("certificate__der").order_by("-id")[:20])
+
+
+def open_revocations(orchestrator: Orchestrator) -> list[Revocation]:
+    """Return the revocations that no CA has carried out yet, oldest first."""
+    rows = Revocation.objects.filter(orchestrator=orchestrator, state__in=sorted(OPEN_REVOCATION))
+    return list(rows.order_by("id")[:10])
 
 
 def enrollments_without_certificate(orchestrator: Orchestrator) -> list[Enrollment]:

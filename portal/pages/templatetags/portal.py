@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
 from django.http import QueryDict
 from django.templatetags.static import static
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orchestrators.protocol.codes import TEXTS, Code
+from portal.pages.glossary import GLOSSARY
 
 register = template.Library()
 
@@ -76,8 +78,8 @@ def when(context: Mapping[str, Any], moment: datetime | None, empty: str = "neve
         return format_html('<span class="muted">{}</span>', empty)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
-        f"{moment:%Y-%m-%dT%H:%M:%SZ}",
-        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}",
         relative(moment, context["now"]),
     )
 
@@ -87,11 +89,40 @@ def stamp(moment: datetime | None, empty: str = "–") -> SafeString:
     """A moment, exact, with its zone."""
     if moment is None:
         return format_html('<span class="muted">{}</span>', empty)
+    local = timezone.localtime(moment)
     return format_html(
-        '<time datetime="{}">{} <span class="zone">UTC</span></time>',
-        f"{moment:%Y-%m-%dT%H:%M:%SZ}",
-        f"{moment:%Y-%m-%d %H:%M:%S}",
+        '<time datetime="{}">{} <span class="zone">{}</span></time>',
+        f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"{local:%Y-%m-%d %H:%M:%S}",
+        f"{local:%Z}",
     )
+
+
+@register.simple_tag(takes_context=True)
+def term(context: Mapping[str, Any], word: str, shown: str = "") -> SafeString:
+    """A word of the field, with its explanation on hover and on focus."""
+    request = context["request"]
+    request.terms_shown = number = getattr(request, "terms_shown", 0) + 1
+    return format_html(
+        '<span class="term" tabindex="0" aria-describedby="term-{}">{}'
+        '<span class="term-text" role="tooltip" id="term-{}">{}</span></span>',
+        number,
+        shown or (word if word[0].isupper() else word[0].upper() + word[1:]),
+        number,
+        GLOSSARY[word],
+    )
+
+
+@register.filter
+def middle(value: str) -> str:
+    """A long identifier, shortened in the middle."""
+    return value if len(value) <= 16 else f"{value[:6]}…{value[-6:]}"
+
+
+@register.filter
+def dangerous(acts: Iterable[Any]) -> list[Any]:
+    """Of the acts those that stand apart."""
+    return [act for act in acts if act.is_dangerous]
 
 
 @register.simple_tag
@@ -99,7 +130,7 @@ def short(value: str, name: str = "value") -> SafeString:
     """A long identifier, shortened in the middle, that copies whole with one click."""
     if not value:
         return format_html('<span class="muted">{}</span>', "–")
-    shown = value if len(value) <= 16 else f"{value[:6]}…{value[-6:]}"
+    shown = middle(value)
     return format_html(
         '<span class="copyable"><code title="{}">{}</code>'
         '<button type="button" class="copy" data-copy="{}" aria-label="Copy {} {}" hidden>'

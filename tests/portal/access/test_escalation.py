@@ -89,7 +89,7 @@ def test_a_method_in_a_header_or_a_parameter_is_nothing() -> None:
     client = page_of(world.people["Administrator"])
     before = state()
     for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
-        path = f"/orchestrators/{world.ids['inside']}/logs"
+        path = f"/orchestrators/{world.ids['inside']}/logs/fetch"
         assert client.get(path, headers={name: "POST"}).status_code == 405
     assert client.get("/orchestrators/act/perform?_method=POST&act=reset").status_code == 405
     caller = Caller({"Authorization": basic("administrator")})

@@ -180,7 +180,7 @@ def test_readiness_is_red_with_the_remedy_and_green_when_it_is_done(
     checks = admin.get(path).context["checks"]
     assert [c.ok for c in checks] == [False, False, False, False, True, None]
     assert all(c.remedy for c in checks if c.ok is False)
-    shown = text_of(admin, f"/orchestrators/{fleet.calm.pk}")
+    shown = text_of(admin, f"/orchestrators/{fleet.calm.pk}/access")
     assert "Add orchestrators to the requesters of Portal CA." in shown
     assert "/certificates/enrollment/csr/ is missing" in shown
 

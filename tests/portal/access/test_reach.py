@@ -173,7 +173,7 @@ PAGES = [
     ("POST", "/orchestrators/act/perform", {"act": "reset", "message": "why", "ids": "{id}"}),
     ("POST", "/orchestrators/act/perform", {"act": "approve", "ids": "{id}"}),
     ("POST", "/orchestrators/act/perform", {"act": "require", "ids": "{id}"}),
-    ("POST", "/orchestrators/{id}/logs", {}),
+    ("POST", "/orchestrators/{id}/logs/fetch", {}),
     ("POST", "/orchestrators/{id}/names", {"names": "evil"}),
     ("POST", "/orchestrators/{id}/accept-name", {"name": "cloned-vm-copy"}),
 ]

@@ -223,9 +223,9 @@ def test_nothing_selected_leads_back_to_the_list(admin):
 
 def test_a_log_is_asked_for_once_and_shown_as_text(fleet, admin, now):
     for _ in range(2):
-        admin.post(f"/orchestrators/{fleet.calm.pk}/logs")
+        admin.post(f"/orchestrators/{fleet.calm.pk}/logs/fetch")
     job = Job.objects.get(orchestrator=fleet.calm)
-    page = admin.get(f"/orchestrators/{fleet.calm.pk}").content.decode()
+    page = admin.get(f"/orchestrators/{fleet.calm.pk}/logs").content.decode()
     assert "every 5s" in page
     Job.objects.filter(pk=job.pk).update(
         state=3, log="<b>line</b>", finished_at=now + timedelta(seconds=1)

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from orchestrators.models import Reenrollment
+from orchestrators import selectors
+from orchestrators.models import Orchestrator, Reenrollment
 from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.messages import RegisterRequest
 from portal.audit.models import AuditEntry
@@ -16,6 +17,7 @@ from portal.preferences.models import Setting
 from renewal import gather
 from renewal.explain import explain
 from renewal.models import Certificate
+from renewal.open_matters import Around, open_matters
 from renewal.rules.decision import decide
 from renewal.selectors import history
 from renewal.x509.certificates import read_certificate
@@ -78,7 +80,7 @@ def test_a_missing_permission_is_named(fleet, now, admin):
     answer = foretold(fleet.warned, now).outlooks[0].with_csr
     assert answer.decision.code is Code.PERMISSION_MISSING
     assert "/certificates/enrollment/csr/" in answer.message
-    page = admin.get(f"/orchestrators/{fleet.warned.pk}").content.decode()
+    page = admin.get(f"/orchestrators/{fleet.warned.pk}/access").content.decode()
     assert "/certificates/enrollment/csr/ is missing" in page
 
 
@@ -121,7 +123,7 @@ def test_the_certificate_history_tells_each_step(fleet, now):
 
 
 def test_the_timeline_says_what_was_done_by_whom_and_why(fleet, admin):
-    page = admin.get(f"/orchestrators/{fleet.renewed.pk}").content.decode()
+    page = admin.get(f"/orchestrators/{fleet.renewed.pk}/timeline").content.decode()
     for said in ("Renewal required, now", "“Key rotation”", "alice", "Legacy thumbprint cleared"):
         assert said in page
 
@@ -130,7 +132,7 @@ def test_an_unknown_action_is_told_by_its_name(fleet, admin):
     rows.noted(fleet.calm, "something_new", before={"x": 1}, after={"x": [1, 2]})
     rows.noted(fleet.calm, "refused_A01F0005")
     rows.noted(fleet.calm, "refused_ZZZ")
-    page = admin.get(f"/orchestrators/{fleet.calm.pk}").content.decode()
+    page = admin.get(f"/orchestrators/{fleet.calm.pk}/timeline").content.decode()
     assert "Something new" in page
     assert "1 → 1, 2" in page
     assert TEXTS[Code.CERTIFICATE_EXPIRED].sentence in page
@@ -139,11 +141,11 @@ def test_an_unknown_action_is_told_by_its_name(fleet, admin):
 def test_older_events_are_a_page_away(fleet, admin):
     for number in range(history.EVENTS_PER_PAGE + 5):
         rows.noted(fleet.calm, "logs_requested", message=f"event {number}")
-    first = admin.get(f"/orchestrators/{fleet.calm.pk}")
+    first = admin.get(f"/orchestrators/{fleet.calm.pk}/timeline")
     assert "event 64" in first.content.decode()
     assert "event 2”" not in first.content.decode()
     older = admin.get(
-        f"/orchestrators/{fleet.calm.pk}", {"cursor": first.context["events_following"]}
+        f"/orchestrators/{fleet.calm.pk}/timeline", {"cursor": first.context["events_following"]}
     )
     assert "event 2”" in older.content.decode()
 
@@ -173,3 +175,101 @@ def test_what_the_page_foretells_is_what_the_endpoint_decides(fleet, now, kind):
     with transaction.atomic():
         gathered = gather.for_certificate(parsed, body, store.load(), now=now)
     assert foretold(record, now).outlooks[0].without_csr.decision == decide(gathered.facts)
+
+
+@pytest.fixture
+def matters(now):
+    def of(record):
+        explanation = foretold(record, now)
+        around = Around(
+            asked=history.request_of(record),
+            claim=selectors.claim_of(record),
+            enrollments=history.enrollments_without_certificate(record),
+            revocations=history.open_revocations(record),
+            obstacle=explanation.prospect.obstacle if explanation.prospect else "",
+        )
+        return open_matters(record, around, now=now)
+
+    return of
+
+
+def test_a_revocation_that_no_ca_carries_out_is_stuck_with_owner_age_reason_and_next_try(
+    fleet, matters, now
+):
+    (matter,) = matters(fleet.renewed)
+    assert (matter.what, matter.owner, matter.is_stuck) == ("Revocation overdue", "the CA", True)
+    assert matter.since == now - timedelta(hours=5)
+    assert matter.reason == "The CA does not answer."
+    assert matter.next_try == now + DAY
+
+
+def test_a_certificate_that_was_issued_and_not_used_is_the_orchestrators_turn(fleet, matters, now):
+    (matter,) = matters(fleet.unused)
+    assert (matter.what, matter.owner, matter.is_stuck) == (
+        "Issued, not used",
+        "the orchestrator",
+        False,
+    )
+    Orchestrator.objects.filter(pk=fleet.unused.pk).update(
+        awaiting_first_use_since=now - timedelta(hours=49)
+    )
+    fleet.unused.refresh_from_db()
+    (late,) = matters(fleet.unused)
+    assert late.is_stuck
+
+
+def test_a_renewal_request_says_who_asked_why_and_what_stands_against_it(fleet, matters):
+    (matter,) = matters(fleet.requested)
+    assert (matter.what, matter.owner) == ("Renewal requested", "the orchestrator")
+    assert "Asked for by alice, “New CA from Monday on”" in matter.reason
+    Setting.objects.filter(name="TemplateForSubmittedCSRs").delete()
+    (stuck,) = matters(fleet.requested)
+    assert (stuck.owner, stuck.is_stuck) == ("an operator", True)
+    assert "Template For Submitted CSRs" in stuck.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("waiting", "Approval"),
+        ("expired", "Expired certificate"),
+        ("enrolling", "First enrollment"),
+        ("wrong", "Wrong certificate"),
+    ],
+)
+def test_whatever_waits_for_somebody_is_named(fleet, matters, kind, what):
+    assert matters(getattr(fleet, kind))[0].what == what
+
+
+def test_one_that_waits_for_nobody_has_nothing_open(fleet, matters):
+    assert matters(fleet.calm) == []
+    assert matters(fleet.disapproved) == []
+
+
+def test_the_first_step_of_a_certificate_is_the_request_that_it_answered(fleet, now):
+    (new,) = [h for h in history.certificates_of(fleet.renewed, now=now) if h.enrollment]
+    asked = AuditEntry(at=now - timedelta(hours=6), actor_name="alice", message="Key rotation")
+    assert history.steps_with_request(new, [asked])[0].note == "by alice: Key rotation"
+    too_late = AuditEntry(at=now, actor_name="alice")
+    assert history.steps_with_request(new, [too_late]) == new.steps
+    long_before = AuditEntry(at=now - 400 * DAY, actor_name="alice")
+    assert history.steps_with_request(new, [long_before]) == new.steps
+
+
+def test_what_comes_is_listed_with_the_nearest_first(fleet, admin):
+    page = admin.get(f"/orchestrators/{fleet.renewed.pk}")
+    coming = page.context["moments"]
+    assert [m.at for m in coming] == sorted(m.at for m in coming)
+    assert [m.what.split(":")[0] for m in coming] == [
+        "Its session ends, and it registers again.",
+        "Its warning period begins",
+        "Its expiry period begins",
+        "Its certificate expires",
+    ]
+
+
+def test_the_access_tab_names_the_roles_that_reach_it(fleet, admin, as_role):
+    path = f"/orchestrators/{fleet.calm.pk}/access"
+    named = {role.name for role, _ in admin.get(path).context["roles"]}
+    assert {"Administrator", "Operator", "Approver"} <= named
+    assert as_role("Operator").get(path).context["roles"] == []

@@ -1,0 +1,122 @@
+"""The page of one orchestrator, in tabs, and the small acts on it.
+
+Owns the way to a tab, the page's head, and the acts that need no confirmation. What a tab shows
+is `orchestrator_tabs.py`'s.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+
+from orchestrators import jobs, own_names
+from orchestrators import selectors as records
+from orchestrators.models import Orchestrator
+from orchestrators.reach import may_see
+from portal.access.catalogue import Permission
+from portal.access.permissions import holds
+from portal.access.reach import reach
+from portal.pages.act_catalogue import ACTS, Act
+from portal.pages.gate import ACT, actor_of, demand, page
+from portal.pages.orchestrator_tabs import TABS, Visit
+from portal.preferences import store
+from renewal.configuration import periods
+from renewal.selectors import fleet
+
+
+@page(Permission.AGENTS_READ)
+def detail(request: HttpRequest, pk: UUID, tab: str = "") -> HttpResponseBase:
+    """One tab of an orchestrator's page."""
+    chosen = TABS[tab]
+    if chosen.permission is not None:
+        demand(request, chosen.permission)
+    preferences, now = store.load(), timezone.now()
+    needed = (chosen.permission,) if chosen.permission else ()
+    orchestrator = found(request, pk, *needed)
+    visit = Visit(request, orchestrator, preferences, now)
+    context = {
+        "orchestrator": orchestrator,
+        "row": fleet.rows_of([orchestrator], periods(preferences), now=now)[0],
+        "tabs": [
+            (each, reverse(each.view, args=[pk]), each is chosen)
+            for each in TABS.values()
+            if each.permission is None
+            or may_see(orchestrator, reach(request.user, each.permission))
+        ],
+        "acts": _acts(request, orchestrator),
+        **chosen.gather(visit),
+    }
+    return render(request, chosen.template, context)
+
+
+def _acts(request: HttpRequest, orchestrator: Orchestrator) -> list[Act]:
+    return [
+        act
+        for act in ACTS.values()
+        if act.fits(orchestrator)
+        and holds(request.user, act.permission)
+        and may_see(orchestrator, reach(request.user, act.permission))
+    ]
+
+
+@page(Permission.AGENTS_READ, Permission.AGENTS_LOGS, methods=ACT)
+def request_logs(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Queue a FetchLogs job."""
+    orchestrator = found(request, pk, Permission.AGENTS_LOGS)
+    jobs.request_logs(orchestrator, actor=actor_of(request), now=timezone.now())
+    messages.success(
+        request, "The log was asked for: the job goes out with the orchestrator's next session."
+    )
+    return redirect("orchestrator_logs", pk=pk)
+
+
+@page(Permission.AGENTS_READ)
+def log(request: HttpRequest, pk: UUID, job_id: UUID) -> HttpResponseBase:
+    """The log that a FetchLogs job brought, as text."""
+    job = records.job(pk, job_id, reach(request.user, Permission.AGENTS_READ))
+    if job is None:
+        raise Http404("There is no such job of this orchestrator.")
+    return render(request, "orchestrators/log.html", {"job": job, "orchestrator": job.orchestrator})
+
+
+@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+def set_names(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Set the names that certificates may carry beside the orchestrator's own."""
+    found(request, pk, Permission.AGENTS_APPROVE)
+    names = request.POST.get("names", "").replace(",", "\n").splitlines()
+    try:
+        changed = own_names.set_extra_names(pk, names, actor=actor_of(request))
+    except own_names.NameRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "The names were changed." if changed else "Nothing changed.")
+    return redirect("orchestrator_parameters", pk=pk)
+
+
+@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+def accept_name(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Accept the differing name that the page showed."""
+    found(request, pk, Permission.AGENTS_APPROVE)
+    try:
+        changed = own_names.accept_seen_name(
+            pk, request.POST.get("name", ""), actor=actor_of(request)
+        )
+    except own_names.NameRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "The name was accepted." if changed else "Nothing changed.")
+    return redirect("orchestrator_parameters", pk=pk)
+
+
+def found(request: HttpRequest, pk: UUID, *acts: Permission) -> Orchestrator:
+    """Return the record within the visitor's reach, or answer 404."""
+    needed = (Permission.AGENTS_READ, *acts)
+    orchestrator = records.orchestrator(pk, *(reach(request.user, each) for each in needed))
+    if orchestrator is None:
+        raise Http404("There is no such orchestrator.")
+    return orchestrator

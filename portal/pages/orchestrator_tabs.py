@@ -1,0 +1,246 @@
+"""What each tab of an orchestrator's page shows; each pays for its own queries alone.
+
+Owns the gathering. Rows come from `renewal/selectors`, the outlook from `renewal/explain.py`, what
+is open from `renewal/open_matters.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+
+from orchestrators import groups
+from orchestrators import selectors as records
+from orchestrators.models import Orchestrator, Status
+from orchestrators.protocol.messages import AgentPlatform
+from portal.access import effective
+from portal.access.catalogue import Permission
+from portal.access.permissions import holds
+from portal.access.reach import reach
+from portal.pages.application_settings import shown
+from portal.pages.timeline import told
+from portal.preferences.definitions import BY_NAME
+from portal.preferences.store import Preferences
+from renewal import readiness
+from renewal.explain import explain
+from renewal.foreseen import moments
+from renewal.identity.claimants import is_usable
+from renewal.open_matters import Around, open_matters
+from renewal.rules.lifecycle import OPEN_ENROLLMENT
+from renewal.rules.reasons import Reason
+from renewal.selectors import history, inbox
+
+_ON_ORCHESTRATORS = (
+    Permission.AGENTS_READ,
+    Permission.AGENTS_APPROVE,
+    Permission.AGENTS_RESET,
+    Permission.AGENTS_RENEW,
+    Permission.AGENTS_LOGS,
+)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request for a tab."""
+
+    request: HttpRequest
+    orchestrator: Orchestrator
+    preferences: Preferences
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One tab: its address below the orchestrator's, and what it shows."""
+
+    slug: str
+    label: str
+    gather: Callable[[Visit], Mapping[str, Any]]
+    permission: Permission | None = None
+
+    @property
+    def view(self) -> str:
+        return f"orchestrator_{self.slug}" if self.slug else "orchestrator"
+
+    @property
+    def template(self) -> str:
+        return f"orchestrators/tab_{self.slug or 'overview'}.html"
+
+
+@dataclass(frozen=True)
+class ReasonLine:
+    """One rule with the value of its setting."""
+
+    reason: Reason
+    setting: str
+
+
+def _overview(visit: Visit) -> Mapping[str, Any]:
+    orchestrator, now = visit.orchestrator, visit.now
+    claimants = history.claimants_of(orchestrator) if orchestrator.status != Status.APPROVED else []
+    claim = records.claim_of(orchestrator)
+    explanation = explain(
+        orchestrator, visit.preferences, now=now, claim=claim, claimants=claimants
+    )
+    likeliest = explanation.outlooks[0] if explanation.outlooks else None
+    approval = inbox.latest_of(orchestrator.pk)
+    sessions = records.sessions_of(orchestrator)[:1]
+    around = Around(
+        asked=history.request_of(orchestrator) if orchestrator.flag else None,
+        approval=approval,
+        claim=claim,
+        enrollments=history.enrollments_without_certificate(orchestrator),
+        revocations=history.open_revocations(orchestrator),
+        obstacle=explanation.prospect.obstacle if explanation.prospect else "",
+    )
+    return {
+        "explanation": explanation,
+        "likeliest": likeliest,
+        "reasons": [
+            ReasonLine(reason, _setting_of(reason, visit.preferences))
+            for reason in (likeliest.reasons if likeliest else ())
+        ],
+        "moments": moments(
+            likeliest.reasons if likeliest else (),
+            session=sessions[0] if sessions else None,
+            claim=claim,
+            now=now,
+        ),
+        "matters": open_matters(orchestrator, around, now=now),
+        "claim": claim,
+        "approval": approval,
+        "claimants": [(c, is_usable(c, now)) for c in claimants],
+        "session": sessions[0] if sessions else None,
+        "platform": _platform(orchestrator),
+        "labels": list(orchestrator.labels.order_by("key")),
+        **_group(visit),
+    }
+
+
+def _certificate(visit: Visit) -> Mapping[str, Any]:
+    entries = history.certificates_of(visit.orchestrator, now=visit.now)
+    used = visit.orchestrator.last_thumbprint_used
+    accepted = [entry for entry in entries if entry.authenticates]
+    ordered = sorted(accepted, key=lambda e: e.certificate.thumbprint != used)
+    return {"certificates": entries, "in_use": ordered[0] if ordered else None}
+
+
+def _timeline(visit: Visit) -> Mapping[str, Any]:
+    pk = visit.orchestrator.pk
+    events = history.events_of(pk, cursor=visit.request.GET.get("cursor", ""))
+    asked = history.requests_of(visit.orchestrator)
+    return {
+        "lanes": [
+            (entry, history.steps_with_request(entry, asked))
+            for entry in history.certificates_of(visit.orchestrator, now=visit.now)
+        ],
+        "events": [told(entry) for entry in events.rows],
+        "events_following": events.following,
+    }
+
+
+def _requests(visit: Visit) -> Mapping[str, Any]:
+    orchestrator = visit.orchestrator
+    enrollments = history.enrollments_of(orchestrator)
+    revocations = history.revocations_of(orchestrator)
+    shown_jobs = records.jobs_of(orchestrator)
+    return {
+        "enrollments": enrollments,
+        "revocations": revocations,
+        "sessions": records.sessions_of(orchestrator),
+        "jobs": shown_jobs,
+        "is_running": any(e.state in OPEN_ENROLLMENT for e in enrollments)
+        or any(job.state in records.OPEN_JOBS for job in shown_jobs),
+    }
+
+
+def _logs(visit: Visit) -> Mapping[str, Any]:
+    fetched = records.jobs_of(visit.orchestrator)
+    done = next((job for job in fetched if job.finished_at), None)
+    newest = (
+        records.job(
+            visit.orchestrator.pk, done.job_id, reach(visit.request.user, Permission.AGENTS_READ)
+        )
+        if done
+        else None
+    )
+    return {
+        "jobs": fetched,
+        "newest": newest,
+        "is_running": any(job.state in records.OPEN_JOBS for job in fetched),
+    }
+
+
+def _parameters(visit: Visit) -> Mapping[str, Any]:
+    return {
+        "platform": _platform(visit.orchestrator),
+        "labels": list(visit.orchestrator.labels.order_by("key")),
+        **_group(visit),
+    }
+
+
+def _access(visit: Visit) -> Mapping[str, Any]:
+    orchestrator, user = visit.orchestrator, visit.request.user
+    roles = []
+    if holds(user, Permission.SECURITY_READ):
+        labels = {(label.key, label.value) for label in orchestrator.labels.all()}
+        for role, content in effective.roles():
+            if not content.limit.holds(orchestrator.group_id, labels):
+                continue
+            granted = [effective.granted_by(content, each) for each in _ON_ORCHESTRATORS]
+            if any(granted):
+                roles.append((role, [entry is not None for entry in granted]))
+    return {
+        "readiness": readiness.of_account(
+            orchestrator.service_account, visit.preferences, group_id=orchestrator.group_id
+        ),
+        "roles": roles,
+    }
+
+
+def _audit(visit: Visit) -> Mapping[str, Any]:
+    rows = history.events_of(visit.orchestrator.pk, cursor=visit.request.GET.get("cursor", ""))
+    return {
+        "entries": [told(entry) for entry in rows.rows],
+        "events_following": rows.following,
+    }
+
+
+TABS = {
+    tab.slug: tab
+    for tab in (
+        Tab("", "Overview", _overview),
+        Tab("certificate", "Certificate", _certificate),
+        Tab("timeline", "Timeline", _timeline),
+        Tab("requests", "Requests and jobs", _requests),
+        Tab("logs", "Logs", _logs),
+        Tab("parameters", "Parameters", _parameters),
+        Tab("access", "Access", _access),
+        Tab("audit", "Audit", _audit, Permission.AUDITING_READ),
+    )
+}
+
+
+def _group(visit: Visit) -> Mapping[str, Any]:
+    known = reach(visit.request.user, Permission.AGENTS_READ)
+    return {"may_see_group": groups.may_know(visit.orchestrator.group_id, known)}
+
+
+def _platform(orchestrator: Orchestrator) -> str:
+    known = orchestrator.platform in set(AgentPlatform)
+    return (
+        AgentPlatform(orchestrator.platform).name.capitalize()
+        if known
+        else str(orchestrator.platform)
+    )
+
+
+def _setting_of(reason: Reason, preferences: Preferences) -> str:
+    definition = BY_NAME.get(reason.setting)
+    if definition is None:
+        return ""
+    return shown(definition, str(preferences.values[definition.name]))

@@ -1,0 +1,56 @@
+"""The dated things that come for one orchestrator if nobody does anything.
+
+Owns their words and order. The dates are those of the rules that were weighed for the certificate
+in use (`rules/reasons.py`), of its session and of its claim; nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrators.models import AgentSession, EnrollmentClaim
+from renewal.rules.reasons import Bearing, Reason
+
+_TURNS = {
+    "Warning period": ("Its warning period begins: it is told to renew (A0100007).", "warning"),
+    "Expiry period": (
+        "Its expiry period begins: no session without a new certificate (A0100008).",
+        "required",
+    ),
+    "Validity": ("Its certificate expires: only a Reset leads on.", "failed"),
+}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One thing to come."""
+
+    at: datetime
+    what: str
+    tone: str
+
+
+def moments(
+    reasons: tuple[Reason, ...],
+    *,
+    session: AgentSession | None,
+    claim: EnrollmentClaim | None,
+    now: datetime,
+) -> list[Moment]:
+    """Return what comes, the nearest first."""
+    found = []
+    if session is not None and session.ended_at is None:
+        found.append(
+            Moment(session.expires_at, "Its session ends, and it registers again.", "neutral")
+        )
+    if claim is not None and claim.closed_at is None:
+        found.append(Moment(claim.expires_at, "Its time to enrol ends.", "required"))
+    for reason in reasons:
+        if reason.turns_at is None:
+            continue
+        what, tone = _TURNS[reason.rule]
+        if reason.bearing is Bearing.BLOCKS:
+            what, tone = "Its certificate becomes valid.", "healthy"
+        found.append(Moment(reason.turns_at, what, tone))
+    return sorted((m for m in found if m.at > now), key=lambda m: m.at)

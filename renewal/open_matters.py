@@ -1,0 +1,199 @@
+"""What is still open around one orchestrator: whose turn it is, since when, why, and what is next.
+
+Owns the matters of the orchestrator's page, so that nothing stays open without an owner (a request
+that nobody fulfils, a certificate that nobody uses, a revocation that no CA carries out). Reads
+what the page has gathered; decides and queries nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
+from portal.audit.models import AuditEntry
+from renewal.models import ApprovalRequest, Enrollment, Revocation
+from renewal.revocations import OVERDUE_AFTER
+from renewal.rules.approval import RequestState
+from renewal.rules.lifecycle import EnrollmentState, RevocationState
+from renewal.rules.periods import whole_second
+from renewal.selectors.marks import uses_wrong_certificate
+
+STUCK_AFTER = timedelta(hours=48)
+"""An orchestrator registers at least once in a session's length; after two it should have."""
+
+_OPERATOR = "an operator"
+_ORCHESTRATOR = "the orchestrator"
+
+
+@dataclass(frozen=True)
+class Matter:
+    """One thing that is not done yet. ``is_stuck``: it will not go on by itself as it should."""
+
+    what: str
+    owner: str
+    since: datetime | None
+    reason: str
+    remedy: str = ""
+    next_try: datetime | None = None
+    is_stuck: bool = False
+
+
+@dataclass(frozen=True)
+class Around:
+    """What the page gathered of other tables."""
+
+    asked: AuditEntry | None = None
+    """The row of the audit log that set the renewal request."""
+    approval: ApprovalRequest | None = None
+    claim: EnrollmentClaim | None = None
+    enrollments: Sequence[Enrollment] = ()
+    revocations: Sequence[Revocation] = ()
+    obstacle: str = ""
+    """Why a CSR would lead to no certificate now."""
+
+
+def open_matters(orchestrator: Orchestrator, around: Around, *, now: datetime) -> list[Matter]:
+    """Return what is open, the stuck ones first."""
+    matters = [
+        *_identity(orchestrator, around, now),
+        *_request(orchestrator, around, now),
+        *_first_use(orchestrator, now),
+        *_enrollments(around.enrollments, now),
+        *_revocations(around.revocations, now),
+    ]
+    return sorted(matters, key=lambda matter: not matter.is_stuck)
+
+
+def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iterator[Matter]:
+    approval, claim = around.approval, around.claim
+    if orchestrator.status == Status.NEW:
+        since = approval.opened_at if approval and approval.state == RequestState.OPEN else None
+        if orchestrator.last_seen is None:
+            yield Matter("Registration", _ORCHESTRATOR, since, "It has not called since.")
+        else:
+            yield Matter(
+                "Approval", _OPERATOR, since, "It came forward and waits.", "Approve or Disapprove."
+            )
+        return
+    if orchestrator.status != Status.APPROVED:
+        return
+    not_after = orchestrator.certificate_not_after
+    if not_after is not None and whole_second(now) > not_after:
+        yield Matter(
+            "Expired certificate",
+            _OPERATOR,
+            not_after,
+            "An expired certificate cannot renew itself.",
+            "Reset it, and approve its return with a valid certificate.",
+            is_stuck=True,
+        )
+    if claim is not None and not_after is None:
+        is_over = not claim.is_open(now)
+        yield Matter(
+            "First enrollment",
+            _OPERATOR if is_over else _ORCHESTRATOR,
+            claim.opened_at,
+            "Its time to enrol is over." if is_over else "It has sent no CSR yet.",
+            "Reset it and approve its return." if is_over else "",
+            None if is_over else claim.expires_at,
+            is_over,
+        )
+    if uses_wrong_certificate(orchestrator):
+        yield Matter(
+            "Wrong certificate",
+            _OPERATOR,
+            orchestrator.last_seen,
+            "The thumbprint used last is neither the expected nor the legacy one: a copy of the "
+            "machine, or an old file that was restored.",
+            "Find out which machine called; Reset it if the identity has changed.",
+            is_stuck=True,
+        )
+
+
+def _request(orchestrator: Orchestrator, around: Around, now: datetime) -> Iterator[Matter]:
+    if orchestrator.flag == Reenrollment.NONE or orchestrator.status != Status.APPROVED:
+        return
+    since = around.asked.at if around.asked else None
+    seen = orchestrator.last_seen
+    if around.obstacle:
+        reason = around.obstacle
+        remedy = "Remove what stands against it; the orchestrator tries again by itself."
+    elif seen is None or (since and seen < since):
+        reason = "It has not called since: it learns of it at its next session."
+        remedy = "Look after the machine if it should have called."
+    else:
+        reason = "It has called since, and sent no CSR that led to a certificate in use."
+        remedy = "Look at its log for why it sends none."
+    if around.asked:
+        why = f", “{around.asked.message}”" if around.asked.message else ""
+        reason = f"Asked for by {around.asked.actor_name}{why}. {reason}"
+    yield Matter(
+        f"Renewal {orchestrator.get_flag_display().lower()}",
+        _OPERATOR if around.obstacle else _ORCHESTRATOR,
+        since,
+        reason,
+        remedy,
+        is_stuck=bool(around.obstacle) or (since is not None and now - since > STUCK_AFTER),
+    )
+
+
+def _first_use(orchestrator: Orchestrator, now: datetime) -> Iterator[Matter]:
+    since = orchestrator.awaiting_first_use_since
+    if since is None:
+        return
+    seen = orchestrator.last_seen
+    if seen is not None and seen > since:
+        reason = "It has called since with an older certificate: the new one is not installed."
+    else:
+        reason = "It has not called since."
+    yield Matter(
+        "Issued, not used",
+        _ORCHESTRATOR,
+        since,
+        reason,
+        "Look at its log; its old certificate stays accepted until the new one is used.",
+        is_stuck=now - since > STUCK_AFTER,
+    )
+
+
+def _enrollments(enrollments: Iterable[Enrollment], now: datetime) -> Iterator[Matter]:
+    owners = {
+        EnrollmentState.PENDING: "whoever approves at the CA",
+        EnrollmentState.UNKNOWN: "the CA",
+        EnrollmentState.SUBMITTED: "the CA",
+        EnrollmentState.WAITING: "the portal",
+    }
+    for enrollment in enrollments:
+        owner = owners.get(EnrollmentState(enrollment.state))
+        if owner is None:
+            continue
+        if enrollment.attempts and enrollment.last_error:
+            owner = f"the CA {enrollment.authority.name}"
+        yield Matter(
+            "Enrollment",
+            owner,
+            enrollment.created_at,
+            enrollment.last_error or f"The request is {enrollment.get_state_display().lower()}.",
+            "It is tried again by itself for 24 hours." if enrollment.last_error else "",
+            enrollment.next_attempt_at,
+            bool(enrollment.last_error) or now - enrollment.created_at > OVERDUE_AFTER,
+        )
+
+
+def _revocations(revocations: Iterable[Revocation], now: datetime) -> Iterator[Matter]:
+    for revocation in revocations:
+        state = RevocationState(revocation.state)
+        if state in (RevocationState.DONE, RevocationState.LAPSED):
+            continue
+        is_late = state is RevocationState.FAILED or now - revocation.created_at > OVERDUE_AFTER
+        yield Matter(
+            "Revocation overdue" if is_late else "Revocation",
+            "the CA",
+            revocation.created_at,
+            revocation.last_error or "The CA has not been reached yet.",
+            "It is tried again by itself; look after the CA." if is_late else "",
+            revocation.next_attempt_at,
+            is_late,
+        )
