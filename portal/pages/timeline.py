@@ -6,8 +6,12 @@ own is shown by its name.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from django.utils import timezone
 
 from orchestrators.models import Reenrollment
 from orchestrators.protocol.codes import TEXTS, Code
@@ -67,6 +71,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "bootstrap_credential_added": ("Bootstrap credential added", "key", "neutral"),
     "bootstrap_credential_revoked": ("Bootstrap credential revoked", "key", "warning"),
 }
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
 _HIDDEN = frozenset({"generation", "status", "row", "agent_id", "flag", "at_once"})
 
 
@@ -130,4 +135,7 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(str(entry) for entry in value)
+    if isinstance(value, str) and _MOMENT.match(value):
+        # Rows keep moments as ISO 8601; a person reads them as everywhere else.
+        return f"{timezone.localtime(datetime.fromisoformat(value)):%Y-%m-%d %H:%M:%S %Z}"
     return str(value)

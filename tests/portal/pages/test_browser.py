@@ -109,7 +109,7 @@ def opened(
     context = chromium.new_context(
         viewport={"width": width, "height": 900}, color_scheme=theme, **options
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)

@@ -132,9 +132,11 @@ def test_an_unknown_action_is_told_by_its_name(fleet, admin):
     rows.noted(fleet.calm, "something_new", before={"x": 1}, after={"x": [1, 2]})
     rows.noted(fleet.calm, "refused_A01F0005")
     rows.noted(fleet.calm, "refused_ZZZ")
+    rows.noted(fleet.calm, "other_new", after={"until": "2026-11-26T09:05:01.123456+00:00"})
     page = admin.get(f"/orchestrators/{fleet.calm.pk}/timeline").content.decode()
     assert "Something new" in page
     assert "1 → 1, 2" in page
+    assert "2026-11-26 09:05:01 UTC" in page
     assert TEXTS[Code.CERTIFICATE_EXPIRED].sentence in page
 
 
