@@ -268,3 +268,38 @@ def _check_checkpoints(
         if len(pending) >= RUN:
             compare()
     compare()
+
+
+def entry_holds(entry_id: int, *, keys_in: Path) -> bool | None:
+    """Say whether one row is what was sealed, in its place, under a signed block; None if it is
+    not sealed yet. What stands before and after it is `verify`'s.
+    """
+    seal = AuditSeal.objects.filter(entry_id=entry_id).first()
+    if seal is None:
+        return None
+    block = AuditBlock.objects.filter(
+        first_sequence__lte=seal.sequence, last_sequence__gte=seal.sequence
+    ).first()
+    row = AuditEntry.objects.filter(pk=entry_id).values(*chain.FIELDS).first()
+    before = AuditSeal.objects.filter(sequence=seal.sequence - 1).first()
+    if block is None or row is None or (before is None and seal.sequence > 1):
+        return False
+    link_before = chain.START if before is None else before.link
+    last = AuditSeal.objects.filter(sequence=block.last_sequence).first()
+    message = chain.block_bytes(
+        number=block.number,
+        first=block.first_sequence,
+        last=block.last_sequence,
+        highest=block.highest_entry_id,
+        link=block.link,
+        sealed_at=block.sealed_at,
+    )
+    return (
+        chain.digest(row) == seal.digest
+        and chain.link(link_before, seal.sequence, seal.digest) == seal.link
+        and last is not None
+        and last.link == block.link
+        and signing.is_signed(
+            signing.public_keys(keys_in).get(block.key_id), block.signature, message
+        )
+    )

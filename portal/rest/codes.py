@@ -73,6 +73,8 @@ class ErrorCode(StrEnum):
     AUTHORITY_INVALID = "authority_invalid"
     TEMPLATE_INVALID = "template_invalid"
     IN_USE = "in_use"
+    AUDIT_ENTRY_UNKNOWN = "audit_entry_unknown"
+    NOT_SEALED = "not_sealed"
     NOBODY_SEEN = "nobody_seen"
     CONFLICT = "conflict"
     CHANGED = "changed"
@@ -150,6 +152,8 @@ CODES: dict[ErrorCode, CodeText] = {
     C.JOB_UNKNOWN: CodeText(404, "There is no such job"),
     C.AUTHORITY_INVALID: CodeText(400, "A certificate authority cannot be like this"),
     C.TEMPLATE_INVALID: CodeText(400, "A template cannot be like this"),
+    C.AUDIT_ENTRY_UNKNOWN: CodeText(404, "There is no such row of the audit log"),
+    C.NOT_SEALED: CodeText(409, "The row is not sealed yet"),
     C.IN_USE: CodeText(400, "Something else needs it"),
     C.NOBODY_SEEN: CodeText(400, "Nobody has come forward yet"),
     C.CONFLICT: CodeText(400, "Several strangers came forward"),

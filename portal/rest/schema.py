@@ -37,7 +37,7 @@ from portal.rest.negotiation import PROBLEM
 from portal.rest.parameter_texts import HEADERS, PARAMETERS
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
-_REFUSALS = (400, 401, 403, 404, 405, 406, 411, 413, 415, 429, 503)
+_REFUSALS = (400, 401, 403, 404, 405, 406, 409, 411, 413, 415, 429, 503)
 _IN_PATH = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
 _SCALARS: Mapping[Any, dict[str, Any]] = {
     str: {"type": "string"},

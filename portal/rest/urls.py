@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver
 from portal.edge.paths import any_case_path
 from portal.rest import (
     agents,
+    audit,
     authorities,
     certificates,
     enrollment,
@@ -43,6 +44,9 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Certificates/Analyze", certificates.CertificatesAnalyze),
     ("Certificates/<str:certificate_id>", certificates.CertificateDetail),
     ("Certificates/<str:certificate_id>/History", certificates.CertificateHistory),
+    ("Audit", audit.AuditList),
+    ("Audit/<str:entry_id>", audit.AuditDetail),
+    ("Audit/<str:entry_id>/Validate", audit.AuditValidate),
     ("CertificateAuthority", authorities.AuthorityList),
     ("CertificateAuthority/Test", authorities.AuthorityTest),
     ("CertificateAuthority/PublishCRL", authorities.AuthorityPublish),

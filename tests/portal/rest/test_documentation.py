@@ -9,6 +9,7 @@ import pytest
 
 from portal.access.catalogue import entry_for
 from portal.rest.agent_listing import agent_listing
+from portal.rest.audit import AUDIT
 from portal.rest.authorities import AUTHORITIES
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
@@ -39,6 +40,7 @@ LISTINGS = {
     "Agents": agent_listing(datetime(2026, 6, 1, tzinfo=UTC)),
     "Certificates": CERTIFICATES,
     "Certificate history": CERTIFICATE_HISTORY,
+    "Audit": AUDIT,
     "Certificate authorities": AUTHORITIES,
     "Templates": TEMPLATES,
     "Job history": HISTORY,

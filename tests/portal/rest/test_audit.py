@@ -1,0 +1,103 @@
+"""The endpoints under /Audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from orchestrators.models import Orchestrator
+from portal.access.catalogue import ROLES
+from portal.audit import sealing
+from portal.audit.models import AuditEntry, Category
+from portal.audit.trail import Actor, record
+from tests.portal.access.conftest import group, role, user
+from tests.portal.pages import fleet as rows
+from tests.portal.rest.conftest import Caller, basic, caller_with, refused
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+Make = Callable[..., Orchestrator]
+
+
+@pytest.fixture
+def log(settings: Settings, tmp_path: Path, orchestrator: Make) -> dict[str, AuditEntry]:
+    """Rows of several kinds, sealed with a key of their own."""
+    settings.CONFIG = replace(settings.CONFIG, data_dir=tmp_path)
+    alpha = orchestrator("alpha")
+
+    def note(category: Category, action: str, **more: object) -> AuditEntry:
+        told = {"object_type": "thing", "object_id": "7", "object_name": "Seven", **more}
+        return record(Actor("carl"), category, action, **told)  # type: ignore[arg-type]
+
+    made = {
+        "approved": note(Category.ORCHESTRATOR, "approved", orchestrator_id=alpha.pk),
+        "failed": note(Category.CERTIFICATE, "revocation_failed", message="a <b> & c\x07"),
+        "setting": note(Category.SETTING, "setting_changed"),
+    }
+    sealing.seal(now=timezone.now())
+    return made
+
+
+def ids(answer: object) -> list[int]:
+    return [row["Id"] for row in answer.json()]  # type: ignore[attr-defined]
+
+
+def test_the_newest_row_comes_first_and_filters_narrow(
+    admin: Caller, log: dict[str, AuditEntry]
+) -> None:
+    mine = 'User -eq "carl"'
+    whole = ids(admin.get("Audit", query={"pq.queryString": mine}))
+    assert whole == sorted((row.pk for row in log.values()), reverse=True)
+    for query, name in (
+        ('category -contains "agent"', "approved"),
+        ("Category -eq 2007", "setting"),
+        ('Action -eq "revocation_failed"', "failed"),
+        ("OrchestratorId -ne NULL", "approved"),
+    ):
+        found = ids(admin.get("Audit", query={"pq.queryString": f"{mine} AND {query}"}))
+        assert found == [log[name].pk], query
+
+
+def test_a_row_has_the_numbers_that_clients_know(admin: Caller, log: dict[str, AuditEntry]) -> None:
+    shown = admin.get(f"Audit/{log['failed'].pk}").json()
+    assert (shown["Category"], shown["Operation"], shown["Level"]) == (2001, 23, 2)
+    assert (shown["User"], shown["ImmutableIdentifier"]) == ("carl", "7")
+    assert shown["Signature"]
+    assert ElementTree.fromstring(shown["Message"]).findtext("Message") == "a <b> & c "
+    assert admin.get(f"Audit/{log['approved'].pk}").json()["Operation"] == 4
+    for number in ("404404", "x"):
+        refused(admin.get(f"Audit/{number}"), 404, "audit_entry_unknown")
+
+
+def test_a_row_is_valid_until_somebody_edits_it(admin: Caller, log: dict[str, AuditEntry]) -> None:
+    path = f"Audit/{log['setting'].pk}/Validate"
+    assert admin.get(path).json() is True
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(
+            "UPDATE audit_auditentry SET message = 'other' WHERE id = %s", [log["setting"].pk]
+        )
+    assert admin.get(path).json() is False
+    assert admin.get(f"Audit/{log['failed'].pk}/Validate").json() is True
+
+
+def test_a_row_that_is_not_sealed_yet_is_told_so(admin: Caller, log: dict[str, AuditEntry]) -> None:
+    new = record(Actor("carl"), Category.SETTING, "x", object_type="thing", object_id=1)
+    refused(admin.get(f"Audit/{new.pk}/Validate"), 409, "not_sealed")
+
+
+def test_rows_outside_a_roles_groups_do_not_exist(log: dict[str, AuditEntry]) -> None:
+    berlin = group("Berlin", Orchestrator.objects.get())
+    scoped = role("Berlin", ROLES["Administrator"], only_groups=[berlin])
+    bea = Caller({"Authorization": basic(user("bea", scoped).username, rows.PASSWORD)})
+    assert ids(bea.get("Audit", query={"QueryString": "User -eq carl"})) == [log["approved"].pk]
+    refused(bea.get(f"Audit/{log['failed'].pk}"), 404, "audit_entry_unknown")
+    refused(caller_with("Operator").get("Audit"), 403, "permission_missing")
