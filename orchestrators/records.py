@@ -145,6 +145,11 @@ def refresh_new(
         rename(orchestrator, body.client_machine)
         fields += NAME_FIELDS
     _refresh(orchestrator, body, contact, now)
+    if orchestrator.last_error_code:
+        # That of an earlier caller: this one is told that it waits.
+        orchestrator.last_error_code = orchestrator.last_error_message = ""
+        orchestrator.last_error_at = None
+        fields += ["last_error_code", "last_error_message", "last_error_at"]
     orchestrator.save(update_fields=fields)
 
 

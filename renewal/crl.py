@@ -9,13 +9,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from renewal import issuers
 from renewal.ca.base import CAError, PublishesCRL, RevocationReason, RevokedEntry
-from renewal.models import Certificate, CertificateAuthority, RevocationList
+from renewal.models import Certificate, CertificateAuthority, Revocation, RevocationList
 from renewal.rules.lifecycle import RevocationState
 from renewal.rules.periods import whole_second
 
@@ -69,11 +69,21 @@ def publish_for(
 
 
 def due(*, now: datetime) -> list[int]:
-    """Return the CAs whose CRL is missing or a day old."""
+    """Return the CAs whose CRL is missing, a day old, or older than a revocation.
+
+    The last for a message that was lost between the two. `this_update` is cut to the second.
+    """
+    missed = Revocation.objects.filter(
+        certificate__authority=OuterRef("pk"),
+        state=RevocationState.DONE,
+        finished_at__gte=OuterRef("revocation_list__this_update"),
+    )
     return [
         authority.pk
         for authority in CertificateAuthority.objects.filter(
-            Q(revocation_list=None) | Q(revocation_list__this_update__lt=now - RENEW_AFTER)
+            Q(revocation_list=None)
+            | Q(revocation_list__this_update__lt=now - RENEW_AFTER)
+            | Exists(missed)
         )
         if _publishes(authority)
     ]

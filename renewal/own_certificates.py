@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -34,6 +35,8 @@ from renewal.rules.periods import whole_second
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts, CertificateUnreadable, read_certificate
 from renewal.x509.names import San, SanKind
+
+log = logging.getLogger(__name__)
 
 SERVER_LASTS = timedelta(days=90)
 _BACKDATE = timedelta(minutes=1)
@@ -102,30 +105,17 @@ def read_server_certificate() -> CertificateFacts | None:
 
 
 def renew_due(*, now: datetime) -> list[str]:
-    """Renew what is due; return what was renewed. Called every hour, and at start."""
+    """Renew what is due; return what was renewed. Called every hour.
+
+    A CA that is broken keeps no other one, and not the server, from renewing.
+    """
     renewed: list[str] = []
     for authority in CertificateAuthority.objects.filter(type="local", enabled=True):
-        backend = issuers.backend(authority)
-        if not isinstance(backend, LocalCA):
-            continue
-        before = backend.issuing_certificate()
-        if _is_due(before, now):
-            after = backend.renew_issuing(now)
-            CertificateAuthority.objects.filter(pk=authority.pk).update(
-                version=authority.version + 1
-            )
-            record(
-                PORTAL,
-                Category.AUTHORITY,
-                "issuing_certificate_renewed",
-                object_type="authority",
-                object_id=authority.pk,
-                object_name=authority.name,
-                before={"not_after": before.not_after.isoformat()},
-                after={"not_after": after.not_after.isoformat()},
-            )
-            _vouch_for(after, authority, now=now)
-            renewed.append(authority.name)
+        try:
+            if _renew_issuing(authority, now=now):
+                renewed.append(authority.name)
+        except Exception:
+            log.exception("the issuing certificate of %s could not be renewed", authority.name)
     row = _server_row()
     if (
         row is not None
@@ -134,6 +124,29 @@ def renew_due(*, now: datetime) -> list[str]:
     ):
         renewed.append("server")
     return renewed
+
+
+def _renew_issuing(authority: CertificateAuthority, *, now: datetime) -> bool:
+    backend = issuers.backend(authority)
+    if not isinstance(backend, LocalCA):
+        return False
+    before = backend.issuing_certificate()
+    if not _is_due(before, now):
+        return False
+    after = backend.renew_issuing(now)
+    CertificateAuthority.objects.filter(pk=authority.pk).update(version=authority.version + 1)
+    record(
+        PORTAL,
+        Category.AUTHORITY,
+        "issuing_certificate_renewed",
+        object_type="authority",
+        object_id=authority.pk,
+        object_name=authority.name,
+        before={"not_after": before.not_after.isoformat()},
+        after={"not_after": after.not_after.isoformat()},
+    )
+    _vouch_for(after, authority, now=now)
+    return True
 
 
 def _vouch_for(

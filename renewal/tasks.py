@@ -87,7 +87,7 @@ def sweep_bulk_jobs() -> None:
 
 @shared_task(ignore_result=True)
 def publish_crls() -> None:
-    """Renew the CRLs that are a day old."""
+    """Renew the CRLs that are a day old or lack a revocation."""
     for pk in crl.due(now=timezone.now()):
         try:
             crl.publish(pk, now=timezone.now())
@@ -142,7 +142,7 @@ BEAT_SCHEDULE = {
         "task": "renewal.tasks.renew_own_certificates",
         "schedule": timedelta(hours=1),
     },
-    "publish-crls": {"task": "renewal.tasks.publish_crls", "schedule": timedelta(minutes=10)},
+    "publish-crls": {"task": "renewal.tasks.publish_crls", "schedule": timedelta(minutes=1)},
     "refresh-trust-anchors": {
         "task": "renewal.tasks.refresh_trust_anchors",
         "schedule": timedelta(seconds=60),

@@ -33,7 +33,8 @@ class AddForm(forms.Form):
 
     name = forms.CharField(
         label="Name of the orchestrator",
-        max_length=120,
+        # A common name has at most 64 characters (RFC 5280, ub-common-name).
+        max_length=64,
         help_text="It registers with this name; its certificate will carry it.",
     )
     valid_days = forms.IntegerField(

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orchestrators.models import Orchestrator
+from orchestrators.models import Orchestrator, Status
+from orchestrators.names import canonical, without_start_stamp
 from orchestrators.protocol.codes import Code
 from orchestrators.registration.chain import HandlerChoice
 from portal.access.catalogue import Permission, entry_for
@@ -103,14 +104,28 @@ def names_policy(
     return NamesPolicy(
         mode=NamesMode(template.names_policy),
         own=own_names_of(
-            [orchestrator.client_machine, *orchestrator.extra_names],
+            [
+                orchestrator.client_machine,
+                *_unstamped(orchestrator),
+                *orchestrator.extra_names,
+            ],
             agent_id=str(orchestrator.pk),
             presented=presented,
         ),
         patterns=tuple(template.name_patterns),
         domain_suffixes=preferences.names("OrchestratorDomainSuffixes"),
-        record_subject=orchestrator.client_machine,
     )
+
+
+def _unstamped(orchestrator: Orchestrator) -> list[str]:
+    """Return the name without the stamp that some agents add at every start, unless it is another
+    one's: the stamp is not part of what was approved.
+    """
+    name = without_start_stamp(orchestrator.client_machine)
+    if name == orchestrator.client_machine.strip():
+        return []
+    others = Orchestrator.objects.filter(status=Status.APPROVED, name_key=canonical(name))
+    return [] if others.exclude(pk=orchestrator.pk).exists() else [name]
 
 
 def issued_recently(orchestrator: Orchestrator, *, preferences: Preferences, now: datetime) -> bool:
