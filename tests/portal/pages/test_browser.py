@@ -189,7 +189,7 @@ def test_an_operator_selects_requires_and_sees_the_result(chromium, site):
     expect(page.get_by_role("heading", name="Require renewal: 2 orchestrators")).to_be_visible()
     page.get_by_role("link", name="app-server-01.example.com").click()
     expect(page.get_by_text("A0100008").first).to_be_visible()
-    expect(page.get_by_text("“Key rotation”")).to_be_visible()
+    expect(page.get_by_text("“Key rotation”").first).to_be_visible()
     assert Orchestrator.objects.get(pk=fleet.calm.pk).flag == 2
     assert said == []
 
