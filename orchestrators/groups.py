@@ -13,10 +13,12 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from orchestrators.labels import GroupingRefused, locked, still_reached
+from orchestrators.labels import GroupingRefused, check_reach, locked
 from orchestrators.models import Orchestrator, OrchestratorGroup
 from orchestrators.names import canonical
-from portal.access.models import RoleReach
+from orchestrators.reach import acting_reaches, held_within
+from portal.access.catalogue import Permission
+from portal.access.models import RoleReach, User
 from portal.access.reach import Reach
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
@@ -122,16 +124,18 @@ def assign(
     ids: Iterable[UUID],
     group: OrchestratorGroup | None,
     *,
-    reaches: Iterable[Reach] = (),
+    author: User | None = None,
     actor: Actor,
 ) -> tuple[set[UUID], set[UUID]]:
     """Put records into a group, or into none; return the records found and those that changed.
 
-    A record outside the reaches is not found. Nothing is done if one would leave the reaches by
-    it. Raises GroupingRefused.
+    A record outside the reach of ``author`` (None: whoever runs the host) is not found. Nothing is
+    done if one would leave that reach, or come within the reach of something else that the author
+    holds. Raises GroupingRefused.
     """
-    limits = list(reaches)
+    limits = acting_reaches(author, Permission.AGENTS_MODIFY)
     records = list(locked(ids, *limits).select_related("group"))
+    held = held_within((o.pk for o in records), author)
     moved = [o for o in records if o.group_id != (group.pk if group else None)]
     Orchestrator.objects.filter(pk__in=[o.pk for o in moved]).update(group=group)
     for orchestrator in moved:
@@ -146,7 +150,7 @@ def assign(
             before={"group": orchestrator.group.name if orchestrator.group else ""},
             after={"group": group.name if group else ""},
         )
-    still_reached({o.pk for o in moved}, *limits)
+    check_reach({o.pk for o in moved}, limits, held)
     return {o.pk for o in records}, {o.pk for o in moved}
 
 

@@ -7,7 +7,7 @@ audit row each. What a label is used for (filters, limits of roles) is others'.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from orchestrators.models import Orchestrator, OrchestratorLabel
-from orchestrators.reach import within
+from orchestrators.reach import acting_reaches, held_within, reachable, within
+from portal.access.catalogue import Permission
+from portal.access.models import User
 from portal.access.reach import Reach
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
@@ -71,17 +73,19 @@ def set_labels(
     *,
     put: Mapping[str, str],
     remove: Iterable[str] = (),
-    reaches: Iterable[Reach] = (),
+    author: User | None = None,
     actor: Actor,
 ) -> tuple[set[UUID], set[UUID]]:
     """Put labels on records and remove keys; return the records found and those that changed.
 
-    A record outside the reaches is not found. Nothing is done if one of them would have too many,
-    or would leave the reaches by it. Raises GroupingRefused.
+    A record outside the reach of ``author`` (None: whoever runs the host) is not found. Nothing is
+    done if one of them would have too many, would leave that reach, or would come within the reach
+    of something else that the author holds. Raises GroupingRefused.
     """
-    limits = list(reaches)
+    limits = acting_reaches(author, Permission.AGENTS_MODIFY)
     gone = set(remove) - set(put)
     records = list(locked(ids, *limits))
+    held = held_within((o.pk for o in records), author)
     labels = _by_record(records)
     changed: set[UUID] = set()
     for orchestrator in records:
@@ -108,7 +112,7 @@ def set_labels(
             before={"labels": _told(before)},
             after={"labels": _told(after)},
         )
-    still_reached(changed, *limits)
+    check_reach(changed, limits, held)
     return {o.pk for o in records}, changed
 
 
@@ -118,18 +122,29 @@ def locked(ids: Iterable[UUID], *reaches: Reach) -> QuerySet[Orchestrator]:
     return within(rows, *reaches).order_by("pk")
 
 
-def still_reached(ids: Iterable[UUID], *reaches: Reach) -> None:
-    """Refuse a change after which its author would reach a record no longer."""
+def check_reach(
+    ids: Iterable[UUID], limits: Sequence[Reach], held: Mapping[Reach, set[UUID]]
+) -> None:
+    """Refuse a change after which its author would reach a record no longer, or one more.
+
+    ``held``: what `held_within` told before the change. Raises GroupingRefused.
+    """
     wanted = set(ids)
-    if not wanted or all(each.everything for each in reaches):
+    if not wanted:
         return
-    rows = within(Orchestrator.objects.filter(pk__in=wanted), *reaches)
-    if rows.count() != len(wanted):
+    if not all(each.everything for each in limits) and reachable(wanted, *limits) != wanted:
         raise GroupingRefused(
             "would_leave_reach",
             "Your roles are limited to some groups and labels; with this change an orchestrator "
             "would leave them.",
         )
+    for limit, before in held.items():
+        if reachable(wanted, limit) - before:
+            raise GroupingRefused(
+                "would_widen_reach",
+                "One of your roles is limited to some groups and labels; with this change an "
+                "orchestrator would come within it: somebody else has to do that.",
+            )
 
 
 def _by_record(records: Iterable[Orchestrator]) -> dict[UUID, dict[str, str]]:

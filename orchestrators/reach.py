@@ -14,7 +14,7 @@ from django.db.models import Model, Q, QuerySet
 
 from orchestrators.models import Orchestrator, OrchestratorLabel
 from portal.access.catalogue import Permission
-from portal.access.reach import EVERYTHING, Reach, reach
+from portal.access.reach import EVERYTHING, Reach, grants_of, reach
 
 if TYPE_CHECKING:
     from portal.access.models import User
@@ -37,6 +37,20 @@ def within(rows: QuerySet[M], *reaches: Reach, by: str = "pk") -> QuerySet[M]:
 def act_reaches(user: User | Any, permission: Permission) -> tuple[Reach, Reach]:
     """Return what an act needs: to see the orchestrator, and to reach it with the act itself."""
     return reach(user, Permission.AGENTS_READ), reach(user, permission)
+
+
+def acting_reaches(author: User | None, permission: Permission) -> tuple[Reach, ...]:
+    """Return what an act of ``author`` needs; nothing limits whoever runs the host (None)."""
+    return act_reaches(author, permission) if author is not None else ()
+
+
+def held_within(ids: Iterable[UUID], author: User | None) -> dict[Reach, set[UUID]]:
+    """Return which of ``ids`` each limit of what ``author`` holds reaches (a query for each)."""
+    if author is None:
+        return {}
+    wanted = list(ids)
+    limits = {each for each in grants_of(author).values() if not each.everything}
+    return {each: reachable(wanted, each) for each in limits}
 
 
 def reachable(ids: Iterable[UUID], *reaches: Reach) -> set[UUID]:

@@ -7,6 +7,8 @@ class RenewalConfig(AppConfig):
     name = "renewal"
 
     def ready(self) -> None:
-        from renewal.configuration import register_validators
+        from renewal import configuration
+        from renewal.identity import policies
 
-        register_validators()
+        configuration.register_validators()
+        policies.register_validators()

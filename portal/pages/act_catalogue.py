@@ -30,6 +30,7 @@ class Order:
     at_once: bool = False
     shown: Shown | None = None
     also_revoke: tuple[int, ...] = ()
+    generation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def _approve(pk: UUID, order: Order) -> Approval:
 
 
 def _disapprove(pk: UUID, order: Order) -> bool:
-    return approvals.disapprove(pk, actor=order.actor, now=order.now, message=order.message)
+    return approvals.disapprove(
+        pk, actor=order.actor, now=order.now, message=order.message, generation=order.generation
+    )
 
 
 def _reset(pk: UUID, order: Order) -> bool:
@@ -73,6 +76,7 @@ def _reset(pk: UUID, order: Order) -> bool:
         now=order.now,
         message=order.message,
         also_revoke=order.also_revoke,
+        generation=order.generation,
     )
     return True
 

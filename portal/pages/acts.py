@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,22 +18,22 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from orchestrators import selectors as records
-from orchestrators.models import Status
-from orchestrators.reach import act_reaches
+from orchestrators.reach import act_reaches, reachable
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
+from portal.access.reach import reach
 from portal.pages import bulk
 from portal.pages.act_catalogue import ACTS, Act, Order
 from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 from portal.preferences import store
 from renewal.bulk import service
-from renewal.bulk.selection import Foreseen, Selection, shown_as
+from renewal.bulk.selection import BY_GENERATION, Foreseen, Selection, shown_as
 from renewal.configuration import periods
-from renewal.identity import claimants
+from renewal.identity import prospects
 from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.models import Claimant
 from renewal.rules import acts
-from renewal.rules.acts import CHANGE
+from renewal.rules.acts import CHANGE, SENTENCES, UNCHANGED, Outcome, Verdict
 from renewal.selectors import fleet, history
 
 MOST_AT_ONCE = 200
@@ -47,10 +48,14 @@ class Candidate:
     row: fleet.FleetRow
     claimant: Claimant | None = None
     problem: str = ""
+    generation: int | None = None
+    """Of a Reset or Disapprove: what was Reset or disapproved since is not again."""
 
     @property
     def shown(self) -> str:
-        """What the page shows, as it is sent back with the approval."""
+        """What the page shows, as it is sent back with the act."""
+        if self.generation is not None:
+            return f"generation {self.generation}"
         if self.claimant is None:
             return ""
         entry = shown_as(self.row.orchestrator.pk, CHANGE, self.claimant)
@@ -87,6 +92,10 @@ def perform(request: HttpRequest) -> HttpResponseBase:
         return _job(request, act, ids, message)
     pk = ids[0]
     order = _order(request, act, pk, message)
+    if order.also_revoke:
+        demand(request, Permission.CERTIFICATES_REVOKE)
+        if not _may_revoke(request, pk):
+            raise Http404(_NO_SUCH)
     names = fleet.names_of(ids, *act_reaches(request.user, act.permission))
     if not names:
         raise Http404(_NO_SUCH)
@@ -110,6 +119,8 @@ def _job(request: HttpRequest, act: Act, ids: Sequence[UUID], message: str) -> H
 
 
 def _foreseen(pk: UUID, value: str) -> Foreseen:
+    if (generation := _generation_of(value)) is not None:
+        return Foreseen(pk, CHANGE, generation=generation)
     shown = _shown_of(value) or Shown()
     return Foreseen(
         pk, CHANGE, shown.claimant, (shown.fingerprint or "")[:64], (shown.mark or "")[:64]
@@ -133,6 +144,7 @@ def _order(request: HttpRequest, act: Act, pk: UUID, message: str) -> Order:
         message=message,
         at_once=_at_once(request, act),
         shown=_shown_of(request.POST.get(f"shown-{pk}", "")) if act.name == "approve" else None,
+        generation=_generation_of(request.POST.get(f"shown-{pk}", "")),
         also_revoke=_numbers(request.POST.getlist("revoke")) if act.name == "reset" else (),
     )
 
@@ -149,10 +161,13 @@ def _ask(
     rows = fleet.chosen(ids, periods(store.load()), *reaches, now=now)
     if not rows:
         raise Http404(_NO_SUCH)
-    candidates = [Candidate(row) for row in rows]
+    is_fenced = acts.Act(act.name) in BY_GENERATION
+    candidates = [
+        Candidate(row, generation=row.orchestrator.generation if is_fenced else None)
+        for row in rows
+    ]
     if act.name == "approve":
-        seen = history.usable_claimants((row.orchestrator for row in rows), now=now)
-        candidates = [_candidate(row, seen[row.orchestrator.pk], chosen) for row in rows]
+        candidates = _candidates(request, rows, chosen, now)
     only = rows[0].orchestrator if len(rows) == 1 else None
     return render(
         request,
@@ -168,7 +183,7 @@ def _ask(
                 for entry in history.certificates_of(only, now=now)
                 if entry.certificate.revoked_at is None and entry.days_left >= 0
             ]
-            if act.name == "reset" and only
+            if act.name == "reset" and only and _may_revoke(request, only.pk)
             else [],
             "open_jobs": sum(j.state in records.OPEN_JOBS for j in records.jobs_of(only))
             if act.name == "reset" and only
@@ -178,22 +193,28 @@ def _ask(
     )
 
 
-def _candidate(row: fleet.FleetRow, seen: Sequence[Claimant], chosen: str) -> Candidate:
-    """Return what an approval would name; conflicts are decided on the orchestrator's own page."""
-    if row.orchestrator.status == Status.APPROVED:
-        return Candidate(row, problem="It is approved already.")
-    if row.orchestrator.status == Status.DISAPPROVED and row.orchestrator.thumbprint:
-        return Candidate(row)
-    expected = int(chosen) if chosen.isascii() and chosen.isdigit() else None
-    try:
-        claimant = claimants.choose(seen, expected=expected, fingerprint=None)
-    except claimants.NobodyCameForward:
-        return Candidate(row, problem="Nothing valid has been seen of it yet: let it register.")
-    except claimants.ClaimantConflict:
-        return Candidate(row, problem="Several strangers came forward: choose one on its page.")
-    except claimants.ClaimantChanged:
-        return Candidate(row, problem="That one is not there any more: look again on its page.")
-    return Candidate(row, claimant=claimant)
+def _may_revoke(request: HttpRequest, pk: UUID) -> bool:
+    return bool(reachable([pk], reach(request.user, Permission.CERTIFICATES_REVOKE)))
+
+
+def _candidates(
+    request: HttpRequest, rows: Sequence[fleet.FleetRow], chosen: str, now: datetime
+) -> list[Candidate]:
+    """Return whom an approval of each would name; conflicts are decided on the record's page."""
+    expected = int(chosen) if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else None
+    shown = {row.orchestrator.pk: Shown(claimant=expected) for row in rows}
+    approver = prospects.under_policies(actor_of(request))
+    found = prospects.of([row.orchestrator for row in rows], approver, shown=shown, now=now)
+    return [
+        Candidate(row, claimant=prospect.claimant, problem=_problem(prospect.verdict))
+        for row, prospect in zip(rows, found, strict=True)
+    ]
+
+
+def _problem(verdict: Verdict) -> str:
+    if verdict == UNCHANGED:
+        return "It is approved already."
+    return "" if verdict.outcome is Outcome.CHANGE else SENTENCES[verdict.reason]
 
 
 def _act_of(name: str) -> Act:
@@ -215,6 +236,12 @@ def _numbers(values: Sequence[str]) -> tuple[int, ...]:
     if any(not (v.isascii() and v.isdigit() and len(v) < 19) for v in values):
         raise BadRequest("A certificate's number is not a number.")
     return tuple(int(v) for v in values)
+
+
+def _generation_of(value: str) -> int | None:
+    word, _, number = value.partition(" ")
+    is_number = number.isascii() and number.isdigit() and len(number) < 10
+    return int(number) if word == "generation" and is_number else None
 
 
 def _shown_of(value: str) -> Shown | None:

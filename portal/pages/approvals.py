@@ -24,6 +24,7 @@ from portal.preferences import store
 from renewal.identity import approval_requests, approvals
 from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.identity.claimants import mark_of
+from renewal.identity.policies import policies
 from renewal.identity.risks import Assessed, assess
 from renewal.models import ApprovalRequest, Claimant
 from renewal.rules.approval import RequestKind, RequestState
@@ -40,7 +41,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     now = timezone.now()
     tab = _tab_of(request)
     found = inbox.page(tab, request.user, now=now, cursor=request.GET.get("cursor", ""))
-    rules = approval_requests.policies(store.load())
+    rules = policies(store.load())
     assessed = {a.request.pk: a for a in assess([r for r in found.rows if _is_open(r)], now=now)}
     return render(
         request,
@@ -220,7 +221,7 @@ def token_of(claimant: Claimant) -> str:
 
 def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> HttpResponseBase:
     now = timezone.now()
-    rules = approval_requests.policies(store.load())
+    rules = policies(store.load())
     kind = RequestKind(row.kind)
     actor = actor_of(request)
     me = approval_requests.key_of(actor)
@@ -246,6 +247,7 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             "holds_again": row.orchestrator.thumbprint if _is_open(row) else "",
             "votes": votes,
             "needed": rules.needed(kind),
+            "roles": rules.roles(kind),
             "counted": sum(v.voided_at is None for v in votes),
             "has_voted": any(v.voter_key == me and v.voided_at is None for v in votes),
             "is_barred": rules.bars(kind, caused_by=row.caused_by_key, approver=me),

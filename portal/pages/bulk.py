@@ -19,13 +19,13 @@ from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
 from portal.pages.act_catalogue import ACTS
-from portal.pages.bulk_words import ITEM_LABELS, JOB_LABELS, REASONS
+from portal.pages.bulk_words import ITEM_LABELS, JOB_LABELS
 from portal.pages.gate import ACT, actor_of, demand, page, refuse
 from renewal.bulk import selectors, service, work
 from renewal.bulk.selection import Selection, filters_from, filters_of_query, query_of
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
 from renewal.models import BulkJob
-from renewal.rules.acts import Act, Outcome
+from renewal.rules.acts import SENTENCES, VOTE, Act, Outcome
 from renewal.rules.bulk_lifecycle import RETRIED, BulkState, ItemState
 from renewal.selectors import fleet
 
@@ -210,14 +210,15 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
         "query": query,
         "frozen": seen.frozen,
         "to_change": len(seen.of(Outcome.CHANGE)),
+        "votes": tally[VOTE],
         "unchanged": len(seen.of(Outcome.UNCHANGED)),
         "skipped": len(skipped),
         "reasons": sorted(
-            (count, REASONS.get(verdict.reason, verdict.reason))
+            (count, SENTENCES.get(verdict.reason, verdict.reason))
             for verdict, count in tally.items()
             if verdict.outcome is Outcome.SKIP
         )[::-1],
-        "shown": [(e.pk, names.get(e.pk), REASONS.get(e.verdict.reason, "")) for e in shown],
+        "shown": [(e.pk, names.get(e.pk), SENTENCES.get(e.verdict.reason, "")) for e in shown],
         "number": number,
         "following": number + 1 if number * _PER_PAGE < len(skipped) else 0,
         "address": urlencode({"act": str(seen.order.act)}) + (f"&{query}" if query else ""),

@@ -24,10 +24,3 @@ ITEM_LABELS: dict[ItemState, Label] = {
         "Failed", "circle-x", "failed", "Something unexpected happened; nothing was changed."
     ),
 }
-REASONS: dict[str, str] = {
-    "nobody_seen": "Nothing valid has been seen of it yet: let it register.",
-    "conflict": "Several strangers came forward: choose one on its page.",
-    "name_taken": "Another approved orchestrator has its name.",
-    "policy": "You Reset it: by policy, somebody else approves its return.",
-}
-"""What a preview says of records that are skipped; a job's own items carry their sentence."""

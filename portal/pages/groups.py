@@ -25,7 +25,7 @@ from orchestrators.models import Orchestrator, OrchestratorGroup
 from orchestrators.reach import act_reaches, within
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
-from portal.access.models import RoleReach
+from portal.access.models import RoleReach, User
 from portal.access.permissions import holds
 from portal.access.reach import Reach, reach
 from portal.pages.gate import ACT, BOTH, actor_of, demand, demand_everywhere, only_fields, page
@@ -211,16 +211,18 @@ def _assigned(
     request: HttpRequest, ids: Sequence[UUID], form: AssignForm, reaches: Sequence[Reach]
 ) -> bool:
     given, actor = form.cleaned_data, actor_of(request)
+    person = request.user
+    assert isinstance(person, User)
     changed: set[UUID] = set()
     try:
         with transaction.atomic():
             if given["group"]:
                 name = given["group"].removeprefix("=")
                 group = groups.named(name, reaches[1]) if given["group"] != "none" else None
-                changed |= groups.assign(ids, group, reaches=reaches, actor=actor)[1]
+                changed |= groups.assign(ids, group, author=person, actor=actor)[1]
             if given["put"] or given["remove"]:
                 changed |= labels.set_labels(
-                    ids, put=given["put"], remove=given["remove"], reaches=reaches, actor=actor
+                    ids, put=given["put"], remove=given["remove"], author=person, actor=actor
                 )[1]
     except GroupingRefused as refused:
         form.add_error(None, str(refused))

@@ -310,6 +310,26 @@ DEFINITIONS: tuple[Definition, ...] = (
         "people",
     ),
     Definition(
+        46,
+        "ApprovalRolesForFirstRegistration",
+        "Roles that approve a first registration",
+        _APPROVALS,
+        Kind.NAMES,
+        "",
+        "Somebody of each of these roles must approve, a different person for each. Empty: any "
+        "approvers.",
+    ),
+    Definition(
+        47,
+        "ApprovalRolesForReturn",
+        "Roles that approve a return",
+        _APPROVALS,
+        Kind.NAMES,
+        "",
+        "Somebody of each of these roles must approve an orchestrator again after a Reset or a "
+        "Disapprove, a different person for each. Empty: any approvers.",
+    ),
+    Definition(
         43,
         "ApprovalRequestDays",
         "Requests for approval expire after",

@@ -7,7 +7,7 @@ verdict itself is `renewal/rules/acts.py`'s.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,23 +17,23 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from orchestrators.models import Orchestrator, Status
-from orchestrators.names import canonical
+from orchestrators.models import Orchestrator
 from orchestrators.reach import within
 from portal.access.reach import Reach
-from portal.preferences import store
-from renewal.identity import approval_requests, claimants
-from renewal.models import ApprovalRequest, Certificate, Claimant
+from portal.audit.trail import Actor
+from renewal.identity import claimants, prospects
+from renewal.models import ApprovalRequest, Claimant
 from renewal.rules.acts import Act, ActFacts, Verdict, foresee
-from renewal.rules.approval import Policies, RequestKind, RequestState
+from renewal.rules.approval import RequestState
 from renewal.rules.periods import Periods
-from renewal.rules.standing import ACCEPTED
-from renewal.selectors import fleet, history
+from renewal.selectors import fleet
 from renewal.selectors.fleet import Filters
 from renewal.selectors.marks import Mark
 from renewal.selectors.states import RenewalState
 
 CHUNK = 1000
+BY_GENERATION = frozenset({Act.RESET, Act.DISAPPROVE})
+"""Acts that raise a record's generation, and mean the one that was shown."""
 _FLEETS = {"real": False, "demonstration": True}
 E = TypeVar("E", bound=StrEnum)
 
@@ -60,6 +60,8 @@ class Foreseen:
     fingerprint: str = ""
     mark: str = ""
     """`claimants.mark_of` it: certificate or credential, and name."""
+    generation: int | None = None
+    """The record's, of a Reset or Disapprove: what was Reset or disapproved since is not again."""
 
 
 def filters_from(given: Mapping[str, str]) -> Filters:
@@ -112,28 +114,31 @@ def chosen(
 
 
 def foreseen(
-    act: Act, rows: QuerySet[Orchestrator], *, approver: str, now: datetime
+    act: Act, rows: QuerySet[Orchestrator], *, actor: Actor, now: datetime
 ) -> Iterator[Foreseen]:
     """Yield what the act would do to each record, in the order of the ids.
 
-    ``approver``: `approval_requests.key_of` who acts, for the policies.
+    ``actor``: who acts, for the policies.
     """
     if act is Act.APPROVE:
-        policies = approval_requests.policies(store.load())
         ids = list(rows.values_list("pk", flat=True))
+        approver = prospects.under_policies(actor)
         taken: set[str] = set()
         for start in range(0, len(ids), CHUNK):
             some = ids[start : start + CHUNK]
-            yield from _approvals(some, taken, policies, approver, now=now)
+            records = list(Orchestrator.objects.filter(pk__in=some).order_by("pk"))
+            for found in prospects.of(records, approver, taken=taken, now=now):
+                yield shown_as(found.record.pk, found.verdict, found.claimant)
         return
     asked: set[UUID] = set()
     if act is Act.DISAPPROVE:
         requests = ApprovalRequest.objects.filter(state=RequestState.OPEN)
         asked = set(requests.values_list("orchestrator_id", flat=True))
-    facts = rows.values_list("pk", "status", "flag")
-    for pk, status, flag in facts.iterator(chunk_size=10 * CHUNK):
-        found = ActFacts(status=status, flag=flag, is_asked=pk in asked)
-        yield Foreseen(pk, foresee(act, found))
+    facts = rows.values_list("pk", "status", "flag", "generation")
+    for pk, status, flag, generation in facts.iterator(chunk_size=10 * CHUNK):
+        known = ActFacts(status=status, flag=flag, is_asked=pk in asked)
+        shown = generation if act in BY_GENERATION else None
+        yield Foreseen(pk, foresee(act, known), generation=shown)
 
 
 def shown_as(pk: UUID, verdict: Verdict, claimant: Claimant | None) -> Foreseen:
@@ -146,78 +151,12 @@ def shown_as(pk: UUID, verdict: Verdict, claimant: Claimant | None) -> Foreseen:
 
 
 def digest(entries: Iterable[Foreseen]) -> str:
-    """Return the hash of a selection: of the ids, and of what an approval names for each."""
+    """Return the hash of a selection: of the ids, and of what each act means of them."""
     found = hashlib.sha256()
     for entry in entries:
-        found.update(f"{entry.pk}:{entry.claimant or ''}:{entry.mark}\n".encode())
+        shown = "" if entry.generation is None else entry.generation
+        found.update(f"{entry.pk}:{entry.claimant or ''}:{entry.mark}:{shown}\n".encode())
     return found.hexdigest()
-
-
-def _open_requests(ids: Sequence[UUID]) -> dict[UUID, ApprovalRequest]:
-    rows = ApprovalRequest.objects.filter(orchestrator__in=ids, state=RequestState.OPEN)
-    return {row.orchestrator_id: row for row in rows}
-
-
-def _is_barred(
-    record: Orchestrator, request: ApprovalRequest | None, policies: Policies, approver: str
-) -> bool:
-    if request is None:
-        # Approving would open it, in the approver's name.
-        kind = RequestKind.FIRST if record.reset_at is None else RequestKind.AFTER_RESET
-        return policies.bars(kind, caused_by=approver, approver=approver)
-    kind = RequestKind(request.kind)
-    return policies.bars(kind, caused_by=request.caused_by_key, approver=approver)
-
-
-def _approvals(
-    ids: Sequence[UUID], taken: set[str], policies: Policies, approver: str, *, now: datetime
-) -> Iterator[Foreseen]:
-    records = list(Orchestrator.objects.filter(pk__in=ids).order_by("pk"))
-    seen = history.usable_claimants(records, now=now)
-    requests = _open_requests(ids)
-    held = set(
-        Certificate.objects.filter(orchestrator__in=ids, standing__in=sorted(ACCEPTED)).values_list(
-            "orchestrator_id", flat=True
-        )
-    )
-    named = {record.pk: _named(seen[record.pk]) for record in records}
-    names = {record.pk: _name_after(record, named[record.pk][0]) for record in records}
-    taken |= set(
-        Orchestrator.objects.filter(
-            status=Status.APPROVED, name_key__in=set(names.values()) - {""}
-        ).values_list("name_key", flat=True)
-    )
-    for record in records:
-        claimant, refusal = named[record.pk]
-        if _is_barred(record, requests.get(record.pk), policies, approver):
-            refusal = "policy"
-        is_restored = record.status == Status.DISAPPROVED and record.pk in held
-        name = record.name_key if is_restored else names[record.pk]
-        facts = ActFacts(
-            status=record.status,
-            holds_accepted=record.pk in held,
-            refusal=refusal,
-            is_name_taken=name in taken,
-        )
-        verdict = foresee(Act.APPROVE, facts)
-        if verdict.outcome == "change" and name:
-            taken.add(name)
-        yield shown_as(record.pk, verdict, None if is_restored else claimant)
-
-
-def _named(candidates: Sequence[Claimant]) -> tuple[Claimant | None, str]:
-    try:
-        return claimants.choose(candidates, expected=None, fingerprint=None), ""
-    except claimants.NobodyCameForward:
-        return None, "nobody_seen"
-    except claimants.ClaimantConflict:
-        return None, "conflict"
-
-
-def _name_after(record: Orchestrator, claimant: Claimant | None) -> str:
-    if claimant is not None and claimant.client_machine and record.reset_at is None:
-        return canonical(claimant.client_machine)
-    return record.name_key
 
 
 def _member(kind: type[E], value: Any) -> E | None:

@@ -32,7 +32,6 @@ from portal.preferences import store
 from renewal import dispatch
 from renewal.bulk.selection import Foreseen, Selection, chosen, digest, foreseen
 from renewal.configuration import periods
-from renewal.identity.approval_requests import key_of
 from renewal.models import BulkItem, BulkJob
 from renewal.rules.acts import Act, Outcome, Verdict
 from renewal.rules.bulk_lifecycle import RETRIED, BulkEvent, BulkState, ItemState, next_bulk
@@ -122,8 +121,8 @@ def preview(order: Order, *, user: Any, now: datetime) -> Preview:
     require(user, permission)
     reaches = act_reaches(user, permission)
     rows = chosen(order.selection, periods(store.load()), *reaches, now=now)
-    approver = key_of(Actor(user.get_username(), user.pk))
-    entries = list(foreseen(order.act, rows, approver=approver, now=now))
+    actor = Actor(user.get_username(), user.pk)
+    entries = list(foreseen(order.act, rows, actor=actor, now=now))
     if not entries:
         raise BulkRefused("nothing_selected", "No orchestrator is selected.")
     keys = (
@@ -155,8 +154,9 @@ def submit_ticked(
 ) -> BulkJob:
     """Commit a job for records that somebody ticked. Raises PermissionMissing, BulkRefused.
 
-    ``shown``: each with whom its confirmation showed. An approval of anybody else is refused item
-    by item, as is what lies outside the actor's reach.
+    ``shown``: each with what its confirmation showed. An approval of anybody else is refused item
+    by item, as are a Reset and a Disapprove of what was Reset or disapproved since, and what lies
+    outside the actor's reach.
     """
     require(user, PERMISSIONS[order.act])
     _check_reason(order)
@@ -217,7 +217,9 @@ def cancel(job_id: int, *, actor: Actor, now: datetime) -> BulkJob:
 def retry(job_id: int, *, user: Any, actor: Actor, now: datetime) -> BulkJob:
     """Take up again what was skipped, failed or left by a cancel. Raises as submit does.
 
-    Only who submitted a job may: it goes on in that user's name.
+    Only who submitted a job may: it goes on in that user's name. Each item is held against what
+    was shown when the job was submitted: whom an approval names, and of a Reset or Disapprove the
+    record's generation. What moved on since is skipped and has to be selected anew.
     """
     with transaction.atomic():
         job = _moved(job_id, BulkEvent.RETRY)
@@ -255,10 +257,11 @@ def _freeze(job: BulkJob, entries: Sequence[Foreseen]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {table} "  # noqa: S608 - our own table's name
-                "(job_id, orchestrator_id, claimant, fingerprint, mark, state, reason, message) "
-                "SELECT %s, item.pk, item.claimant, item.fingerprint, item.mark, %s, '', '' "
-                "FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[]) "
-                "AS item (pk, claimant, fingerprint, mark)",
+                "(job_id, orchestrator_id, claimant, fingerprint, mark, generation, state, reason, "
+                "message) SELECT %s, item.pk, item.claimant, item.fingerprint, item.mark, "
+                "item.generation, %s, '', '' "
+                "FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::int[]) "
+                "AS item (pk, claimant, fingerprint, mark, generation)",
                 [
                     job.pk,
                     str(ItemState.WAITING),
@@ -266,6 +269,7 @@ def _freeze(job: BulkJob, entries: Sequence[Foreseen]) -> None:
                     [entry.claimant for entry in entries],
                     [entry.fingerprint for entry in entries],
                     [entry.mark for entry in entries],
+                    [entry.generation for entry in entries],
                 ],
             )
         return
@@ -277,6 +281,7 @@ def _freeze(job: BulkJob, entries: Sequence[Foreseen]) -> None:
                 claimant=entry.claimant,
                 fingerprint=entry.fingerprint,
                 mark=entry.mark,
+                generation=entry.generation,
             )
             for entry in entries
         ),
@@ -290,7 +295,7 @@ def _came_and_went(order: Order, then: Frozen, now: Frozen, user: Any) -> str:
         return ""
     came, gone = now.keys - then.keys, then.keys - now.keys
     if not came and not gone:
-        return " For at least one of them, somebody else came forward."
+        return " At least one of them moved on: somebody else came forward, or it was Reset."
     told = ""
     for word, keys in (("Came", came), ("Gone", gone)):
         names = fleet.names_of(keys, *act_reaches(user, PERMISSIONS[order.act]))

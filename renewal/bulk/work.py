@@ -30,7 +30,7 @@ from renewal.bulk.service import PERMISSIONS
 from renewal.identity import approvals
 from renewal.identity.approvals import ActRefused, Shown
 from renewal.models import BulkItem, BulkJob
-from renewal.rules.acts import FLAGS, Act
+from renewal.rules.acts import FLAGS, SENTENCES, VOTE, Act
 from renewal.rules.approval import Approval
 from renewal.rules.bulk_lifecycle import OPEN_BULK, BulkEvent, BulkState, ItemState, next_bulk
 
@@ -44,7 +44,6 @@ MOST_SECONDS = 150.0
 """Of one task; what is left is another task's."""
 
 _NOT_PERMITTED = ("permission_missing", "Who submitted the job may not do this any more.")
-_VOTED = "The approval counts; others must follow."
 
 Result = tuple[ItemState, str, str]
 """State, stable reason, sentence."""
@@ -160,7 +159,9 @@ def _each(
         else:
             state = ItemState.CHANGED if answer else ItemState.UNCHANGED
             is_vote = answer is Approval.VOTED
-            results[item.pk] = (state, "vote", _VOTED) if is_vote else (state, "", "")
+            results[item.pk] = (
+                (state, VOTE.reason, SENTENCES[VOTE.reason]) if is_vote else (state, "", "")
+            )
     return results
 
 
@@ -174,8 +175,10 @@ def _one(job: BulkJob, act: Act, item: BulkItem, actor: Actor, now: datetime) ->
         )
         return approvals.approve(pk, actor=actor, now=now, shown=shown, message=job.reason)
     if act is Act.DISAPPROVE:
-        return approvals.disapprove(pk, actor=actor, now=now, message=job.reason)
-    approvals.reset(pk, actor=actor, now=now, message=job.reason)
+        return approvals.disapprove(
+            pk, actor=actor, now=now, message=job.reason, generation=item.generation
+        )
+    approvals.reset(pk, actor=actor, now=now, message=job.reason, generation=item.generation)
     return True
 
 

@@ -16,11 +16,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from orchestrators.models import Orchestrator
-from portal.access.catalogue import Permission
-from portal.access.permissions import holds
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
-from portal.preferences.store import Preferences
 from renewal.identity.acting import ActRefused
 from renewal.models import (
     ApprovalComment,
@@ -31,14 +28,11 @@ from renewal.models import (
 )
 from renewal.models.approvals import MOST_COMMENT_CHARACTERS
 from renewal.rules.approval import (
-    Policies,
     RequestEvent,
     RequestKind,
     RequestState,
-    Vote,
-    counted,
-    kind_of,
     next_request,
+    question_of,
 )
 from renewal.rules.standing import ACCEPTED, UNPROVEN
 
@@ -74,15 +68,6 @@ def key_of(actor: Actor) -> str:
 def cause_of(actor: Actor, reason: str = "") -> Cause:
     """Return an operator as the cause of a request."""
     return Cause(actor.name, key_of(actor), actor.user_id, actor.source_address, reason)
-
-
-def policies(preferences: Preferences) -> Policies:
-    """Return the settings that say how a request is decided."""
-    return Policies(
-        differs_from_resetter=preferences.flag("ApproverDiffersFromResetter"),
-        needed_first=preferences.number("ApprovalsForFirstRegistration"),
-        needed_again=preferences.number("ApprovalsForReturn"),
-    )
 
 
 def network_of(address: str) -> str:
@@ -121,9 +106,12 @@ def ensure_open(orchestrator: Orchestrator, cause: Cause, *, now: datetime) -> A
         .order_by("-opened_at", "-pk")
         .first()
     )
-    kind = kind_of(
-        previous=(RequestKind(previous.kind), RequestState(previous.state)) if previous else None,
+    kind, _ = question_of(
+        previous=(RequestKind(previous.kind), RequestState(previous.state), previous.caused_by_key)
+        if previous
+        else None,
         was_reset=orchestrator.reset_at is not None,
+        asker=cause.key,
     )
     made = ApprovalRequest(
         orchestrator=orchestrator,
@@ -206,51 +194,25 @@ def _keep_old_identity(request: ApprovalRequest, orchestrator: Orchestrator) -> 
 
 
 def vote(
-    request: ApprovalRequest,
-    named: Named,
-    rules: Policies,
-    actor: Actor,
-    *,
-    message: str,
-    now: datetime,
-) -> tuple[bool, int]:
-    """Count one person's approval; return whether it is a new one and how many count now.
-
-    Votes that named something else are void from now on. A vote of somebody who may not approve
-    any more does not count.
-    """
+    request: ApprovalRequest, named: Named, actor: Actor, *, message: str, now: datetime
+) -> None:
+    """Keep one person's approval. Votes that named something else are void from now on."""
     next_request(RequestState(request.state), RequestEvent.VOTE)
     votes = ApprovalVote.objects.filter(request=request, voided_at=None)
     _void(request, votes.exclude(named=named.digest), actor, now=now)
     mine = key_of(actor)
-    rows = list(votes.select_related("voter"))
-    is_new = all(row.voter_key != mine for row in rows)
-    if is_new:
-        rows.append(
-            ApprovalVote.objects.create(
-                request=request,
-                voter_id=actor.user_id,
-                voter_name=actor.name[:200],
-                voter_key=mine,
-                named=named.digest,
-                named_text=named.text[:400],
-                reason=message[:1000],
-                voted_at=now,
-            )
-        )
-    alive = [
-        Vote(row.voter_key, row.named)
-        for row in rows
-        if row.voter_key == mine or row.voter is None or holds(row.voter, Permission.AGENTS_APPROVE)
-    ]
-    voters = counted(
-        alive,
+    if votes.filter(voter_key=mine).exists():
+        return
+    ApprovalVote.objects.create(
+        request=request,
+        voter_id=actor.user_id,
+        voter_name=actor.name[:200],
+        voter_key=mine,
         named=named.digest,
-        kind=RequestKind(request.kind),
-        caused_by=request.caused_by_key,
-        policies=rules,
+        named_text=named.text[:400],
+        reason=message[:1000],
+        voted_at=now,
     )
-    return is_new, len(voters)
 
 
 def void_votes(orchestrator: Orchestrator, actor: Actor, *, now: datetime) -> None:

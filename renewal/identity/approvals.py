@@ -14,15 +14,17 @@ from uuid import UUID
 from django.db import transaction
 
 from orchestrators import credentials, jobs, sessions
-from orchestrators.models import Reenrollment, Status
+from orchestrators.models import Orchestrator, Reenrollment, Status
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
-from portal.preferences import store
 from renewal import revocations
-from renewal.identity import approval_requests, claimants, naming, risks, standings
+from renewal.identity import approval_requests, claimants, naming, prospects, risks, standings
 from renewal.identity.acting import ActRefused, audit, drop_waiting_enrollments, locked, state_of
+from renewal.identity.approval_requests import Named
 from renewal.identity.naming import Shown
+from renewal.identity.prospects import Approver, Prospect
 from renewal.models import Certificate
+from renewal.rules.acts import FLAGS, SENTENCES, VOTE, Act, ActFacts, Outcome, changes_nothing
 from renewal.rules.approval import Approval, RequestKind
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "request_renewal",
     "reset",
 ]
+
+_ACTS = {Reenrollment(flag): act for act, flag in FLAGS.items()}
 
 
 def approve(
@@ -56,37 +60,33 @@ def approve(
     message = message.strip()
     if is_override and not message:
         raise ActRefused("reason_needed", "To override the policies, say why.")
-    rules = approval_requests.policies(store.load())
     with transaction.atomic():
         orchestrator = locked(orchestrator_id)
         request = approval_requests.open_of(orchestrator)
         if shown.request is not None and (request is None or request.pk != shown.request):
             raise ActRefused("decided", "This request was decided or withdrawn: look again.")
-        if orchestrator.status == Status.APPROVED:
+        approver = Approver() if is_override else prospects.under_policies(actor)
+        (prospect,) = prospects.of(
+            [orchestrator], approver, shown={orchestrator.pk: shown}, now=now
+        )
+        named = _permitted(prospect)
+        if named is None:
             return Approval.UNCHANGED
         if request is None:
             cause = approval_requests.cause_of(actor, message)
             request = approval_requests.ensure_open(orchestrator, cause, now=now)
-        kind, caused_by = RequestKind(request.kind), request.caused_by_key
-        mine = approval_requests.key_of(actor)
-        if not is_override and rules.bars(kind, caused_by=caused_by, approver=mine):
-            raise ActRefused(
-                "policy",
-                "You Reset this orchestrator: by policy, somebody else approves its return.",
-            )
-        named = naming.named(orchestrator, shown, now=now)
-        naming.check_name_is_free(orchestrator, named)
-        needed = rules.needed(kind)
         if not is_override:
-            is_new, count = approval_requests.vote(
-                request, named, rules, actor, message=message, now=now
-            )
-            if count < needed:
-                if not is_new:
-                    return Approval.UNCHANGED
-                voted = {"approvals": count, "needed": needed, "named": named.text}
-                audit(orchestrator, "approval_vote", actor, before={}, after=voted, message=message)
-                return Approval.VOTED
+            approval_requests.vote(request, named, actor, message=message, now=now)
+        if prospect.verdict == VOTE:
+            voted: dict[str, object] = {
+                "approvals": prospect.approvals,
+                "needed": prospect.approvals + prospect.lacking,
+                "named": named.text,
+            }
+            if prospect.lacking_roles:
+                voted["roles_needed"] = list(prospect.lacking_roles)
+            audit(orchestrator, "approval_vote", actor, before={}, after=voted, message=message)
+            return Approval.VOTED
         before = state_of(orchestrator)
         naming.let_work(orchestrator, named, now=now)
         approval_requests.approve(
@@ -95,6 +95,14 @@ def approve(
         action = "approved_by_override" if is_override else "approved"
         audit(orchestrator, action, actor, before=before, message=message)
     return Approval.APPROVED
+
+
+def _permitted(prospect: Prospect) -> Named | None:
+    """Return what an approval names; None if it would change nothing. Raises ActRefused."""
+    verdict = prospect.verdict
+    if verdict.outcome is Outcome.SKIP:
+        raise ActRefused(verdict.reason, SENTENCES[verdict.reason])
+    return prospect.named if verdict.outcome is Outcome.CHANGE else None
 
 
 def approve_by_rule(
@@ -132,8 +140,10 @@ def approve_by_rule(
         barring = risks.barring_a_rule(request, now=now)
         if barring:
             raise ActRefused("risk", barring[0].sentence)
-        named = naming.of(candidates[0])
-        naming.check_name_is_free(orchestrator, named)
+        (prospect,) = prospects.of([orchestrator], Approver(), now=now)
+        named = _permitted(prospect)
+        if named is None:
+            raise ActRefused("not_first", "Only a first registration may be approved by a rule.")
         before = state_of(orchestrator)
         naming.let_work(orchestrator, named, now=now)
         approval_requests.approve(request, named, actor, message=message, now=now, rule=rule_name)
@@ -147,23 +157,27 @@ def disapprove(
     now: datetime,
     message: str = "",
     request: int | None = None,
+    generation: int | None = None,
 ) -> bool:
     """Let an orchestrator work no longer, from the next request on; False if it was so already.
 
     Certificates stay what they are: approving again restores them. ``request``: the open request
-    that a page showed. Raises ActRefused.
+    that a page showed; ``generation``: the record's that was shown. Raises ActRefused.
     """
     with transaction.atomic():
         orchestrator = locked(orchestrator_id)
         asked = approval_requests.open_of(orchestrator)
         if request is not None and (asked is None or asked.pk != request):
             raise ActRefused("decided", "This request was decided or withdrawn: look again.")
+        facts = ActFacts(status=orchestrator.status, is_asked=asked is not None)
+        if changes_nothing(Act.DISAPPROVE, facts):
+            return False
+        _check_shown(orchestrator, generation)
         if asked is not None:
             approval_requests.disapprove(asked, actor, message=message, now=now)
         if orchestrator.status == Status.DISAPPROVED:
-            if asked is not None:
-                audit(orchestrator, "return_refused", actor, before={}, message=message)
-            return asked is not None
+            audit(orchestrator, "return_refused", actor, before={}, message=message)
+            return True
         before = state_of(orchestrator)
         orchestrator.status = Status.DISAPPROVED
         orchestrator.generation += 1
@@ -184,14 +198,17 @@ def reset(
     now: datetime,
     message: str = "",
     also_revoke: Iterable[int] = (),
+    generation: int | None = None,
 ) -> None:
     """Make a record New again: thumbprints, flag, last error, sessions and jobs leave it.
 
     Its certificates stay readable as history and may come back; ``also_revoke`` names those (by
-    row) that are revoked at once (S28 to S32 in docs/promises.md). Raises ActRefused.
+    row) that are revoked at once (S28 to S32 in docs/promises.md); ``generation``: the record's
+    that was shown. Raises ActRefused.
     """
     with transaction.atomic():
         orchestrator = locked(orchestrator_id)
+        _check_shown(orchestrator, generation)
         before = state_of(orchestrator)
         wanted = set(also_revoke)
         to_revoke = list(
@@ -249,7 +266,8 @@ def request_renewal(
     """
     with transaction.atomic():
         orchestrator = locked(orchestrator_id)
-        if flag == orchestrator.flag == Reenrollment.NONE:
+        facts = ActFacts(status=orchestrator.status, flag=orchestrator.flag)
+        if changes_nothing(_ACTS[flag], facts):
             return False
         before = {"flag": orchestrator.flag}
         orchestrator.flag = flag
@@ -270,3 +288,11 @@ def request_renewal(
             message=message,
         )
     return True
+
+
+def _check_shown(orchestrator: Orchestrator, generation: int | None) -> None:
+    """Refuse an act on a record that was Reset or disapproved since it was shown."""
+    if generation is not None and generation != orchestrator.generation:
+        raise ActRefused(
+            "moved_on", "It was Reset or disapproved since it was shown: look at it again."
+        )

@@ -7,21 +7,18 @@ Who may approve, and when votes are enough, is `approvals.py`'s.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrators import credentials
 from orchestrators.models import Orchestrator, Status
-from orchestrators.names import canonical
 from orchestrators.records import rename
 from portal.preferences import store
 from renewal.identity import claimants
-from renewal.identity.acting import ActRefused
 from renewal.identity.approval_requests import Named
 from renewal.models import Certificate, Claimant
-from renewal.rules.standing import ACCEPTED, Standing
-
-_CHANGED = "Somebody else came forward since the page was shown: look again before approving."
+from renewal.rules.standing import Standing
 
 
 @dataclass(frozen=True)
@@ -37,35 +34,25 @@ class Shown:
     """It showed nobody: whoever came forward since is not approved unseen."""
 
 
-def named(orchestrator: Orchestrator, shown: Shown, *, now: datetime) -> Named:
-    """Return what an approval names now. Raises ActRefused."""
-    held = Certificate.objects.filter(orchestrator=orchestrator, standing__in=sorted(ACCEPTED))
-    if orchestrator.status == Status.DISAPPROVED and held.exists():
-        text = f"what it held: {orchestrator.thumbprint}"
-        return Named(hashlib.sha256(text.encode()).hexdigest(), text)
+def held_by(orchestrator: Orchestrator) -> tuple[Named, str]:
+    """Return what an approval of a Disapproved record names that holds accepted certificates."""
+    text = f"what it held: {orchestrator.thumbprint}"
+    return Named(hashlib.sha256(text.encode()).hexdigest(), text), ""
+
+
+def named(candidates: Sequence[Claimant], shown: Shown) -> tuple[Named | None, str]:
+    """Return whom an approval names now, or why nobody (a reason of `rules/acts.py`)."""
     try:
         chosen = claimants.choose(
-            claimants.usable(orchestrator, now=now),
-            expected=shown.claimant,
-            fingerprint=shown.fingerprint,
-            mark=shown.mark,
+            candidates, expected=shown.claimant, fingerprint=shown.fingerprint, mark=shown.mark
         )
     except claimants.NobodyCameForward:
-        raise ActRefused(
-            "nobody_seen",
-            "No valid certificate or bootstrap credential has been seen from this orchestrator "
-            "yet: let it register first.",
-        ) from None
+        return None, "nobody_seen"
     except claimants.ClaimantConflict:
-        raise ActRefused(
-            "conflict",
-            "Several strangers came forward for this orchestrator: choose one on its page.",
-        ) from None
+        return None, "conflict"
     except claimants.ClaimantChanged:
-        raise ActRefused("changed", _CHANGED) from None
-    if shown.nobody:
-        raise ActRefused("changed", _CHANGED)
-    return of(chosen)
+        return None, "changed"
+    return (None, "changed") if shown.nobody else (of(chosen), "")
 
 
 def of(claimant: Claimant) -> Named:
@@ -103,19 +90,3 @@ def let_work(orchestrator: Orchestrator, approved: Named, *, now: datetime) -> N
             now=now,
         )
     orchestrator.save()
-
-
-def check_name_is_free(orchestrator: Orchestrator, approved: Named) -> None:
-    """Raise ActRefused if another approved record has the name that this one would have."""
-    chosen, name = approved.claimant, orchestrator.client_machine
-    if chosen is not None and chosen.client_machine and orchestrator.reset_at is None:
-        name = chosen.client_machine
-    key = canonical(name)
-    taken = (
-        key
-        and Orchestrator.objects.filter(status=Status.APPROVED, name_key=key)
-        .exclude(pk=orchestrator.pk)
-        .exists()
-    )
-    if taken:
-        raise ActRefused("name_taken", f"Another approved orchestrator has the name {name!r}.")

@@ -51,7 +51,7 @@ def assess(requests: Sequence[ApprovalRequest], *, now: datetime) -> list[Assess
     """Return open requests (with their orchestrators) with who came forward and the hints."""
     # What a disapproved record holds comes back as it was; nobody has to come forward for it.
     waiting = [r.orchestrator_id for r in requests if not _holds_again(r.orchestrator)]
-    seen = _candidates(waiting, now=now)
+    seen = claimants.usable_of(waiting, now=now)
     names = {r.pk: _name_of(r, seen.get(r.orchestrator_id, [])) for r in requests}
     by_skeleton = _approved_by("name_skeleton", {skeleton(n) for n in names.values()})
     by_claim_key = _approved_by("claim_key", {claim_key(n) for n in names.values()})
@@ -157,20 +157,6 @@ def _shown(candidates: Sequence[Claimant]) -> Claimant | None:
     """Return the one whom the hints are about: the newest stranger, else the newest."""
     strangers = [c for c in candidates if not c.held_before]
     return max(strangers or candidates, key=lambda c: (c.last_seen, c.pk), default=None)
-
-
-def _candidates(keys: Sequence[UUID], *, now: datetime) -> dict[UUID, list[Claimant]]:
-    found: dict[UUID, list[Claimant]] = defaultdict(list)
-    rows = (
-        Claimant.objects.filter(orchestrator__in=keys, generation=F("orchestrator__generation"))
-        .select_related("certificate", "credential")
-        .defer("certificate__der")
-        .order_by("first_seen", "pk")
-    )
-    for row in rows:
-        if claimants.is_usable(row, now):
-            found[row.orchestrator_id].append(row)
-    return found
 
 
 def _approved_by(column: str, keys: set[str]) -> dict[str, list[Orchestrator]]:

@@ -94,6 +94,8 @@ class BulkItem(models.Model):
     fingerprint = models.CharField(max_length=64, blank=True)
     mark = models.CharField(max_length=64, blank=True)
     """`claimants.mark_of` the one whom an approval names: its proof and its name."""
+    generation = models.PositiveIntegerField(null=True)
+    """The record's, as it was previewed, of an act that a later Reset or Disapprove makes void."""
     state = models.CharField(
         max_length=12,
         choices=[(s.value, s.value.capitalize()) for s in ItemState],

@@ -1,11 +1,12 @@
 """What an operator's act does to a record, said before it is done. PURE.
 
-Owns the verdict on one record: the preview of a bulk action and its run ask the same function.
-How the act is carried out is `renewal/identity/approvals.py`'s.
+Owns the verdict on one record and its sentence: previews, jobs and the act itself ask the same
+function. How the act is carried out is `renewal/identity/approvals.py`'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,22 +44,51 @@ class ActFacts:
     holds_accepted: bool = False
     """It has a certificate that would be accepted again (of a Disapproved record)."""
     refusal: str = ""
-    """Why an approval is not possible: ``nobody_seen``, ``conflict``, or ``policy``."""
+    """Why an approval names nobody: ``nobody_seen``, ``conflict`` or ``changed``."""
+    is_barred: bool = False
+    """A policy forbids this approver."""
     is_asked: bool = False
     """A request for its approval is open."""
     is_name_taken: bool = False
     """Another approved record has the name that it would have."""
+    has_voted: bool = False
+    """This approver's vote for what is named counts already."""
+    is_enough: bool = True
+    """With this approver's vote, no further one is needed."""
+
+    @property
+    def is_restored(self) -> bool:
+        """An approval lets it work with what it held; nobody has to come forward."""
+        return self.status == _DISAPPROVED and self.holds_accepted
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An outcome; ``reason`` is a stable code, empty unless the record is skipped."""
+    """An outcome; ``reason`` is a stable code, and says why a record is skipped, or that the
+    change is a vote.
+    """
 
     outcome: Outcome
     reason: str = ""
 
 
 CHANGE, UNCHANGED = Verdict(Outcome.CHANGE), Verdict(Outcome.UNCHANGED)
+VOTE = Verdict(Outcome.CHANGE, "vote")
+"""The approval counts, and others must follow."""
+VOTED = Verdict(Outcome.UNCHANGED, "voted")
+"""This approver's vote counts already, and others must follow."""
+
+SENTENCES: Mapping[str, str] = {
+    "nobody_seen": "No valid certificate or bootstrap credential has been seen from this "
+    "orchestrator yet: let it register first.",
+    "conflict": "Several strangers came forward for this orchestrator: choose one on its page.",
+    "changed": "Somebody else came forward since the page was shown: look again before approving.",
+    "policy": "You Reset this orchestrator: by policy, somebody else approves its return.",
+    "name_taken": "Another approved orchestrator has the name that this one would have.",
+    "vote": "The approval counts; others must follow.",
+    "voted": "You approved it before; others must follow.",
+}
+"""The reason of a verdict, for a person."""
 
 
 def changes_nothing(act: Act, facts: ActFacts) -> bool:
@@ -83,7 +113,12 @@ def foresee(act: Act, facts: ActFacts) -> Verdict:
         return UNCHANGED
     if act is not Act.APPROVE:
         return CHANGE
-    is_restored = facts.status == _DISAPPROVED and facts.holds_accepted
-    if facts.refusal and (facts.refusal == "policy" or not is_restored):
+    if facts.is_barred:
+        return Verdict(Outcome.SKIP, "policy")
+    if facts.refusal and not facts.is_restored:
         return Verdict(Outcome.SKIP, facts.refusal)
-    return Verdict(Outcome.SKIP, "name_taken") if facts.is_name_taken else CHANGE
+    if facts.is_name_taken:
+        return Verdict(Outcome.SKIP, "name_taken")
+    if facts.is_enough:
+        return CHANGE
+    return VOTED if facts.has_voted else VOTE

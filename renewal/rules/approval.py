@@ -91,10 +91,18 @@ class Policies:
     differs_from_resetter: bool = False
     needed_first: int = 1
     needed_again: int = 1
+    roles_first: tuple[str, ...] = ()
+    roles_again: tuple[str, ...] = ()
+    """Each of these roles must be spoken for by a person of its own."""
 
     def needed(self, kind: RequestKind) -> int:
         """Return how many people must approve a request of this kind."""
-        return self.needed_first if kind is RequestKind.FIRST else self.needed_again
+        number = self.needed_first if kind is RequestKind.FIRST else self.needed_again
+        return max(number, len(self.roles(kind)))
+
+    def roles(self, kind: RequestKind) -> tuple[str, ...]:
+        """Return the roles from each of which somebody must approve."""
+        return self.roles_first if kind is RequestKind.FIRST else self.roles_again
 
     def bars(self, kind: RequestKind, *, caused_by: str, approver: str) -> bool:
         """Say whether this approver may not approve: whoever Reset a record, its return."""
@@ -108,21 +116,73 @@ class Policies:
 
 @dataclass(frozen=True)
 class Vote:
-    """One approval by one person: who, and what they were shown."""
+    """One approval by one person: who, what they were shown, and the roles that they have."""
 
     voter: str
     named: str
+    roles: frozenset[str] = frozenset()
 
 
 def counted(
     votes: Iterable[Vote], *, named: str, kind: RequestKind, caused_by: str, policies: Policies
-) -> frozenset[str]:
-    """Return who approves what is named now: each person once, nobody whom a policy bars.
+) -> Mapping[str, frozenset[str]]:
+    """Return who approves what is named now, with their roles: each person once, nobody whom a
+    policy bars.
 
     A vote that named another certificate, credential or name does not count.
     """
-    return frozenset(
-        vote.voter
+    return {
+        vote.voter: vote.roles
         for vote in votes
         if vote.named == named and not policies.bars(kind, caused_by=caused_by, approver=vote.voter)
+    }
+
+
+def lacking(
+    voters: Mapping[str, frozenset[str]], *, kind: RequestKind, policies: Policies
+) -> tuple[int, tuple[str, ...]]:
+    """Return how many more people must approve, and the roles that nobody speaks for yet.
+
+    A person speaks for one role, so that two roles are two people (B14 in docs/promises.md).
+    """
+    speakers: dict[str, str] = {}
+    missing = tuple(
+        role for role in policies.roles(kind) if not _finds_speaker(role, voters, speakers, set())
     )
+    return max(policies.needed(kind) - len(voters), len(missing)), missing
+
+
+def _finds_speaker(
+    role: str,
+    voters: Mapping[str, frozenset[str]],
+    speakers: dict[str, str],
+    asked: set[str],
+) -> bool:
+    """Find a voter who speaks for ``role``, moving others to another role where that frees one
+    (an augmenting path of a bipartite matching).
+    """
+    for voter, roles in sorted(voters.items()):
+        if role not in roles or voter in asked:
+            continue
+        asked.add(voter)
+        other = speakers.get(voter)
+        if other is None or _finds_speaker(other, voters, speakers, asked):
+            speakers[voter] = role
+            return True
+    return False
+
+
+def question_of(
+    *,
+    previous: tuple[RequestKind, RequestState, str] | None,
+    was_reset: bool,
+    asker: str,
+) -> tuple[RequestKind, str]:
+    """Return what a request that is opened now asks for, and who caused it.
+
+    ``previous``: kind, state and cause of the record's last request. What was never granted keeps
+    its cause; else it is ``asker``.
+    """
+    kind = kind_of(previous=previous[:2] if previous else None, was_reset=was_reset)
+    is_granted = previous is None or previous[1] is RequestState.APPROVED
+    return kind, asker if is_granted or previous is None else previous[2]

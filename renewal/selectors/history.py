@@ -5,17 +5,13 @@ Owns the reading for the orchestrator's page. Bounded: the newest rows, older on
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import F
-
 from orchestrators.models import Orchestrator
 from portal.audit.models import AuditEntry
-from renewal.identity.claimants import is_usable
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
 from renewal.rules.lifecycle import OPEN_REVOCATION, RevocationState
 from renewal.rules.periods import days_left
@@ -196,22 +192,3 @@ def claimants_of(orchestrator: Orchestrator) -> list[Claimant]:
         .select_related("certificate", "credential")
         .order_by("first_seen", "pk")
     )
-
-
-def usable_claimants(
-    orchestrators: Iterable[Orchestrator], *, now: datetime
-) -> dict[UUID, list[Claimant]]:
-    """Return who may be approved now, by record (one query for all of them)."""
-    rows = (
-        Claimant.objects.filter(
-            orchestrator__in=[o.pk for o in orchestrators],
-            generation=F("orchestrator__generation"),
-        )
-        .select_related("certificate", "credential")
-        .order_by("first_seen", "pk")
-    )
-    found: dict[UUID, list[Claimant]] = defaultdict(list)
-    for row in rows:
-        if is_usable(row, now):
-            found[row.orchestrator_id].append(row)
-    return found

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group
 
 from orchestrators.models import Orchestrator
-from portal.access.models import User
+from portal.access.models import RoleReach, User
 from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
 from portal.preferences import store
+from portal.preferences.definitions import SettingInvalid
 from renewal.identity import approval_expiry, approval_requests, approvals, claimants
 from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.models import ApprovalRequest, ApprovalVote, Claimant
@@ -27,7 +29,6 @@ pytestmark = pytest.mark.both_databases
 @pytest.fixture
 def person(db: None) -> Callable[[str], Actor]:
     """Factory of people who may approve and Reset, as actors."""
-    from django.contrib.auth.models import Group
 
     def make(name: str) -> Actor:
         user = User.objects.create_user(name)
@@ -43,6 +44,14 @@ def approve(door: FrontDoor, record: Orchestrator, actor: Actor, **more: object)
 
 def reset(door: FrontDoor, record: Orchestrator, actor: Actor, why: str = "lost") -> None:
     approvals.reset(record.pk, actor=actor, now=door.now, message=why)
+
+
+def limited_to_a_group_without_members() -> Group:
+    """Return a role with every permission for a group that has no members."""
+    role = Group.objects.create(name="Elsewhere")
+    role.permissions.set(Group.objects.get(name="Administrator").permissions.all())
+    RoleReach.objects.create(role=role, orchestrator_group=4711)
+    return role
 
 
 def request_of(record: Orchestrator) -> ApprovalRequest:
@@ -294,6 +303,44 @@ class TestVotes:
         door.setting("ApproverDiffersFromResetter", "true")
         assert approve(door, host.record, person("amy")) is Approval.VOTED
         assert approve(door, host.record, person("bob")) is Approval.APPROVED
+
+    @pytest.mark.parametrize("lost", ["the role", "the reach", "the account"])
+    def test_of_somebody_counts_only_while_they_may_approve_this_one(
+        self, door: FrontDoor, waiting: Orchestrator, person: Callable[[str], Actor], lost: str
+    ) -> None:
+        amy = person("amy")
+        approve(door, waiting, amy)
+        account = User.objects.get(pk=amy.user_id)
+        if lost == "the role":
+            account.groups.clear()
+        elif lost == "the reach":
+            account.groups.clear()
+            account.groups.add(limited_to_a_group_without_members())
+        else:
+            account.delete()
+        assert approve(door, waiting, person("bob")) is Approval.VOTED
+        assert approve(door, waiting, person("cora")) is Approval.APPROVED
+
+    def test_of_each_role_somebody_is_needed(
+        self, door: FrontDoor, person: Callable[[str], Actor]
+    ) -> None:
+        amy, bob, cora = person("amy"), person("bob"), person("cora")
+        for actor, name in ((amy, "Security"), (bob, "Security"), (cora, "Network")):
+            role, _ = Group.objects.get_or_create(name=name)
+            User.objects.get(pk=actor.user_id).groups.add(role)
+        door.setting("ApprovalRolesForFirstRegistration", "Security, Network")
+        door.register(door.certificate())
+        record = door.record()
+        assert approve(door, record, amy) is Approval.VOTED
+        assert approve(door, record, bob) is Approval.VOTED
+        last = AuditEntry.objects.filter(action="approval_vote").latest("pk")
+        assert (last.after["needed"], last.after["roles_needed"]) == (3, ["Network"])
+        assert approve(door, record, cora) is Approval.APPROVED
+
+    @pytest.mark.parametrize("value", ["Nobodys role", "Operator, Operator", "a,b,c,d,e,f"])
+    def test_a_policy_names_roles_that_exist(self, door: FrontDoor, value: str) -> None:
+        with pytest.raises(SettingInvalid):
+            store.change("ApprovalRolesForReturn", value, actor=Actor("test"), now=door.now)
 
 
 class TestStale:

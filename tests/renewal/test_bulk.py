@@ -33,7 +33,7 @@ from renewal.bulk.service import BulkRefused, Frozen, Order
 from renewal.identity import approvals
 from renewal.invariants.verify import verify
 from renewal.models import BulkItem, BulkJob, Claimant
-from renewal.rules.acts import FLAGS, Act, Outcome
+from renewal.rules.acts import FLAGS, VOTE, VOTED, Act, Outcome
 from renewal.rules.bulk_lifecycle import BulkState, ItemState
 from renewal.selectors.fleet import Filters
 from renewal.selectors.states import RenewalState
@@ -305,6 +305,51 @@ def test_a_retry_takes_up_what_was_left_skipped_or_failed_and_nothing_else(
     assert refused.value.reason == "nothing_to_retry"
     job.refresh_from_db()
     assert job.state == BulkState.DONE
+
+
+@pytest.mark.parametrize("act", [Act.RESET, Act.DISAPPROVE])
+def test_a_retry_leaves_alone_what_moved_on_since_it_was_shown(
+    act: Act, now: datetime, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submitted(Order(act, EVERYBODY, reason="because"), ada, now)
+    service.cancel(job.pk, actor=_actor(ada), now=now)
+    moved, still = Orchestrator.objects.filter(status=Status.APPROVED).order_by("pk")[:2]
+    approvals.reset(moved.pk, actor=_actor(ada), now=now, message="by hand")
+    after_the_reset = fleet()[moved.pk]
+
+    service.retry(job.pk, user=ada, actor=_actor(ada), now=now)
+    work.run(job.pk, now=now)
+
+    item = job.items.get(orchestrator_id=moved.pk)
+    assert (item.state, item.reason) == (ItemState.SKIPPED, "moved_on")
+    assert fleet()[moved.pk] == after_the_reset
+    assert results(job)[still.pk] == ItemState.CHANGED
+
+
+def test_a_reset_meanwhile_is_another_selection_of_a_reset(now: datetime, ada: User) -> None:
+    order = Order(Act.RESET, EVERYBODY, reason="because")
+    seen = service.preview(order, user=ada, now=now)
+    one = Orchestrator.objects.order_by("pk")[0]
+    approvals.reset(one.pk, actor=_actor(ada), now=now, message="by hand")
+    with pytest.raises(BulkRefused) as refused:
+        service.submit(order, seen.frozen, user=ada, actor=_actor(ada), now=now)
+    assert refused.value.reason == "selection_changed"
+
+
+def test_a_vote_is_previewed_as_a_vote_and_one_that_was_given_as_unchanged(
+    now: datetime, ada: User
+) -> None:
+    store.change("ApprovalsForFirstRegistration", "2", actor=_actor(ada), now=now)
+    waiting = Selection(filters=Filters(state=RenewalState.WAITING))
+    order = Order(Act.APPROVE, waiting)
+    seen = service.preview(order, user=ada, now=now)
+    votes = {e.pk for e in seen.entries if e.verdict == VOTE}
+    assert votes
+    job = service.submit(order, seen.frozen, user=ada, actor=_actor(ada), now=now)
+    work.run(job.pk, now=now)
+    assert {i.orchestrator_id for i in job.items.filter(reason="vote")} == votes
+    again = {e.pk: e.verdict for e in service.preview(order, user=ada, now=now).entries}
+    assert {pk for pk, verdict in again.items() if verdict == VOTED} == votes
 
 
 def _withdraw_role(user: User) -> None:

@@ -1,0 +1,134 @@
+"""When votes are enough: how many, of which roles, and what an Approve of one's own comes to (C13).
+
+A matching of people to roles, tried against every way of choosing by brute force.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from renewal.rules.acts import CHANGE, UNCHANGED, VOTE, VOTED, Act, ActFacts, Verdict, foresee
+from renewal.rules.approval import Policies, RequestKind, RequestState, lacking, question_of
+
+FIRST, AGAIN = RequestKind.FIRST, RequestKind.AFTER_RESET
+SECURITY, NETWORK = frozenset({"Security"}), frozenset({"Network"})
+BOTH = SECURITY | NETWORK
+TWO_ROLES = Policies(roles_again=("Security", "Network"))
+
+CASES = {
+    "one approval is enough without a policy": (Policies(), FIRST, {"amy": frozenset()}, (0, ())),
+    "of three approvals two are missing": (
+        Policies(needed_first=3),
+        FIRST,
+        {"amy": frozenset()},
+        (2, ()),
+    ),
+    "a first registration asks for none of the roles of a return": (
+        TWO_ROLES,
+        FIRST,
+        {"amy": frozenset()},
+        (0, ()),
+    ),
+    "each role needs somebody": (TWO_ROLES, AGAIN, {"amy": SECURITY}, (1, ("Network",))),
+    "two people of the roles are enough": (
+        TWO_ROLES,
+        AGAIN,
+        {"amy": SECURITY, "bob": NETWORK},
+        (0, ()),
+    ),
+    "one person of both roles speaks for one": (TWO_ROLES, AGAIN, {"amy": BOTH}, (1, ("Network",))),
+    "who has both roles makes way for who has one": (
+        TWO_ROLES,
+        AGAIN,
+        {"amy": BOTH, "bob": SECURITY},
+        (0, ()),
+    ),
+    "two people of no role are not enough": (
+        TWO_ROLES,
+        AGAIN,
+        {"amy": frozenset(), "bob": frozenset()},
+        (2, ("Security", "Network")),
+    ),
+    "roles are asked for beside the number": (
+        Policies(needed_again=3, roles_again=("Security",)),
+        AGAIN,
+        {"amy": SECURITY, "bob": NETWORK},
+        (1, ()),
+    ),
+}
+
+
+@pytest.mark.parametrize(("policies", "kind", "voters", "expected"), CASES.values(), ids=CASES)
+def test_what_is_lacking(policies, kind, voters, expected) -> None:
+    assert lacking(voters, kind=kind, policies=policies) == expected
+
+
+@given(
+    st.lists(st.frozensets(st.sampled_from("ABC")), max_size=4),
+    st.lists(st.sampled_from("ABC"), max_size=3, unique=True),
+)
+def test_roles_are_spoken_for_if_any_choice_of_people_does(people, roles) -> None:
+    voters = {f"p{number}": held for number, held in enumerate(people)}
+    number, missing = lacking(voters, kind=FIRST, policies=Policies(roles_first=tuple(roles)))
+    possible = any(
+        all(role in voters[person] for role, person in zip(roles, chosen, strict=True))
+        for chosen in permutations(voters, len(roles))
+    )
+    assert (not missing) is possible
+    assert number >= len(missing)
+
+
+NEW, APPROVED, DISAPPROVED = 1, 2, 3
+VERDICTS = {
+    "with the last vote it is approved": (ActFacts(NEW), CHANGE),
+    "a vote is a change": (ActFacts(NEW, is_enough=False), VOTE),
+    "a vote already given changes nothing": (ActFacts(NEW, is_enough=False, has_voted=True), VOTED),
+    "a vote already given that is enough by now approves": (ActFacts(NEW, has_voted=True), CHANGE),
+    "an approved one stays": (ActFacts(APPROVED, is_enough=False), UNCHANGED),
+    "a policy bars before all else": (
+        ActFacts(NEW, refusal="conflict", is_barred=True),
+        Verdict("skip", "policy"),  # type: ignore[arg-type]
+    ),
+    "nobody is approved unseen": (
+        ActFacts(DISAPPROVED, refusal="nobody_seen"),
+        Verdict("skip", "nobody_seen"),  # type: ignore[arg-type]
+    ),
+    "what it holds needs nobody who came forward": (
+        ActFacts(DISAPPROVED, holds_accepted=True, refusal="nobody_seen"),
+        CHANGE,
+    ),
+    "nobody votes for a name that is taken": (
+        ActFacts(NEW, is_name_taken=True, is_enough=False),
+        Verdict("skip", "name_taken"),  # type: ignore[arg-type]
+    ),
+}
+
+
+@pytest.mark.parametrize(("facts", "expected"), VERDICTS.values(), ids=VERDICTS)
+def test_what_an_approve_comes_to(facts: ActFacts, expected: Verdict) -> None:
+    assert foresee(Act.APPROVE, facts) == expected
+
+
+QUESTIONS = {
+    "nothing was asked before": (None, False, (FIRST, "me")),
+    "it was Reset, and nothing was asked": (None, True, (AGAIN, "me")),
+    "what was granted is asked anew, by whoever asks": (
+        (AGAIN, RequestState.APPROVED, "rita"),
+        True,
+        (RequestKind.AFTER_DISAPPROVE, "me"),
+    ),
+    "what was never granted keeps its kind and cause": (
+        (AGAIN, RequestState.DISAPPROVED, "rita"),
+        True,
+        (AGAIN, "rita"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("previous", "was_reset", "expected"), QUESTIONS.values(), ids=QUESTIONS)
+def test_what_an_approve_without_an_open_request_asks(previous, was_reset, expected) -> None:
+    assert question_of(previous=previous, was_reset=was_reset, asker="me") == expected
