@@ -17,7 +17,16 @@ from portal.access.guard import AccountRefused, access_change, check_covers
 from portal.access.models import User
 from portal.access.reach import Grants, grants_of
 from portal.audit.models import Category
-from portal.audit.trail import Actor, record
+from portal.audit.trail import PORTAL, Actor, record
+
+_RESERVED = frozenset({PORTAL.name, "anonymous"})
+_RESERVED_STARTS = (
+    "command (",
+    "orchestrator ",
+    "registration handler ",
+    "auto-registration rule ",
+)
+"""How the audit log names who acts without being a user."""
 
 
 def save_user(
@@ -46,6 +55,7 @@ def save_user(
         if user is not None:
             check_covers(giver, _potential(user), f"The user {username}")
         if user is None:
+            _check_new_username(username)
             user = User(username=username, is_service_account=is_service_account)
             user.set_unusable_password()
         elif is_service_account and not user.is_service_account:
@@ -91,6 +101,19 @@ def _check_username(username: str) -> None:
         raise AccountRefused("username_invalid", "A user name has 1 to 150 printable characters.")
     if ":" in username:
         raise AccountRefused("username_invalid", "A user name has no colon (RFC 7617 §2).")
+
+
+def _check_new_username(username: str) -> None:
+    """Refuse a name that reads in the audit log as somebody else's."""
+    lowered = username.strip().casefold()
+    if lowered in _RESERVED or lowered.startswith(_RESERVED_STARTS):
+        raise AccountRefused(
+            "username_invalid", f"{username!r} is how the audit log names the portal's own doings."
+        )
+    if User.objects.filter(username__iexact=username.strip()).exists():
+        raise AccountRefused(
+            "username_taken", f"There is a user {username.strip()!r} in another spelling."
+        )
 
 
 def _check_email(email: str) -> None:

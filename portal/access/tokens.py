@@ -142,8 +142,17 @@ def issue_token(
     return token, text
 
 
-def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
-    """Revoke a token from the next request on; say whether that changed anything."""
+def revoke_token(
+    token: ApiToken, *, actor: Actor, now: datetime, giver: User | None = None
+) -> bool:
+    """Revoke a token from the next request on; say whether that changed anything.
+
+    Somebody else's is taken only by who holds what it can do, as it is given: else a keeper of
+    access could cut off whoever stands above him. Raises AccountRefused.
+    """
+    if giver is not None and giver.pk != token.user_id:
+        limits = Narrowing(None if token.scopes is None else covered_by(token.scopes))
+        check_covers(giver, _can_do(token.user, limits), f"The token of {token.user.username}")
     with transaction.atomic():
         found = ApiToken.objects.select_for_update().get(pk=token.pk)
         if found.revoked_at is not None:

@@ -11,13 +11,18 @@ import json
 import logging
 import logging.handlers
 import os
+import re
+import socket
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from portal.audit.models import AuditBlock
 
 _TAIL_BYTES = 4096
+_APP_NAME = "orchestrator-certificate-portal"
+_MESSAGE_ID = "AUDITCHECKPOINT"
 
 
 def tell(file: Path, syslog: str) -> int:
@@ -35,7 +40,8 @@ def tell(file: Path, syslog: str) -> int:
         stream.flush()
         os.fsync(stream.fileno())
     if syslog:
-        _to_syslog(syslog, lines)
+        told = zip(blocks, lines, strict=True)
+        _to_syslog(syslog, [as_syslog(block, line) for block, line in told])
     return len(blocks)
 
 
@@ -92,8 +98,23 @@ def _is_torn(file: Path) -> bool:
         return stream.read(1) != b"\n"
 
 
-def _to_syslog(address: str, lines: list[str]) -> None:
-    """Send each line to a syslog server (``host:port`` over UDP, or a socket's path)."""
+def as_syslog(block: AuditBlock, line: str) -> str:
+    """Return a checkpoint as a message of syslog, without its priority (RFC 5424 §6)."""
+    at = block.sealed_at.astimezone(UTC).isoformat(timespec="microseconds")
+    header = f"1 {at.removesuffix('+00:00')}Z {_host()} {_APP_NAME} {os.getpid()} {_MESSAGE_ID}"
+    return f"{header} - {line}"
+
+
+def _host() -> str:
+    """Return this host's name as HOSTNAME of RFC 5424 §6.2.4: printable ASCII, or nil."""
+    return re.sub(r"[^!-~]", "", socket.gethostname())[:255] or "-"
+
+
+def _to_syslog(address: str, messages: list[str]) -> None:
+    """Send each message to a syslog server (``host:port`` over UDP, RFC 5426, or a socket's path).
+
+    A server that is not there gets them later from the file alone.
+    """
     host, colon, port = address.rpartition(":")
     target: str | tuple[str, int] = (host, int(port)) if colon and port.isdigit() else address
     try:
@@ -103,12 +124,10 @@ def _to_syslog(address: str, lines: list[str]) -> None:
     except OSError as error:
         logging.getLogger(__name__).error("syslog at %s is not there: %s", address, error)
         return
+    # The handler puts the priority before the message; the old protocol's NUL is not of this one.
+    handler.append_nul = False
     try:
-        for line in lines:
-            handler.emit(
-                logging.makeLogRecord(
-                    {"msg": f"ocp-audit-checkpoint {line}", "levelno": logging.INFO}
-                )
-            )
+        for message in messages:
+            handler.emit(logging.makeLogRecord({"msg": message, "levelname": "INFO"}))
     finally:
         handler.close()

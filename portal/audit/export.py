@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,23 +17,24 @@ from portal.audit.chain import FIELDS
 from portal.audit.models import AuditEntry
 
 RUN = 2000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What begins a formula; some spreadsheets take the full-width signs for the same."""
 
 
-def as_json(rows: QuerySet[AuditEntry]) -> Iterator[str]:
-    """Yield a JSON array, newest row first."""
+def as_json(parts: Iterable[QuerySet[AuditEntry]]) -> Iterator[str]:
+    """Yield a JSON array, newest row first; ``parts`` follow one another in that order."""
     yield "["
     separator = "\n"
-    for row in _newest_first(rows):
+    for row in _rows(parts):
         yield separator + json.dumps(row, default=_plain, ensure_ascii=False)
         separator = ",\n"
     yield "\n]\n"
 
 
-def as_csv(rows: QuerySet[AuditEntry]) -> Iterator[str]:
+def as_csv(parts: Iterable[QuerySet[AuditEntry]]) -> Iterator[str]:
     """Yield CSV (RFC 4180), newest row first, with a line of names."""
     yield _line(FIELDS)
-    for row in _newest_first(rows):
+    for row in _rows(parts):
         yield _line(
             [
                 json.dumps(row[name], ensure_ascii=False)
@@ -49,6 +50,11 @@ def as_csv(rows: QuerySet[AuditEntry]) -> Iterator[str]:
 def safe_cell(text: str) -> str:
     """Return a cell that a spreadsheet shows and never computes (CWE-1236)."""
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _rows(parts: Iterable[QuerySet[AuditEntry]]) -> Iterator[dict[str, Any]]:
+    for rows in parts:
+        yield from _newest_first(rows)
 
 
 def _newest_first(rows: QuerySet[AuditEntry]) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
+
+from portal.audit.acts import BULK_GROUP, BULK_JOB
 
 
 class Category(models.TextChoices):
@@ -84,6 +87,12 @@ class AuditEntry(AppendOnly):
             models.Index(fields=["actor_name", "id"], name="audit_actor"),
             models.Index(fields=["request_id", "id"], name="audit_group"),
             models.Index(fields=["at"], name="audit_at"),
+            # The list without what bulk jobs did row by row (`search.folded`).
+            models.Index(
+                fields=["id"],
+                name="audit_folded",
+                condition=~Q(request_id__startswith=BULK_GROUP) | Q(object_type=BULK_JOB),
+            ),
         ]
 
 
@@ -135,3 +144,17 @@ class AuditVerification(models.Model):
 
     class Meta:
         default_permissions = ()
+
+
+class NotedRefusal(models.Model):
+    """When a refusal was last written to the log: the lock and the memory of `refusals.py`."""
+
+    object_type = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=64)
+    noted_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["object_type", "object_id"], name="one_noted_refusal")
+        ]

@@ -1,18 +1,20 @@
 """Which rows somebody asks for, and text found at a cost that the log's length does not change.
 
-Owns the filters and the window of a text search: only so many rows are looked through at once, and
-the answer says how far it looked.
+Owns the filters, the window of a text search (only so many rows are looked through at once, and
+the answer says how far it looked; an export goes through window after window), and what a bulk job
+shows of itself in a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Max, Q, QuerySet
 
+from portal.audit.acts import BULK_GROUP, BULK_JOB
 from portal.audit.models import AuditEntry, Category
 
 WINDOW_ROWS = 50_000
@@ -62,10 +64,36 @@ class Filters:
 
 @dataclass(frozen=True)
 class Found:
-    """The rows of a search. ``searched_to`` is the row number where a text search stopped."""
+    """The rows of a search. ``searched_to`` is the lowest row that a text search looked at."""
 
     rows: QuerySet[AuditEntry]
     searched_to: int | None = None
+
+
+def everything(filters: Filters, rows: QuerySet[AuditEntry]) -> Iterator[QuerySet[AuditEntry]]:
+    """Yield all that is asked for, newest first; of a text search one window after the other, so
+    that no statement looks through the whole log. Raises FilterInvalid when called.
+    """
+    first = find(replace(filters, before_row=""), rows)
+    return _windows(filters, rows, first)
+
+
+def _windows(
+    filters: Filters, rows: QuerySet[AuditEntry], found: Found
+) -> Iterator[QuerySet[AuditEntry]]:
+    yield found.rows
+    while found.searched_to is not None:
+        found = find(replace(filters, before_row=str(found.searched_to)), rows)
+        yield found.rows
+
+
+def folded(filters: Filters, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+    """Leave out what bulk jobs did row by row, where nothing but a time is asked for: each job is
+    told by its own rows, which lead to the others.
+    """
+    if set(filters.chosen()) - {"since", "until"}:
+        return rows
+    return rows.filter(~Q(request_id__startswith=BULK_GROUP) | Q(object_type=BULK_JOB))
 
 
 def find(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
@@ -107,14 +135,15 @@ def _text(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
         top = int(filters.before_row)
     else:
         top = (AuditEntry.objects.aggregate(newest=Max("id"))["newest"] or 0) + 1
-    floor = max(0, top - WINDOW_ROWS - 1)
+    floor = max(1, top - WINDOW_ROWS)
     matches = Q()
     for word in filters.q.split()[:8]:
         anywhere = Q()
         for column in _TEXT:
             anywhere |= Q(**{f"{column}__icontains": word})
         matches &= anywhere
-    return Found(rows.filter(matches, id__gt=floor, id__lt=top), searched_to=floor or None)
+    found = rows.filter(matches, id__gte=floor, id__lt=top)
+    return Found(found, searched_to=floor if floor > 1 else None)
 
 
 def _moment(text: str) -> datetime:

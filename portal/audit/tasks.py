@@ -10,7 +10,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from portal.audit import requested, sealing
+from portal.audit import refusals, requested, sealing
 
 
 @shared_task(ignore_result=True)
@@ -31,6 +31,12 @@ def verify_audit_log() -> None:
     requested.run(now=timezone.now)
 
 
+@shared_task(ignore_result=True)
+def forget_noted_refusals() -> None:
+    """Delete what bounds the rows of refusals no more."""
+    refusals.forget(now=timezone.now())
+
+
 BEAT_SCHEDULE = {
     # A message that nobody took in time is not worth keeping: the next one does the same.
     "seal-audit-log": {
@@ -41,6 +47,11 @@ BEAT_SCHEDULE = {
     "seal-whole-audit-log": {
         "task": "portal.audit.tasks.seal_whole_audit_log",
         "schedule": timedelta(hours=1),
+        "options": {"expires": 600},
+    },
+    "forget-noted-refusals": {
+        "task": "portal.audit.tasks.forget_noted_refusals",
+        "schedule": timedelta(minutes=10),
         "options": {"expires": 600},
     },
     "verify-audit-log": {

@@ -7,6 +7,7 @@ else is approved. Who may decide, and what a decision does, is `renewal/identity
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -42,7 +43,9 @@ def index(request: HttpRequest) -> HttpResponseBase:
     tab = _tab_of(request)
     found = inbox.page(tab, request.user, now=now, cursor=request.GET.get("cursor", ""))
     rules = policies(store.load())
-    assessed = {a.request.pk: a for a in assess([r for r in found.rows if _is_open(r)], now=now)}
+    assessed = {
+        a.request.pk: a for a in _assessed(request, [r for r in found.rows if _is_open(r)], now=now)
+    }
     return render(
         request,
         "approvals/list.html",
@@ -147,7 +150,7 @@ def decide_several(request: HttpRequest) -> HttpResponseBase:
         return _preview(request, decision, keys, error="Say why: the audit log keeps it.")
     now = timezone.now()
     rows, left_out = inbox.chosen(request.user, keys, now=now)
-    alike, odd = _alike(assess(rows, now=now))
+    alike, odd = _alike(_assessed(request, rows, now=now))
     failed = len(left_out) + len(odd)
     done = 0
     for each in alike:
@@ -225,7 +228,7 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
     kind = RequestKind(row.kind)
     actor = actor_of(request)
     me = approval_requests.key_of(actor)
-    assessed = assess([row], now=now)[0] if _is_open(row) else None
+    assessed = _assessed(request, [row], now=now)[0] if _is_open(row) else None
     votes = inbox.votes_of(row)
     is_mine = bool(
         reachable([row.orchestrator_id], *act_reaches(request.user, Permission.AGENTS_APPROVE))
@@ -270,7 +273,7 @@ def _preview(
         messages.warning(request, "No request was selected.")
         return redirect("approvals")
     rows, left_out = inbox.chosen(request.user, keys, now=now)
-    alike, odd = _alike(assess(rows, now=now))
+    alike, odd = _alike(_assessed(request, rows, now=now))
     context: dict[str, Any] = {
         "decision": decision,
         "alike": [
@@ -338,6 +341,12 @@ def _keys(request: HttpRequest) -> list[int]:
 
 def _is_open(row: ApprovalRequest) -> bool:
     return row.state == RequestState.OPEN
+
+
+def _assessed(
+    request: HttpRequest, rows: Sequence[ApprovalRequest], *, now: datetime
+) -> list[Assessed]:
+    return assess(rows, seen=reach(request.user, Permission.AGENTS_READ), now=now)
 
 
 def _is_conflict(row: ApprovalRequest) -> bool:

@@ -60,7 +60,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     filters = Filters.of(request.GET)
     problem = ""
     try:
-        found = search.find(filters, _visible(request))
+        found = search.find(filters, _listed(request, filters))
     except FilterInvalid as invalid:
         found, problem = Found(AuditEntry.objects.none()), str(invalid)
     shown = cut(
@@ -92,10 +92,10 @@ def index(request: HttpRequest) -> HttpResponseBase:
 
 @page(Permission.AUDITING_READ)
 def exported(request: HttpRequest, form: str) -> HttpResponseBase:
-    """Exactly what the filters show, as a file."""
+    """All that the filters mean, as a file, however far back."""
     filters = Filters.of(request.GET)
     try:
-        found = search.find(filters, _visible(request))
+        parts = search.everything(filters, _visible(request))
     except FilterInvalid as invalid:
         raise BadRequest(str(invalid)) from None
     record(
@@ -107,7 +107,7 @@ def exported(request: HttpRequest, form: str) -> HttpResponseBase:
         after=filters.chosen(),
     )
     write, content_type = _FORMS[form]
-    response = StreamingHttpResponse(write(found.rows), content_type=content_type)
+    response = StreamingHttpResponse(write(parts), content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="audit.{form}"'
     return response
 
@@ -147,21 +147,25 @@ def verification(request: HttpRequest) -> HttpResponseBase:
 
 
 def grouped(events: Iterable[Told]) -> list[Group]:
-    """Fold rows of the same act that follow one another and tell the same."""
+    """Fold rows of the same act that tell the same into the first of them."""
     groups: list[Group] = []
+    of_act: dict[tuple[str, str], Group] = {}
     for event in events:
-        last = groups[-1] if groups else None
-        entry = event.entry
-        if (
-            last is not None
-            and entry.request_id
-            and entry.request_id == last.first.entry.request_id
-            and event.title == last.first.title
-        ):
-            last.others.append(event)
-        else:
-            groups.append(Group(event))
+        act = (event.entry.request_id, event.title)
+        if event.entry.request_id and act in of_act:
+            of_act[act].others.append(event)
+            continue
+        group = Group(event)
+        of_act[act] = group
+        groups.append(group)
     return groups
+
+
+def _listed(request: HttpRequest, filters: Filters) -> QuerySet[AuditEntry]:
+    """Return the rows of a list; the rows of a whole job are for who sees every orchestrator."""
+    rows = _visible(request)
+    sees_all = reach(request.user, Permission.AUDITING_READ).everything
+    return search.folded(filters, rows) if sees_all else rows
 
 
 def _visible(request: HttpRequest) -> QuerySet[AuditEntry]:

@@ -148,7 +148,15 @@ def newest_of(user: User) -> list[ApiToken]:
 
 
 def _revoke(request: HttpRequest, token: ApiToken) -> None:
-    changed = tokens.revoke_token(token, actor=actor_of(request), now=timezone.now())
+    person = request.user
+    assert isinstance(person, User)
+    try:
+        changed = tokens.revoke_token(
+            token, giver=person, actor=actor_of(request), now=timezone.now()
+        )
+    except AccountRefused as refused:
+        messages.error(request, str(refused))
+        return
     messages.success(
         request, f"The token {token.name} was revoked" + ("." if changed else " already.")
     )

@@ -26,6 +26,7 @@ from django.db import connection, transaction
 from orchestrators.reach import act_reaches
 from portal.access.catalogue import Permission
 from portal.access.permissions import require
+from portal.audit.acts import BULK_JOB
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences import store
@@ -315,7 +316,7 @@ def _audit(job: BulkJob, action: str, actor: Actor, *, message: str = "") -> Non
         Actor(actor.name, actor.user_id, actor.source_address, job.audit_group),
         Category.ORCHESTRATOR,
         action,
-        object_type="bulk_job",
+        object_type=BULK_JOB,
         object_id=job.pk,
         object_name=job.act,
         after={"act": job.act, "total": job.total, "query": job.query, "state": job.state},

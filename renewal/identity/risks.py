@@ -17,11 +17,13 @@ from django.db.models import F
 from orchestrators.confusables import skeleton
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical, claim_key
+from orchestrators.reach import reachable
+from portal.access.reach import EVERYTHING, Reach
 from renewal.identity import claimants
 from renewal.identity.approval_requests import network_of
 from renewal.models import ApprovalRequest, Claimant
 from renewal.rules.approval import RequestState
-from renewal.rules.risks import BARS_RULES, Hint, Predecessor, RiskFacts, hints
+from renewal.rules.risks import BARS_RULES, BEYOND, Hint, Predecessor, RiskFacts, hints
 
 _MOST_ROWS = 500
 
@@ -47,29 +49,36 @@ class Assessed:
         return len([c for c in self.candidates if not c.held_before]) > 1
 
 
-def assess(requests: Sequence[ApprovalRequest], *, now: datetime) -> list[Assessed]:
-    """Return open requests (with their orchestrators) with who came forward and the hints."""
+def assess(
+    requests: Sequence[ApprovalRequest], *, seen: Reach = EVERYTHING, now: datetime
+) -> list[Assessed]:
+    """Return open requests (with their orchestrators) with who came forward and the hints.
+
+    A hint about an orchestrator beyond ``seen`` warns all the same, and does not name it.
+    """
     # What a disapproved record holds comes back as it was; nobody has to come forward for it.
     waiting = [r.orchestrator_id for r in requests if not _holds_again(r.orchestrator)]
-    seen = claimants.usable_of(waiting, now=now)
-    names = {r.pk: _name_of(r, seen.get(r.orchestrator_id, [])) for r in requests}
+    came = claimants.usable_of(waiting, now=now)
+    names = {r.pk: _name_of(r, came.get(r.orchestrator_id, [])) for r in requests}
     by_skeleton = _approved_by("name_skeleton", {skeleton(n) for n in names.values()})
     by_claim_key = _approved_by("claim_key", {claim_key(n) for n in names.values()})
-    shown = {r.pk: _shown(seen.get(r.orchestrator_id, [])) for r in requests}
+    shown = {r.pk: _shown(came.get(r.orchestrator_id, [])) for r in requests}
     networks = _known_networks(
         {network_of(c.address) for c in shown.values() if c is not None and c.address}
     )
     elsewhere = _other_records([c for c in shown.values() if c is not None])
+    if not seen.everything:
+        _hide_what_is_beyond(seen, by_skeleton, by_claim_key, elsewhere)
     return [
         Assessed(
             request,
-            seen.get(request.orchestrator_id, []),
+            came.get(request.orchestrator_id, []),
             hints(
                 _facts(
                     request,
                     names[request.pk],
                     shown[request.pk],
-                    seen.get(request.orchestrator_id, []),
+                    came.get(request.orchestrator_id, []),
                     by_skeleton=by_skeleton,
                     by_claim_key=by_claim_key,
                     networks=networks,
@@ -131,7 +140,7 @@ def _facts(
         places=[
             (str(p[0]), str(p[1]), str(p[2]), str(p[3])) for p in (shown.places if shown else [])
         ],
-        other_records=[n or "a record without a name" for pk, n in record_of if pk != own],
+        other_records=[n for pk, n in record_of if pk != own],
         other_name=other,
         address=address,
         old_address=request.old_address,
@@ -190,5 +199,23 @@ def _other_records(shown: Sequence[Claimant]) -> dict[int, list[tuple[UUID, str]
     ).values_list("certificate_id", "orchestrator_id", "orchestrator__client_machine")
     for certificate, orchestrator, name in rows.order_by("pk")[:_MOST_ROWS]:
         if certificate is not None:
-            found[certificate].append((orchestrator, name))
+            found[certificate].append((orchestrator, name or "a record without a name"))
     return found
+
+
+def _hide_what_is_beyond(
+    seen: Reach,
+    by_skeleton: Mapping[str, list[Orchestrator]],
+    by_claim_key: Mapping[str, list[Orchestrator]],
+    elsewhere: Mapping[int, list[tuple[UUID, str]]],
+) -> None:
+    """Take the names, and what else is told, from records that do not exist for the visitor."""
+    rows = [o for found in (*by_skeleton.values(), *by_claim_key.values()) for o in found]
+    keys = {o.pk for o in rows} | {pk for found in elsewhere.values() for pk, _ in found}
+    known = reachable(keys, seen)
+    for row in rows:
+        if row.pk not in known:
+            row.client_machine = BEYOND
+            row.certificate_not_after = None
+    for pairs in elsewhere.values():
+        pairs[:] = [(pk, name if pk in known else BEYOND) for pk, name in pairs]

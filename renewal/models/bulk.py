@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from portal.audit.acts import BULK_GROUP
 from renewal.rules.acts import Act
 from renewal.rules.bulk_lifecycle import OPEN_BULK, BulkState, ItemState
 
@@ -81,7 +82,7 @@ class BulkJob(models.Model):
     @property
     def audit_group(self) -> str:
         """The request id that all audit rows of the job share."""
-        return f"bulk-{self.pk}"
+        return f"{BULK_GROUP}{self.pk}"
 
 
 class BulkItem(models.Model):

@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 
 MOST_PLACES = 6
+BEYOND = ""
+"""In the place of a name: an orchestrator that the reader does not reach."""
 _MOST_NAMED = 3
 
 Place = tuple[str, str, str, str]
@@ -161,8 +163,8 @@ def _successor(facts: RiskFacts) -> Hint:
     )
     return Hint(
         Risk.SUCCESSOR,
-        f"Probably the successor of {predecessor.name}{ended}: existing agents rename themselves "
-        "so when they enrol again.",
+        f"Probably the successor of {predecessor.name or _quoted(BEYOND)}{ended}: existing agents "
+        "rename themselves so when they enrol again.",
         "Is it that host? Nothing of the old record is inherited: Disapprove the old one after.",
     )
 
@@ -192,6 +194,10 @@ def placed(places: Sequence[Sequence[str]], *, name: str, address: str, at: str)
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"“{name}”" for name in names[:_MOST_NAMED])
+    shown = ", ".join(_quoted(name) for name in names[:_MOST_NAMED])
     more = len(names) - _MOST_NAMED
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _quoted(name: str) -> str:
+    return f"“{name}”" if name != BEYOND else "one beyond your reach"

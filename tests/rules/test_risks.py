@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from renewal.rules.risks import (
+    BEYOND,
     MOST_PLACES,
     Place,
     Predecessor,
@@ -84,3 +85,18 @@ def test_places_are_bounded_and_remember_when_each_began() -> None:
     assert len(places) == MOST_PLACES
     again = placed(places, name="a", address="10.0.0.17", at="20")
     assert again[-1] == ("a", "10.0.0.17", "17", "20")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        RiskFacts("web", same_name=[BEYOND]),
+        RiskFacts("web", lookalikes=[BEYOND]),
+        RiskFacts("web", other_records=[BEYOND]),
+        RiskFacts("web_1", is_stamped=True, predecessors=[Predecessor(BEYOND, None)]),
+    ],
+)
+def test_who_is_beyond_the_readers_reach_is_warned_of_and_not_named(facts: RiskFacts) -> None:
+    (hint,) = hints(facts)
+    assert "one beyond your reach" in hint.sentence
+    assert "“”" not in hint.sentence

@@ -17,6 +17,10 @@ from tests.portal.rest.conftest import Caller, basic
 pytestmark = pytest.mark.django_db
 P = Permission
 ACTING = [row for row in table() if row.method == "POST"]
+OF_ONES_OWN = frozenset(
+    {"theme", "sign-out", "sign-in", "access/view-as", "access/view-as/stop", "account/tokens"}
+)
+"""Paths that change what belongs to the caller alone: session, look and tokens."""
 
 
 @pytest.fixture
@@ -119,7 +123,7 @@ def test_who_may_only_read_changes_nothing_through_any_path() -> None:
     world = World.made()
     for who in ("Read only", "Auditor", "no role", "not signed in"):
         for row in ACTING:
-            if row.url in ("theme", "sign-out", "sign-in", "access/view-as", "access/view-as/stop"):
+            if row.url in OF_ONES_OWN:
                 continue
             status, changed = world.send(row, who)
             if (row.url, who) == ("audit/verify", "Auditor"):
@@ -171,6 +175,57 @@ def test_a_label_that_a_role_is_limited_to_is_not_taken_off_by_it(fleet: rows.Fl
         assert response.status_code == 400
         assert "would leave them" in response.content.decode()
     assert client.post("/orchestrators/assign", {**sent, "put": "rack=7"}).status_code == 302
+
+
+LABELLER = [P.PORTAL_READ, P.AGENTS_READ, P.AGENTS_MODIFY]
+WIDENING = {
+    "a label that another role is limited to": {"put": "site=x"},
+    "a group that another role is limited to": {"group": "=Bonn"},
+}
+
+
+@pytest.mark.parametrize("form", WIDENING.values(), ids=WIDENING)
+def test_nobody_widens_another_permission_of_his_own_by_groups_and_labels(
+    form: dict[str, str], fleet: rows.Fleet
+) -> None:
+    from tests.portal.access.conftest import label
+
+    site = label("site=x", fleet.warned)
+    bonn = group("Bonn", fleet.warned)
+    client = page_of(
+        user(
+            "bea",
+            role("Labeller", LABELLER),
+            role("Revoker", [P.CERTIFICATES_REVOKE], only_groups=[bonn], only_labels=[site]),
+        )
+    )
+    before = state()
+    for ids in ([str(fleet.calm.pk)], [str(fleet.warned.pk), str(fleet.calm.pk)]):
+        response = client.post("/orchestrators/assign", {"ids": ids, "confirmed": "1", **form})
+        assert response.status_code == 400
+        assert "somebody else has to do that" in response.content.decode()
+    assert state() == before
+    inside = {"ids": str(fleet.warned.pk), "confirmed": "1", **form, "put": "rack=7"}
+    assert client.post("/orchestrators/assign", inside).status_code == 302
+
+
+def test_a_reset_revokes_no_certificate_of_who_may_not_revoke(fleet: rows.Fleet) -> None:
+    certificate = fleet.calm.certificates.filter(revoked_at=None).first()
+    assert certificate is not None
+    client = page_of(user("rita", role("Resetter", [P.PORTAL_READ, P.AGENTS_READ, P.AGENTS_RESET])))
+    asked = client.get("/orchestrators/act", {"act": "reset", "ids": str(fleet.calm.pk)})
+    assert 'name="revoke"' not in asked.content.decode()
+    before = state()
+    sent = {
+        "act": "reset",
+        "ids": str(fleet.calm.pk),
+        "message": "why",
+        "revoke": str(certificate.pk),
+    }
+    response = client.post("/orchestrators/act/perform", sent)
+    assert response.status_code == 403
+    assert "/certificates/collections/revoke/" in response.content.decode()
+    assert state() == before
 
 
 # --- view as ------------------------------------------------------------------------------------

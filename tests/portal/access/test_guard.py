@@ -16,7 +16,7 @@ from portal.access.guard import AccountRefused, has_administrator
 from portal.access.models import ApiToken, User
 from portal.access.reach import EVERYTHING, Reach, reach
 from portal.access.role_changes import content_of, delete_role, restore_role, save_role
-from portal.access.tokens import issue_token
+from portal.access.tokens import issue_token, revoke_token
 from portal.audit.models import AuditEntry
 from tests.portal.access.conftest import TESTER, group, role, user
 from tests.portal.pages import fleet as rows
@@ -87,17 +87,49 @@ ESCALATIONS = {
         now=timezone.now(),
         giver=by,
     ),
+    "revoke the token of somebody who holds more": lambda by: revoke_token(
+        ApiToken.objects.get(name="ada's"), actor=TESTER, now=timezone.now(), giver=by
+    ),
 }
 
 
 @pytest.mark.parametrize("attempt", ESCALATIONS.values(), ids=ESCALATIONS.keys())
 def test_nobody_gives_takes_or_uses_more_than_they_hold(attempt, keeper: User) -> None:
     save_user("olga", roles=["Operator"], is_active=False, actor=TESTER)
+    ada = User.objects.get(username="ada")
+    issue_token(ada, "ada's", lasts=timedelta(days=1), actor=TESTER, now=timezone.now())
     before = unchanged()
     with pytest.raises(AccountRefused) as refused:
         attempt(User.objects.get(username="kim"))
     assert refused.value.reason == "beyond_own_permissions"
     assert "/" in str(refused.value)
+    assert unchanged() == before
+
+
+def test_ones_own_token_goes_whatever_one_lost_since(keeper: User) -> None:
+    now = timezone.now()
+    token, _ = issue_token(keeper, "mine", lasts=timedelta(days=1), actor=TESTER, now=now)
+    assert revoke_token(token, actor=TESTER, now=now, giver=keeper)
+    assert not revoke_token(token, actor=TESTER, now=now, giver=keeper)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("portal", "username_invalid"),
+        ("Anonymous", "username_invalid"),
+        ("command (root)", "username_invalid"),
+        ("orchestrator web-01", "username_invalid"),
+        ("ADA", "username_taken"),
+    ],
+)
+def test_no_user_is_named_like_somebody_else_in_the_audit_log(
+    name: str, reason: str, keeper: User
+) -> None:
+    before = unchanged()
+    with pytest.raises(AccountRefused) as refused:
+        save_user(name, roles=[], actor=TESTER)
+    assert refused.value.reason == reason
     assert unchanged() == before
 
 

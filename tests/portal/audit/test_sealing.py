@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -85,6 +88,28 @@ def test_each_block_is_told_to_the_checkpoints(log: Log) -> None:
     block = AuditBlock.objects.order_by("-number")[0]
     assert [line["number"] for line in lines] == list(range(1, block.number + 1))
     assert lines[-1]["link"] == block.link
+
+
+RFC5424 = re.compile(
+    r"<38>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z [!-~]{1,255} "
+    r"orchestrator-certificate-portal \d{1,128} AUDITCHECKPOINT - (\{.*\})"
+)
+"""PRI (auth, info), VERSION, TIMESTAMP, HOSTNAME, APP-NAME, PROCID, MSGID, no data, MSG."""
+
+
+def test_each_block_is_told_to_syslog_in_the_form_of_rfc_5424(log: Log, settings: Any) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        settings.CONFIG = replace(settings.CONFIG, audit_syslog=address)
+        log.write(2)
+        log.seal()
+        datagram = server.recv(4096).decode("ascii")
+    found = RFC5424.fullmatch(datagram)
+    assert found, datagram
+    block = AuditBlock.objects.order_by("-number")[0]
+    assert json.loads(found[1])["signature"] == block.signature
 
 
 @pytest.mark.parametrize("torn", ["", '{"number": 1, "fir'], ids=["lost", "torn"])

@@ -20,7 +20,7 @@ from portal.audit.models import AuditEntry, AuditVerification, Category
 from portal.audit.trail import Actor, record
 from tests.portal.pages import fleet as rows
 
-ANNA = Actor("anna", source_address="192.0.2.7", request_id="bulk-1")
+ANNA = Actor("anna", source_address="192.0.2.7", request_id="one-act")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,8 @@ def _a_log_of_its_own(settings: Any, tmp_path: Path) -> None:
 
 def wrote(message: str = "", **fields: Any) -> AuditEntry:
     values = {"object_type": "setting", "object_id": "7", "object_name": "Warning"} | fields
-    return record(ANNA, Category.SETTING, "setting_changed", message=message, **values)
+    actor = replace(ANNA, request_id=values.pop("request_id", ANNA.request_id))
+    return record(actor, Category.SETTING, "setting_changed", message=message, **values)
 
 
 def shown(page: Any) -> list[int]:
@@ -58,7 +59,7 @@ SEARCHES = {
     "the person": {"q": "ANNA oslo"},
     "the address": {"q": "192.0.2"},
     "the person exactly": {"who": "anna"},
-    "one act": {"request": "bulk-1"},
+    "one act": {"request": "one-act"},
     "the object": {"object": "setting:42"},
     "the action": {"action": "setting_changed", "who": "anna"},
     "a time": {"since": "2020-01-01", "who": "anna"},
@@ -106,6 +107,52 @@ def test_a_search_says_how_far_it_looked_and_goes_on(admin, monkeypatch) -> None
     assert shown(page) == [old.pk]
 
 
+def test_a_search_that_goes_on_misses_no_row_between_two_windows(admin, monkeypatch) -> None:
+    monkeypatch.setattr(search, "WINDOW_ROWS", 3)
+    wanted = [wrote("needle").pk for _ in range(11)]
+    found: list[int] = []
+    asked = {"q": "needle"}
+    while True:
+        page = admin.get("/audit", asked)
+        found += shown(page)
+        if page.context["searched_to"] is None:
+            break
+        asked = {"q": "needle", "before_row": page.context["searched_to"]}
+    assert found == wanted[::-1]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_an_export_of_a_text_search_holds_all_that_match_however_far_back(
+    form: str, admin, monkeypatch
+) -> None:
+    monkeypatch.setattr(search, "WINDOW_ROWS", 3)
+    wanted = [wrote("needle").pk]
+    for _ in range(8):
+        wrote("hay")
+    wanted += [wrote("needle").pk, wrote("needle").pk]
+    text = admin.get(f"/audit/export.{form}", {"q": "needle"}).getvalue().decode()
+    lines = json.loads(text) if form == "json" else csv.DictReader(io.StringIO(text))
+    assert [int(line["id"]) for line in lines] == wanted[::-1]
+
+
+def test_a_bulk_job_is_one_entry_that_leads_to_all_that_it_did(admin) -> None:
+    told = wrote("the job", object_type="bulk_job", request_id="bulk-7")
+    for number in range(120):
+        wrote(object_id=str(number), request_id="bulk-7")
+    after = wrote("later", request_id="another")
+    assert shown(admin.get("/audit"))[:2] == [after.pk, told.pk]
+    page = admin.get("/audit", {"request": "bulk-7"})
+    assert len(shown(page)) == 100
+
+
+def test_rows_of_one_act_are_one_group_though_others_came_between(admin) -> None:
+    for number in range(4):
+        wrote(object_id=str(number), request_id="one-act-1")
+        wrote(object_id=str(number), request_id="another-2")
+    groups = admin.get("/audit", {"who": "anna"}).context["groups"]
+    assert [len(group.others) for group in groups] == [3, 3]
+
+
 def test_rows_of_one_act_are_one_group(admin) -> None:
     for number in range(4):
         wrote(object_id=str(number))
@@ -120,7 +167,15 @@ def test_a_row_is_marked_until_it_is_sealed(admin) -> None:
     assert admin.get("/audit").context["unsealed"] == set()
 
 
-HOSTILE = ('=HYPERLINK("http://x")', "+1", "-1", "@x", "\tx", "<script>alert(1)</script>")
+HOSTILE = (
+    '=HYPERLINK("http://x")',
+    "\uff1d1",
+    "+1",
+    "-1",
+    "@x",
+    "\tx",
+    "<script>alert(1)</script>",
+)
 
 
 def test_the_export_is_what_the_filters_show_and_no_formula(admin) -> None:
