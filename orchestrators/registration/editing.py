@@ -22,6 +22,7 @@ from orchestrators.protocol.messages import MessageError, checked_text
 from orchestrators.registration.models import AutoRegistrationRule
 from orchestrators.registration.rules import Outcome, parse_network
 from portal.access.models import User
+from portal.access.reach import Reach, grants_of
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 
@@ -84,12 +85,15 @@ def save(
     now: datetime,
     pk: int | None = None,
     version: int | None = None,
+    author: User | None = None,
 ) -> tuple[AutoRegistrationRule, bool]:
     """Add a rule at the end, or change the one with ``pk``; say whether that changed anything.
 
-    ``version``: the one that was shown. Raises RuleRefused.
+    ``version``: the one that was shown. ``author`` (None: whoever runs the host) gives nothing that
+    one of his own roles is limited to. Raises RuleRefused.
     """
     name, contents = _checked(name, contents)
+    _check_gives_author_nothing(contents, author)
     with transaction.atomic():
         rows = _locked()
         row = next((r for r in rows if r.pk == pk), None)
@@ -124,15 +128,27 @@ def save(
     return row, True
 
 
-def switch(pk: int, *, enabled: bool, actor: Actor, now: datetime) -> bool:
+def save_at(
+    name: str, contents: Contents, *, position: int | None, pk: int, **rest: Any
+) -> AutoRegistrationRule:
+    """Change a rule and its place (from 1; None: where it is) together. Raises RuleRefused."""
+    with transaction.atomic():
+        row, _ = save(name, contents, pk=pk, **rest)
+        if position is not None:
+            move(pk, position, expected=None, actor=rest["actor"], now=rest["now"])
+    return row
+
+
+def switch(
+    pk: int, *, enabled: bool, actor: Actor, now: datetime, author: User | None = None
+) -> bool:
     """Switch a rule on or off; say whether that changed anything. Raises RuleRefused."""
     with transaction.atomic():
         row = next((r for r in _locked() if r.pk == pk), None)
         if row is None:
             raise RuleRefused("unknown_rule", "The rule does not exist any more.")
-        return save(
-            row.name, replace(contents_of(row), enabled=enabled), actor=actor, now=now, pk=pk
-        )[1]
+        wanted = replace(contents_of(row), enabled=enabled)
+        return save(row.name, wanted, actor=actor, now=now, pk=pk, author=author)[1]
 
 
 def move(pk: int, position: int, *, expected: str | None, actor: Actor, now: datetime) -> bool:
@@ -259,6 +275,27 @@ def _check_known(contents: Contents) -> None:
     if name and not BootstrapCredential.objects.filter(name=name).exists():
         raise RuleRefused(
             "unknown_credential", f"There is no bootstrap credential “{name}”.", field="credential"
+        )
+
+
+def _check_gives_author_nothing(contents: Contents, author: User | None) -> None:
+    """Refuse a gift of a group or label that would bring new orchestrators within the reach of
+    something that the author holds for some orchestrators only.
+    """
+    held = grants_of(author).values() if author is not None else ()
+    given = Reach(
+        groups=frozenset() if contents.assign_group is None else frozenset({contents.assign_group}),
+        labels=frozenset(contents.assign_labels),
+    )
+    if any(
+        not each.everything and (each.groups & given.groups or each.labels & given.labels)
+        for each in held
+    ):
+        raise RuleRefused(
+            "would_widen_reach",
+            "One of your roles is limited to this group or label; with this rule new orchestrators "
+            "would come within it: somebody else has to make it.",
+            field="assign_group" if given.groups else "assign_labels",
         )
 
 

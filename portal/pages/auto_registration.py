@@ -284,7 +284,13 @@ def switch(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Switch a rule on or off."""
     enabled = request.POST.get("enabled") == "true"
     try:
-        editing.switch(pk, enabled=enabled, actor=actor_of(request), now=timezone.now())
+        editing.switch(
+            pk,
+            enabled=enabled,
+            actor=actor_of(request),
+            author=_person(request),
+            now=timezone.now(),
+        )
     except RuleRefused as refused:
         messages.error(request, str(refused))
     return redirect("auto_registration")
@@ -309,12 +315,18 @@ def delete(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("auto_registration")
 
 
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
 def _save(request: HttpRequest, form: RuleForm, *, pk: int | None) -> bool:
     try:
         row, changed = editing.save(
             form.cleaned_data["name"],
             form.contents(),
             actor=actor_of(request),
+            author=_person(request),
             now=timezone.now(),
             pk=pk,
             version=form.cleaned_data["version"],

@@ -12,21 +12,19 @@ from django import forms
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
-from orchestrators.models import BootstrapCredential, Orchestrator, Status
-from orchestrators.protocol.messages import MessageError, RegisterRequest
+from orchestrators.models import Orchestrator, Status
+from orchestrators.protocol.messages import MessageError
 from orchestrators.reach import within
 from orchestrators.registration import chain
-from orchestrators.registration.rules import Outcome, evaluate
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.pages.auto_registration import OUTCOME_LABELS, PairsField
 from portal.pages.gate import page
+from renewal.identity import attempt as attempts
 from renewal.identity import first_registration
-from renewal.identity.claimants import Seen
 from renewal.models import Claimant
 
 _RECENT = 20
-_MOST_CHOICES = 500
 
 
 class TryForm(forms.Form):
@@ -39,8 +37,7 @@ class TryForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        usable = BootstrapCredential.objects.filter(revoked_at=None, spent_at=None).order_by("name")
-        names = usable.values_list("name", flat=True)[:_MOST_CHOICES]
+        names = attempts.usable_credentials()
         chosen = self.fields["credential"]
         if isinstance(chosen, forms.ChoiceField):
             chosen.choices = [
@@ -51,18 +48,12 @@ class TryForm(forms.Form):
     def caller(self) -> first_registration.Caller:
         """Return the Register that was typed in. Raises MessageError."""
         said = self.cleaned_data
-        body = RegisterRequest.parse(
-            {
-                "ClientMachine": said["client_machine"],
-                "ClientParameters": dict(said["parameters"]),
-            }
+        return attempts.caller_of(
+            said["client_machine"],
+            address=said["address"],
+            credential=attempts.credential_named(said["credential"]),
+            parameters=dict(said["parameters"]),
         )
-        credential = None
-        if said["credential"]:
-            credential = BootstrapCredential.objects.select_related("service_account").get(
-                name=said["credential"]
-            )
-        return first_registration.Caller(body, Seen(credential=credential), said["address"].strip())
 
 
 @page(Permission.AUTO_REGISTRATION_READ)
@@ -100,20 +91,13 @@ def _result(
     caller: first_registration.Caller, *, besides: Orchestrator | None, sees_all: bool
 ) -> dict[str, Any]:
     """Return the ruling with its steps, and what speaks against acting on it."""
-    rows = first_registration.rules()
-    ruling = evaluate((row.rule for row in rows), first_registration.applicant_of(caller))
-    obstacle = ""
-    if ruling.outcome is Outcome.ALLOW and ruling.rule is not None:
-        obstacle = first_registration.obstacle(caller, besides, ruling.rule.assignment)
-    if obstacle and not sees_all:
-        # It may name an orchestrator that does not exist for this visitor.
-        obstacle = "It is not clear without knowing all orchestrators."
+    found = attempts.attempt(caller, besides=besides, sees_all=sees_all)
     return {
-        "ruling": ruling,
-        "label": OUTCOME_LABELS[Outcome.DEFER if obstacle else ruling.outcome],
-        "obstacle": obstacle,
-        "rest": len(rows) - len(ruling.steps),
-        "steps": [(step, OUTCOME_LABELS[step.rule.outcome]) for step in ruling.steps],
+        "ruling": found.ruling,
+        "label": OUTCOME_LABELS[found.outcome],
+        "obstacle": found.obstacle,
+        "rest": found.rules_not_asked,
+        "steps": [(step, OUTCOME_LABELS[step.rule.outcome]) for step in found.ruling.steps],
     }
 
 

@@ -163,7 +163,7 @@ class AgentReset(AgentView):
         try:
             approvals.reset(pk, actor=actor_of(request), now=timezone.now())
         except ActRefused as refused:
-            raise ApiError(_code(refused), str(refused)) from None
+            raise ApiError(act_code(refused), str(refused)) from None
         return Response(status=204)
 
 
@@ -214,7 +214,7 @@ class AgentsSetReenrollment(AgentView):
 def _id(text: str) -> UUID:
     parsed = bodies.guid(text)
     if parsed is None:
-        raise _unknown()
+        raise unknown_agent()
     return parsed
 
 
@@ -224,15 +224,15 @@ def found_agent(request: Request, text: str, *acts: Permission) -> Orchestrator:
     rows = within(agents(), *(reach(request.user, each) for each in needed))
     found = rows.filter(pk=_id(text)).first()
     if found is None:
-        raise _unknown()
+        raise unknown_agent()
     return found
 
 
-def _unknown() -> ApiError:
+def unknown_agent() -> ApiError:
     return ApiError(ErrorCode.ORCHESTRATOR_UNKNOWN, "There is no such orchestrator.")
 
 
-def _code(refused: ActRefused) -> ErrorCode:
+def act_code(refused: ActRefused) -> ErrorCode:
     return REASONS.get(refused.reason, ErrorCode.ACT_REFUSED)
 
 
@@ -267,9 +267,11 @@ def _all_or_none(ids: list[UUID], reaches: Iterable[Reach], act: Callable[[UUID]
     if not refused:
         return
     (first, reason), *_ = refused.items()
-    by_policy = {_code(refusal) for refusal in refused.values()} == {ErrorCode.APPROVAL_FORBIDDEN}
+    by_policy = {act_code(refusal) for refusal in refused.values()} == {
+        ErrorCode.APPROVAL_FORBIDDEN
+    }
     raise ApiError(
-        _code(reason),
+        act_code(reason),
         f"Nothing was changed. {first}: {reason}",
         status=403 if by_policy else 400,
         failed=[

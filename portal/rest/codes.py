@@ -56,6 +56,8 @@ class ErrorCode(StrEnum):
     SETTING_UNKNOWN = "setting_unknown"
     TOKEN_UNKNOWN = "token_unknown"  # noqa: S105 (a code)
     ROLE_UNKNOWN = "role_unknown"
+    RULE_UNKNOWN = "rule_unknown"
+    RULE_CHANGED = "rule_changed"
     IDENTITY_UNKNOWN = "identity_unknown"
     LAST_ADMINISTRATOR = "last_administrator"
     ACCESS_REFUSED = "access_refused"
@@ -136,6 +138,8 @@ CODES: dict[ErrorCode, CodeText] = {
     C.SETTING_UNKNOWN: CodeText(404, "There is no such setting"),
     C.TOKEN_UNKNOWN: CodeText(404, "There is no such token"),
     C.ROLE_UNKNOWN: CodeText(404, "There is no such role"),
+    C.RULE_UNKNOWN: CodeText(404, "There is no such rule"),
+    C.RULE_CHANGED: CodeText(409, "The rules changed meanwhile"),
     C.IDENTITY_UNKNOWN: CodeText(404, "There is no such identity"),
     C.LAST_ADMINISTRATOR: CodeText(400, "Nobody would be left who can manage access"),
     C.ACCESS_REFUSED: CodeText(400, "Access cannot be changed like this"),
@@ -172,6 +176,7 @@ REASONS: dict[str, ErrorCode] = {
     "nobody_seen": C.NOBODY_SEEN,
     "conflict": C.CONFLICT,
     "changed": C.CHANGED,
+    "moved_on": C.CHANGED,
     "name_taken": C.NAME_TAKEN,
     "policy": C.APPROVAL_FORBIDDEN,
     "not_disapproved": C.NOT_DISAPPROVED,

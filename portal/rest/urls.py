@@ -7,8 +7,10 @@ from django.urls import URLPattern, URLResolver
 from portal.edge.paths import any_case_path
 from portal.rest import (
     agents,
+    approvals,
     audit,
     authorities,
+    auto_registration,
     certificates,
     enrollment,
     explanation,
@@ -30,6 +32,7 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Agents/SetAuthCertificateReenrollment", agents.AgentsSetReenrollment),
     ("Agents/<str:agent_id>", agents.AgentDetail),
     ("Agents/<str:agent_id>/Reset", agents.AgentReset),
+    ("Agents/<str:agent_id>/Approve", approvals.AgentApprove),
     ("Agents/<str:agent_id>/FetchLogs", agents.AgentFetchLogs),
     ("Agents/<str:agent_id>/Explanation", explanation.AgentExplanation),
     ("AppSetting", settings.SettingList),
@@ -61,6 +64,9 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Enrollment/CSR/Parse", enrollment.CsrParse),
     ("Enrollment/AvailableRenewal/Id/<str:certificate_id>", enrollment.RenewalById),
     ("Enrollment/AvailableRenewal/Thumbprint/<str:thumbprint>", enrollment.RenewalByThumbprint),
+    ("AutoRegistration/Rules", auto_registration.RuleList),
+    ("AutoRegistration/Rules/<str:rule_id>", auto_registration.RuleDetail),
+    ("AutoRegistration/Try", auto_registration.TryRules),
     ("Status/HealthCheck", HealthCheck),
 )
 

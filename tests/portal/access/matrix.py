@@ -174,6 +174,7 @@ class World:
             "<str:authority_id>": self.ids["authority"],
             "<str:template_id>": self.ids["template"],
             "<str:certificate_id>": self.ids[f"certificate-{which}"],
+            "<str:rule_id>": self.ids["rule"],
             "<str:thumbprint>": self.ids[f"thumbprint-{which}"],
             "<str:setting_id>": word or "SessionLengthMinutes",
             "<str:name>": word if row.url.startswith("settings") else "nowhere",
