@@ -96,7 +96,7 @@ class AgentDetail(AgentView):
         try:
             deletion.delete(pk, actor=actor_of(request), now=timezone.now(), force=force)
         except ActRefused as refused:
-            raise ApiError(_code(refused), str(refused)) from None
+            raise ApiError(act_code(refused), str(refused)) from None
         return Response(status=204)
 
 

@@ -12,8 +12,9 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orchestrators.fleet_file import rows_of
+from orchestrators.fleet_file import Listed, rows_of
 from portal.access.catalogue import Permission
+from portal.preferences import store
 from portal.rest import bodies
 from portal.rest.agents import AgentView
 from portal.rest.codes import ErrorCode
@@ -21,6 +22,8 @@ from portal.rest.errors import ApiError
 from portal.rest.refusals import actor_of
 from portal.rest.shapes import read
 from renewal.identity.importing import Result, take_in
+from renewal.identity.policies import policies
+from renewal.rules.approval import RequestKind
 
 
 class ImportRequest(TypedDict):
@@ -56,9 +59,16 @@ class AgentsImport(AgentView):
             raise ApiError(ErrorCode.LIST_EMPTY, "Agents is empty.")
         if len(body["Agents"]) > bodies.MOST_IDS:
             raise ApiError(ErrorCode.LIST_TOO_LONG, f"Agents has at most {bodies.MOST_IDS} rows.")
+        rows = list(rows_of(body["Agents"]))
+        if policies(store.load()).needed(RequestKind.FIRST) > 1:
+            # One person would approve alone what takes several.
+            self.demand_everywhere(Permission.APPROVALS_OVERRIDE)
+        if any(isinstance(row, Listed) and (row.group or row.labels) for row in rows):
+            self.demand_everywhere(Permission.AGENTS_MODIFY)
         results = take_in(
-            rows_of(body["Agents"]),
+            rows,
             actor=actor_of(request),
+            author=request.user,
             now=timezone.now(),
             dry_run=body.get("DryRun", False),
         )

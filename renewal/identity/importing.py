@@ -67,22 +67,31 @@ class _RolledBack(Exception):
 
 
 def take_in(
-    rows: Iterable[Listed | Unreadable], *, actor: Actor, now: datetime, dry_run: bool = False
+    rows: Iterable[Listed | Unreadable],
+    *,
+    actor: Actor,
+    now: datetime,
+    dry_run: bool = False,
+    author: User | None = None,
 ) -> list[Result]:
-    """Take in rows, each in a transaction of its own; a dry run leaves nothing behind."""
+    """Take in rows, each in a transaction of its own; a dry run leaves nothing behind.
+
+    ``author`` (None: whoever runs the host) gives no group and label that one of his own roles is
+    limited to.
+    """
     if not dry_run:
-        return [_one(row, actor=actor, now=now) for row in rows]
+        return [_one(row, author, actor=actor, now=now) for row in rows]
     results: list[Result] = []
     try:
         with transaction.atomic():
             # Rows of one file may contradict each other: each sees what the ones before it did.
-            results = [_one(row, actor=actor, now=now) for row in rows]
+            results = [_one(row, author, actor=actor, now=now) for row in rows]
             raise _RolledBack
     except _RolledBack:
         return results
 
 
-def _one(row: Listed | Unreadable, *, actor: Actor, now: datetime) -> Result:
+def _one(row: Listed | Unreadable, author: User | None, *, actor: Actor, now: datetime) -> Result:
     if isinstance(row, Unreadable):
         return Result(row.place, row.name, Outcome.REFUSED, None, "row_unreadable", row.message)
     if row.status != Status.APPROVED:
@@ -92,7 +101,7 @@ def _one(row: Listed | Unreadable, *, actor: Actor, now: datetime) -> Result:
         )
     try:
         with transaction.atomic():
-            orchestrator, outcome = _taken_in(row, actor=actor, now=now)
+            orchestrator, outcome = _taken_in(row, author, actor=actor, now=now)
     except ActRefused as refused:
         reason, message = refused.reason, str(refused)
     except labels.GroupingRefused as refused:
@@ -102,7 +111,9 @@ def _one(row: Listed | Unreadable, *, actor: Actor, now: datetime) -> Result:
     return Result(row.place, row.client_machine, Outcome.REFUSED, row.agent_id, reason, message)
 
 
-def _taken_in(row: Listed, *, actor: Actor, now: datetime) -> tuple[Orchestrator, Outcome]:
+def _taken_in(
+    row: Listed, author: User | None, *, actor: Actor, now: datetime
+) -> tuple[Orchestrator, Outcome]:
     facts = _certificate_of(row)
     account = User.objects.filter(username=row.username, is_service_account=True).first()
     entry = Entry(
@@ -117,7 +128,7 @@ def _taken_in(row: Listed, *, actor: Actor, now: datetime) -> tuple[Orchestrator
         orchestrator, is_new = _announced(row, account, actor=actor, now=now)
         outcome = Outcome.ANNOUNCED if is_new else Outcome.UNCHANGED
     if is_new:
-        _describe(orchestrator, row, actor=actor)
+        _describe(orchestrator, row, author, actor=actor)
     return orchestrator, outcome
 
 
@@ -199,13 +210,16 @@ def _announced(
     return made, True
 
 
-def _describe(orchestrator: Orchestrator, row: Listed, *, actor: Actor) -> None:
+def _describe(
+    orchestrator: Orchestrator, row: Listed, author: User | None, *, actor: Actor
+) -> None:
     """Give a record that was just made what else the row says. Raises GroupingRefused."""
     Orchestrator.objects.filter(pk=orchestrator.pk).update(
         platform=row.platform, version=row.version, capabilities=list(row.capabilities)
     )
     if row.group:
-        groups.assign([orchestrator.pk], groups.named(row.group, EVERYTHING), actor=actor)
+        group = groups.named(row.group, EVERYTHING)
+        groups.assign([orchestrator.pk], group, author=author, actor=actor)
     if row.labels:
         pairs = dict(labels.parse(f"{key}={value}") for key, value in row.labels.items())
-        labels.set_labels([orchestrator.pk], put=pairs, actor=actor)
+        labels.set_labels([orchestrator.pk], put=pairs, author=author, actor=actor)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from orchestrators.models import Orchestrator
 from portal.access.catalogue import ROLES
-from tests.portal.access.conftest import group, role, user
+from portal.preferences import store
+from tests.portal.access.conftest import TESTER, group, role, user
 from tests.portal.pages import fleet as rows
 from tests.portal.rest.conftest import Caller, basic, caller_with, refused
 
@@ -53,4 +55,19 @@ def test_it_needs_the_permission_without_a_limit() -> None:
     part = role("Part", ROLES["Administrator"], only_groups=[group("Berlin")])
     bea = Caller({"Authorization": basic(user("bea", part).username, rows.PASSWORD)})
     refused(bea.post("Agents/Import", {"Agents": [AGENT]}), 403, "permission_missing")
+    assert not Orchestrator.objects.exists()
+
+
+def test_what_takes_several_approvers_is_not_taken_in_by_one(admin: Caller) -> None:
+    store.change("ApprovalsForFirstRegistration", "2", actor=TESTER, now=timezone.now())
+    low = caller_with("Approver", "amy").post("Agents/Import", {"Agents": [AGENT]})
+    refused(low, 403, "permission_missing")
+    assert not Orchestrator.objects.exists()
+    assert outcomes(admin, {"Agents": [AGENT]}) == [("announced", None)]
+
+
+@pytest.mark.parametrize("gift", [{"Group": "Berlin"}, {"Labels": {"site": "b"}}])
+def test_groups_and_labels_are_given_by_who_may_give_them(gift: dict[str, Any]) -> None:
+    body = {"Agents": [AGENT | gift]}
+    refused(caller_with("Approver", "amy").post("Agents/Import", body), 403, "permission_missing")
     assert not Orchestrator.objects.exists()
