@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from orchestrators import groups, labels
 from orchestrators.confusables import skeleton
@@ -262,7 +262,7 @@ def _is_announced(orchestrator: Orchestrator, seen: Seen) -> bool:
     return bool(announced) and seen.facts is not None and seen.facts.thumbprint_sha1 == announced
 
 
-def _claimants(orchestrator: Orchestrator, seen: Seen):  # type: ignore[no-untyped-def]
+def _claimants(orchestrator: Orchestrator, seen: Seen) -> QuerySet[Claimant]:
     rows = Claimant.objects.filter(orchestrator=orchestrator, generation=orchestrator.generation)
     if seen.credential is not None:
         return rows.filter(credential=seen.credential)

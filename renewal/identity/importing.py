@@ -16,7 +16,7 @@ from enum import StrEnum
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from orchestrators import groups, labels
 from orchestrators.fleet_file import Listed, Unreadable
@@ -150,7 +150,7 @@ def _certificate_of(row: Listed) -> CertificateFacts | None:
     return facts
 
 
-def _records_of(row: Listed):  # type: ignore[no-untyped-def]
+def _records_of(row: Listed) -> QuerySet[Orchestrator]:
     key = canonical(row.client_machine)
     named = Q(status=Status.APPROVED, name_key=key) | Q(
         status__in=[Status.NEW, Status.DISAPPROVED], claim_key=claim_key(row.client_machine)

@@ -143,7 +143,7 @@ def lacking(
 ) -> tuple[int, tuple[str, ...]]:
     """Return how many more people must approve, and the roles that nobody speaks for yet.
 
-    A person speaks for one role, so that two roles are two people (B14 in docs/promises.md).
+    A person speaks for one role, so that two roles are two people (C13 in docs/promises.md).
     """
     speakers: dict[str, str] = {}
     missing = tuple(
