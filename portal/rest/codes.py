@@ -139,7 +139,7 @@ CODES: dict[ErrorCode, CodeText] = {
     C.TOKEN_UNKNOWN: CodeText(404, "There is no such token"),
     C.ROLE_UNKNOWN: CodeText(404, "There is no such role"),
     C.RULE_UNKNOWN: CodeText(404, "There is no such rule"),
-    C.RULE_CHANGED: CodeText(409, "The rules changed meanwhile"),
+    C.RULE_CHANGED: CodeText(400, "The rules changed meanwhile"),
     C.IDENTITY_UNKNOWN: CodeText(404, "There is no such identity"),
     C.LAST_ADMINISTRATOR: CodeText(400, "Nobody would be left who can manage access"),
     C.ACCESS_REFUSED: CodeText(400, "Access cannot be changed like this"),

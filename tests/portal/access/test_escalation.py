@@ -18,7 +18,15 @@ pytestmark = pytest.mark.django_db
 P = Permission
 ACTING = [row for row in table() if row.method == "POST"]
 OF_ONES_OWN = frozenset(
-    {"theme", "sign-out", "sign-in", "access/view-as", "access/view-as/stop", "account/tokens"}
+    {
+        "theme",
+        "sign-out",
+        "sign-in",
+        "access/view-as",
+        "access/view-as/stop",
+        "account/tokens",
+        "KeyfactorAPI/Tokens",
+    }
 )
 """Paths that change what belongs to the caller alone: session, look and tokens."""
 

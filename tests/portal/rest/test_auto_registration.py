@@ -70,7 +70,7 @@ BAD = {
     "parameters that are no object": ({"Parameters": ["a"]}, 400, "value_invalid"),
     "a place before the first": ({"Position": 0}, 400, "value_invalid"),
     "a direction character": ({"Description": "a\u202eb"}, 400, "value_invalid"),
-    "a version that is not the newest": ({"Version": 7, "Outcome": "deny"}, 409, "rule_changed"),
+    "a version that is not the newest": ({"Version": 7, "Outcome": "deny"}, 400, "rule_changed"),
 }
 
 
