@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "portal.audit",
     "portal.access",
     "portal.preferences",
+    "portal.rest",
     "orchestrators",
     "renewal",
     "portal.apps.PortalAppConfig",

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrators import jobs
-from orchestrators.models import Orchestrator
+from orchestrators.models import Orchestrator, Reenrollment
 from orchestrators.reach import act_reaches, reachable, within
 from portal.access.catalogue import Permission
 from portal.access.reach import Reach, reach
@@ -27,10 +27,20 @@ from portal.rest.base import ApiView
 from portal.rest.codes import REASONS, ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.refusals import actor_of
+from portal.rest.writing import etag
+from renewal.bulk.selection import Selection
+from renewal.bulk.service import Order
 from renewal.identity import approvals, deletion
 from renewal.identity.approvals import ActRefused
+from renewal.rules.acts import Act
 
 _MOST_NAMED = 20
+_BY_API = "Asked for over the REST API."
+_ACTS = {
+    Reenrollment.NONE: Act.CLEAR,
+    Reenrollment.REQUESTED: Act.REQUEST,
+    Reenrollment.REQUIRED: Act.REQUIRE,
+}
 
 
 class AgentIds(TypedDict):
@@ -58,6 +68,13 @@ class AgentView(ApiView):
 
     sees = (Permission.AGENTS_READ,)
 
+    def version(self, agent_id: str = "") -> object | None:
+        if not agent_id:
+            return None
+        found = found_agent(self.request, agent_id)
+        Orchestrator.objects.select_for_update().filter(pk=found.pk).first()
+        return agent_version(agents().get(pk=found.pk))
+
 
 class AgentList(AgentView):
     """GET /Agents: orchestrators, filtered, sorted and paged."""
@@ -82,12 +99,14 @@ class AgentDetail(AgentView):
     parameters: ClassVar[frozenset[str]] = frozenset({"includerenewal", "force"})
     returns = {"GET": AgentResponse}
     summaries = {"GET": "One orchestrator", "DELETE": "Removes a disapproved orchestrator"}
+    in_database = True
 
     def get(self, request: Request, agent_id: str) -> Response:
         is_full = paging.flag(self.given, "includerenewal")
         found = found_agent(request, agent_id)
         known = renewals([found], now=timezone.now()) if is_full else {}
-        return Response(agent_response(found, known.get(found.pk)))
+        tag = {"ETag": etag(agent_version(found))}
+        return Response(agent_response(found, known.get(found.pk)), headers=tag)
 
     def delete(self, request: Request, agent_id: str) -> Response:
         self.no_body()
@@ -106,6 +125,11 @@ class AgentsApprove(AgentView):
     needs = {"POST": Permission.AGENTS_APPROVE}
     takes = {"POST": list[str] | AgentIds}
     summaries = {"POST": "Approves orchestrators, all of them or none"}
+    in_database = True
+    has_order = True
+
+    def order(self, request: Request) -> Order:
+        return ordered(Act.APPROVE, bodies.agent_ids(request.data))
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
@@ -123,6 +147,11 @@ class AgentsDisapprove(AgentView):
     needs = {"POST": Permission.AGENTS_APPROVE}
     takes = {"POST": list[str] | AgentIds}
     summaries = {"POST": "Disapproves orchestrators, all of them or none"}
+    in_database = True
+    has_order = True
+
+    def order(self, request: Request) -> Order:
+        return ordered(Act.DISAPPROVE, bodies.agent_ids(request.data))
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
@@ -140,6 +169,11 @@ class AgentsReset(AgentView):
     needs = {"POST": Permission.AGENTS_RESET}
     takes = {"POST": list[str] | AgentIds}
     summaries = {"POST": "Resets orchestrators, all of them or none"}
+    in_database = True
+    has_order = True
+
+    def order(self, request: Request) -> Order:
+        return ordered(Act.RESET, bodies.agent_ids(request.data))
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
@@ -156,6 +190,7 @@ class AgentReset(AgentView):
 
     needs = {"POST": Permission.AGENTS_RESET}
     summaries = {"POST": "Resets one orchestrator"}
+    in_database = True
 
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
@@ -172,6 +207,7 @@ class AgentFetchLogs(AgentView):
 
     needs = {"POST": Permission.AGENTS_LOGS}
     summaries = {"POST": "Asks one orchestrator for its log"}
+    in_database = True
 
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
@@ -187,14 +223,15 @@ class AgentsSetReenrollment(AgentView):
     takes = {"POST": ReenrollmentRequest}
     returns = {"POST": ReenrollmentResponse}
     summaries = {"POST": "Requests or requires renewals, or takes that back"}
+    in_database = True
+    has_order = True
+
+    def order(self, request: Request) -> Order:
+        flag, asked = _asked(request)
+        return ordered(_ACTS[flag], [pk for pk in asked.values() if pk])
 
     def post(self, request: Request) -> Response:
-        body = bodies.members(request.data, known=("OrchestratorIds", "Status"))
-        flag = bodies.reenrollment(body["Status"])
-        asked = {
-            text: bodies.guid(text)
-            for text in bodies.id_texts(body["OrchestratorIds"], "OrchestratorIds")
-        }
+        flag, asked = _asked(request)
         actor, now = actor_of(request), timezone.now()
         refused = _refusals(
             {pk for pk in asked.values() if pk},
@@ -209,6 +246,19 @@ class AgentsSetReenrollment(AgentView):
                 "Status": int(flag),
             }
         )
+
+
+def _asked(request: Request) -> tuple[Reenrollment, dict[str, UUID | None]]:
+    """Return the flag, and each id as it was sent with the GUID that it is. Raises ApiError."""
+    body = bodies.members(request.data, known=("OrchestratorIds", "Status"))
+    flag = bodies.reenrollment(body["Status"])
+    texts = bodies.id_texts(body["OrchestratorIds"], "OrchestratorIds")
+    return flag, {text: bodies.guid(text) for text in texts}
+
+
+def ordered(act: Act, ids: list[UUID]) -> Order:
+    """Return an act on these orchestrators; a Reset over the API has no sentence of its own."""
+    return Order(act, Selection(ids=tuple(ids)), _BY_API if act is Act.RESET else "")
 
 
 def _id(text: str) -> UUID:
@@ -226,6 +276,14 @@ def found_agent(request: Request, text: str, *acts: Permission) -> Orchestrator:
     if found is None:
         raise unknown_agent()
     return found
+
+
+def agent_version(record: Orchestrator) -> dict[str, object]:
+    """Return what an entity tag stands for: all that is shown but for the last contact, which
+    would make every tag an old one within minutes.
+    """
+    shown = agent_response(record, None)
+    return {name: value for name, value in shown.items() if name != "LastSeen"}
 
 
 def unknown_agent() -> ApiError:

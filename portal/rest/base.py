@@ -6,6 +6,7 @@ Owns the order in which a request is judged: headers, sign-in, permission, param
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from django.db import DatabaseError
@@ -21,14 +22,16 @@ from portal.access.authentication import SignInLocked
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
-from portal.rest import bodies, limits, paging
+from portal.rest import bodies, limits, paging, writing
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.negotiation import JSONNegotiation
 from portal.rest.paging import NEXT_CURSOR_HEADER, Listing, read_parameters
 from portal.rest.refusals import note_permission_missing, note_sign_in_failed
+from renewal.bulk.service import Order
 
 REQUESTED_WITH = ("apiclient", "xmlhttprequest")
+DRY_RUN = frozenset({"dry_run"})
 API_VERSIONS = ("", "1", "1.0")
 
 M = TypeVar("M", bound=Model)
@@ -45,6 +48,11 @@ class ApiView(APIView):
     (TypedDicts and lists of them); a method that is not in ``returns`` answers 204.
     ``reads_headers`` are request headers of its own, ``summaries`` the documentation's titles
     where the docstring's first line does not do.
+
+    ``in_database`` says that a write touches the database alone: then it takes ``dry_run``, and
+    with an Idempotency-Key it is one transaction with its reply. ``has_order`` says that `order`
+    tells what it does to which orchestrators: then it can be foreseen and become a job.
+    ``keeps_replies`` is False where a reply has a secret in it.
     """
 
     needs: ClassVar[Mapping[str, Permission | None]] = {}
@@ -55,6 +63,9 @@ class ApiView(APIView):
     returns: ClassVar[Mapping[str, Any]] = {}
     reads_headers: ClassVar[tuple[str, ...]] = ()
     summaries: ClassVar[Mapping[str, str]] = {}
+    in_database: ClassVar[bool] = False
+    has_order: ClassVar[bool] = False
+    keeps_replies: ClassVar[bool] = True
     content_negotiation_class = JSONNegotiation
     http_method_names = ["get", "post", "put", "delete", "head"]
 
@@ -101,7 +112,23 @@ class ApiView(APIView):
         if ("GET" if request.method == "HEAD" else request.method) not in self.needs:
             # A handler without a permission beside it would serve whoever is signed in.
             raise MethodNotAllowed(str(request.method))
-        self.given = read_parameters(request.query_params, self.parameters)
+        self.given = read_parameters(request.query_params, self.taken_parameters())
+        if request.method not in SAFE_METHODS:
+            name = str(request.method).lower()
+            setattr(self, name, partial(writing.perform, self, getattr(self, name)))
+
+    def taken_parameters(self) -> frozenset[str]:
+        """Return the query parameters of this call."""
+        is_write = self.request.method not in SAFE_METHODS
+        return self.parameters | (DRY_RUN if is_write and self.in_database else frozenset())
+
+    def order(self, request: Request) -> Order:
+        """Return what a write does to which orchestrators. Raises ApiError."""
+        raise NotImplementedError
+
+    def version(self, *args: Any, **kwargs: Any) -> object | None:
+        """Return what If-Match speaks of, locked for this transaction; None if of nothing."""
+        return None
 
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)

@@ -222,6 +222,7 @@ class CertificatesRevoke(CertificateView):
 
     needs = {"POST": Permission.CERTIFICATES_REVOKE}
     takes = {"POST": RevokeRequest}
+    in_database = True
     returns = {"POST": RevokeResponse}
 
     def post(self, request: Request) -> Response:

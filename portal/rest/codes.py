@@ -21,6 +21,11 @@ class ErrorCode(StrEnum):
     CONTENT_ENCODING_UNKNOWN = "content_encoding_unknown"
     NOT_ACCEPTABLE = "not_acceptable"
 
+    HEADER_INVALID = "header_invalid"
+    PRECONDITION_FAILED = "precondition_failed"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    IDEMPOTENCY_UNFINISHED = "idempotency_unfinished"
+
     BODY_TOO_LARGE = "body_too_large"
     BODY_TOO_DEEP = "body_too_deep"
     BODY_NOT_JSON = "body_not_json"
@@ -106,6 +111,10 @@ CODES: dict[ErrorCode, CodeText] = {
     C.CONTENT_TYPE_UNKNOWN: CodeText(415, "The body is not sent as JSON"),
     C.CONTENT_ENCODING_UNKNOWN: CodeText(415, "The body is compressed"),
     C.NOT_ACCEPTABLE: CodeText(406, "Replies are JSON"),
+    C.HEADER_INVALID: CodeText(400, "A header has a value that is not taken"),
+    C.PRECONDITION_FAILED: CodeText(412, "It has changed since it was read"),
+    C.IDEMPOTENCY_KEY_REUSED: CodeText(422, "The Idempotency-Key belongs to another call"),
+    C.IDEMPOTENCY_UNFINISHED: CodeText(409, "The first call with this key has not ended"),
     C.BODY_TOO_LARGE: CodeText(413, "The body is too large"),
     C.BODY_TOO_DEEP: CodeText(400, "The body is nested too deeply"),
     C.BODY_NOT_JSON: CodeText(400, "The body is not JSON"),

@@ -29,15 +29,19 @@ from typing import (
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
+from rest_framework.permissions import SAFE_METHODS
 
 from portal.access.catalogue import entry_for
-from portal.rest.base import ApiView
+from portal.rest.base import DRY_RUN, ApiView
 from portal.rest.codes import CODES, ErrorCode
+from portal.rest.jobs_response import BulkJobResponse
 from portal.rest.negotiation import PROBLEM
 from portal.rest.parameter_texts import HEADERS, PARAMETERS
+from portal.rest.writing import DryRunResponse
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
 _REFUSALS = (400, 401, 403, 404, 405, 406, 409, 411, 413, 415, 429, 503)
+_REFUSALS = (400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415, 422, 429, 503)
 _IN_PATH = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
 _SCALARS: Mapping[Any, dict[str, Any]] = {
     str: {"type": "string"},
@@ -162,7 +166,8 @@ def _texts(view: type[ApiView], method: str) -> tuple[str, str]:
 def _parameters(view: type[ApiView], method: str, path: str) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"{(\w+)}", path):
         yield {"name": name, "in": "path", "required": True, "schema": dict(_IN_PATH)}
-    for name in sorted(view.parameters):
+    is_write = method not in SAFE_METHODS
+    for name in sorted(view.parameters | (DRY_RUN if is_write and view.in_database else set())):
         text = PARAMETERS[name]
         yield {
             "name": text.name,
@@ -177,7 +182,7 @@ def _parameters(view: type[ApiView], method: str, path: str) -> Iterator[dict[st
         "required": True,
         "schema": {"type": "string", "enum": ["APIClient", "XMLHttpRequest"]},
     }
-    for header in view.reads_headers:
+    for header in (*view.reads_headers, *_asked_for(view, method, path)):
         yield {
             "name": header,
             "in": "header",
@@ -187,29 +192,60 @@ def _parameters(view: type[ApiView], method: str, path: str) -> Iterator[dict[st
         }
 
 
+def _asked_for(view: type[ApiView], method: str, path: str) -> Iterator[str]:
+    """Yield the headers of `writing.py` that a call takes."""
+    if method in SAFE_METHODS:
+        return
+    if view.keeps_replies:
+        yield "Idempotency-Key"
+    if view.in_database and view.version is not ApiView.version and "{" in path:
+        yield "If-Match"
+    if view.has_order:
+        yield "Prefer"
+
+
 def _responses(
     view: type[ApiView], method: str, path: str, schemas: _Schemas
 ) -> Iterator[tuple[str, Any]]:
     told = ["X-Request-ID", "RateLimit", "RateLimit-Policy"]
     if "cursor" in view.parameters:
         told += ["X-Next-Cursor", "Link"]
-    headers = {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in told}
-    if method in view.returns:
-        yield (
-            "200",
-            {
-                "description": "Done.",
-                "headers": headers,
-                "content": {"application/json": {"schema": schemas.of(view.returns[method])}},
-            },
-        )
-    else:
+    headers = {name: _header(name) for name in told}
+    is_write = method not in SAFE_METHODS
+    takes_dry_run = is_write and view.in_database
+    if is_write and view.keeps_replies:
+        headers["Idempotency-Replayed"] = _header("Idempotency-Replayed")
+    if method == "GET" and view.version is not ApiView.version and "{" in path:
+        headers["ETag"] = _header("ETag")
+    shapes = [view.returns[method]] if method in view.returns else []
+    if takes_dry_run:
+        shapes.append(DryRunResponse)
+    if shapes:
+        found = [schemas.of(shape) for shape in shapes]
+        about = "Done." if method in view.returns else "What it would do, with dry_run."
+        yield "200", _reply(about, headers, found[0] if len(found) == 1 else {"anyOf": found})
+    if method not in view.returns:
         yield "204", {"description": "Done.", "headers": headers}
+    if view.has_order and is_write:
+        watched = {name: _header(name) for name in ("Location", "Preference-Applied")}
+        job = schemas.of(BulkJobResponse)
+        yield "202", _reply("A job, with Prefer: respond-async.", {**headers, **watched}, job)
     for status in _REFUSALS:
         # An id in the last place may be the name of another call, which takes another method.
         if status == 405 and not path.endswith("}"):
             continue
+        if status in (409, 412, 422) and not is_write:
+            continue
         yield str(status), {"$ref": f"#/components/responses/Refused{status}"}
+
+
+def _header(name: str) -> dict[str, Any]:
+    return {"description": HEADERS[name], "schema": {"type": "string"}}
+
+
+def _reply(about: str, headers: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema}}
+    return {"description": about, "headers": headers, "content": content}
 
 
 class _Schemas:

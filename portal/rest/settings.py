@@ -57,6 +57,7 @@ class _SettingView(ApiView):
 
     sees = (Permission.SETTINGS_READ,)
     instead = (Permission.RENEWAL_PERIODS_MODIFY,)
+    in_database = True
 
     def change(self, changes: Mapping[Definition, str]) -> None:
         """Set all or none. Raises ApiError, PermissionDenied."""

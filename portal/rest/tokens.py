@@ -58,6 +58,8 @@ class TokenList(ApiView):
     """GET and POST /Tokens."""
 
     needs = {"GET": None, "POST": None}
+    in_database = True
+    keeps_replies = False
     takes = {"POST": TokenRequest}
     returns = {"GET": list[TokenResponse], "POST": TokenResponse}
     summaries = {"GET": "One's own API tokens", "POST": "A new API token, shown this once"}
@@ -107,6 +109,7 @@ class TokenDetail(ApiView):
     """DELETE /Tokens/{id}: revoked from the next call on."""
 
     needs = {"DELETE": None}
+    in_database = True
 
     def delete(self, request: Request, token_id: str) -> Response:
         self.no_body()

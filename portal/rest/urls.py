@@ -11,6 +11,7 @@ from portal.rest import (
     audit,
     authorities,
     auto_registration,
+    bulk_jobs,
     certificates,
     enrollment,
     explanation,
@@ -67,6 +68,8 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("AutoRegistration/Rules", auto_registration.RuleList),
     ("AutoRegistration/Rules/<str:rule_id>", auto_registration.RuleDetail),
     ("AutoRegistration/Try", auto_registration.TryRules),
+    ("BulkJobs/<str:job_id>", bulk_jobs.BulkJobDetail),
+    ("BulkJobs/<str:job_id>/Items", bulk_jobs.BulkJobItems),
     ("Status/HealthCheck", HealthCheck),
 )
 

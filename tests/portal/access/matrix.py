@@ -168,6 +168,7 @@ class World:
         for part, value in {
             "<int:pk>": self.ids.get(number, ""),
             "<str:token_id>": self.ids["token"],
+            "<str:job_id>": self.ids["no-job"],
             "<uuid:pk>": self.ids[agent],
             "<uuid:job_id>": self.ids["job"],
             "<str:agent_id>": self.ids[which],

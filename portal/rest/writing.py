@@ -1,0 +1,236 @@
+"""What every write of the API can be asked for besides: a dry run, once only, only if unchanged,
+as a job.
+
+Owns dry_run, Idempotency-Key, If-Match and Prefer: respond-async; each works for any view that
+declares what it needs (`base.ApiView`). What an act would do is foreseen by the pure function that
+the pages' preview and a job's run ask (`renewal/rules/acts.py`); of other writes a dry run is the
+write itself, told by its audit rows and rolled back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.audit.models import AuditEntry, Category
+from portal.edge.request_id import current_request_id
+from portal.rest import paging
+from portal.rest.codes import ErrorCode
+from portal.rest.errors import ApiError
+from portal.rest.jobs_response import BulkJobResponse, bulk_job_response
+from portal.rest.models import KEPT_FOR, KeptReply
+from portal.rest.refusals import actor_of
+from renewal.bulk import service
+from renewal.bulk.service import BulkRefused, Order
+from renewal.rules.acts import Outcome
+
+if TYPE_CHECKING:
+    from portal.rest.base import ApiView
+
+Act = Callable[..., Response]
+_LONGEST_KEY = 255
+
+
+class Change(TypedDict):
+    """What a call would do to one thing: ``change``, ``unchanged`` or ``skip``."""
+
+    Kind: str
+    Id: str
+    Outcome: str
+    Reason: str | None
+    Action: str | None
+    Before: dict[str, Any]
+    After: dict[str, Any]
+
+
+class DryRunResponse(TypedDict):
+    """What a call would do; nothing was changed."""
+
+    DryRun: bool
+    Changes: list[Change]
+
+
+def perform(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> Response:
+    """Do a write as it was asked for. Raises ApiError."""
+    order = view.order(request) if _needs_order(view, request) else None
+    if "dry_run" in view.taken_parameters() and paging.flag(view.given, "dry_run"):
+        if order is not None:
+            return _foreseen(order, request)
+        return _tried(lambda: _matched(view, act, request, *args, **kwargs))
+    if order is not None:
+        return _as_job(order, request)
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is None:
+        return _matched(view, act, request, *args, **kwargs)
+    return _once(view, key, request, lambda: _matched(view, act, request, *args, **kwargs))
+
+
+def etag(version: object) -> str:
+    """Return the entity tag (RFC 9110 §8.8.3) of what a reply shows."""
+    text = json.dumps(version, sort_keys=True, ensure_ascii=False, default=str)
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+def _needs_order(view: ApiView, request: Request) -> bool:
+    if not view.has_order:
+        return False
+    return paging.flag(view.given, "dry_run") or _prefers_job(request)
+
+
+def _prefers_job(request: Request) -> bool:
+    entries = request.META.get("HTTP_PREFER", "").lower().split(",")
+    return any(entry.partition(";")[0].strip() == "respond-async" for entry in entries)
+
+
+def _matched(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> Response:
+    """Act, if what is acted on is still what If-Match names (RFC 9110 §13.1.1)."""
+    wanted = request.META.get("HTTP_IF_MATCH")
+    if wanted is None:
+        return act(request, *args, **kwargs)
+    with transaction.atomic():
+        version = view.version(*args, **kwargs) if view.in_database else None
+        if version is None:
+            raise ApiError(ErrorCode.HEADER_INVALID, "This call takes no If-Match.")
+        tags = [tag.strip() for tag in wanted.split(",")]
+        if "*" not in tags and etag(version) not in tags:
+            raise ApiError(
+                ErrorCode.PRECONDITION_FAILED, "It has changed since: read it again, then decide."
+            )
+        return act(request, *args, **kwargs)
+
+
+def _foreseen(order: Order, request: Request) -> Response:
+    """Say what would become of each record, without locking one."""
+    asked = {str(pk) for pk in order.selection.ids}
+    try:
+        entries = service.preview(order, user=request.user, now=timezone.now()).entries
+    except BulkRefused:
+        entries = []
+    found = {str(entry.pk): entry.verdict for entry in entries}
+    changes: list[Change] = [
+        {
+            "Kind": "orchestrator",
+            "Id": pk,
+            "Outcome": str(found[pk].outcome) if pk in found else str(Outcome.SKIP),
+            "Reason": (found[pk].reason or None) if pk in found else "unknown",
+            "Action": str(order.act),
+            "Before": {},
+            "After": {},
+        }
+        for pk in sorted(asked)
+    ]
+    return Response(DryRunResponse(DryRun=True, Changes=changes))
+
+
+def _tried(act: Callable[[], Response]) -> Response:
+    """Do it, read what the audit log says of it, and take it back."""
+    with transaction.atomic():
+        newest = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        act()
+        rows = AuditEntry.objects.filter(pk__gt=newest, request_id=current_request_id())
+        changes: list[Change] = [
+            {
+                "Kind": row.object_type,
+                "Id": row.object_id,
+                "Outcome": str(Outcome.CHANGE),
+                "Reason": None,
+                "Action": row.action,
+                "Before": row.before,
+                "After": row.after,
+            }
+            for row in rows.exclude(category=Category.REFUSAL).order_by("pk")
+        ]
+        transaction.set_rollback(True)
+    return Response(DryRunResponse(DryRun=True, Changes=changes))
+
+
+def _as_job(order: Order, request: Request) -> Response:
+    """Commit a job and say where it can be watched; an approval names who is seen now."""
+    now = timezone.now()
+    try:
+        seen = service.preview(order, user=request.user, now=now)
+        job = service.submit(
+            order, seen.frozen, user=request.user, actor=actor_of(request), now=now
+        )
+    except BulkRefused as refused:
+        code = (
+            ErrorCode.ORCHESTRATOR_UNKNOWN
+            if refused.reason == "nothing_selected"
+            else ErrorCode.CHANGED
+        )
+        raise ApiError(code, str(refused), status=400) from None
+    reply: BulkJobResponse = bulk_job_response(job)
+    headers = {
+        "Location": f"/KeyfactorAPI/BulkJobs/{job.pk}",
+        "Preference-Applied": "respond-async",
+    }
+    return Response(reply, status=202, headers=headers)
+
+
+def _once(view: ApiView, key: str, request: Request, act: Callable[[], Response]) -> Response:
+    """Act, unless a call with this key did; then its reply is told again.
+
+    Where a write is in the database alone, it and its reply are one transaction: of two calls at
+    once the second waits for the first. A write that asks somebody outside is marked first; if the
+    process dies meanwhile, nobody knows whether it was done, and that is what is said.
+    """
+    if not view.keeps_replies:
+        raise ApiError(
+            ErrorCode.HEADER_INVALID, "This call takes no Idempotency-Key: its reply is not kept."
+        )
+    if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
+        raise ApiError(
+            ErrorCode.HEADER_INVALID, f"Idempotency-Key has 1 to {_LONGEST_KEY} characters."
+        )
+    now = timezone.now()
+    mine = KeptReply.objects.filter(user=request.user.pk)
+    mine.filter(created_at__lt=now - KEPT_FOR).delete()
+    row = KeptReply(
+        user_id=request.user.pk,
+        key_digest=hashlib.sha256(key.encode()).hexdigest(),
+        fingerprint=_fingerprint(request),
+        created_at=now,
+    )
+    with ExitStack() as whole:
+        if view.in_database:
+            whole.enter_context(transaction.atomic())
+        try:
+            with transaction.atomic():
+                row.save(force_insert=True)
+        except IntegrityError:
+            return _told_again(mine.get(key_digest=row.key_digest), row.fingerprint)
+        try:
+            response = act()
+        except ApiError:
+            if not view.in_database:
+                row.delete()
+            raise
+        row.status, row.body = response.status_code, response.data
+        row.save(update_fields=["status", "body"])
+    return response
+
+
+def _told_again(kept: KeptReply, fingerprint: str) -> Response:
+    if kept.fingerprint != fingerprint:
+        raise ApiError(
+            ErrorCode.IDEMPOTENCY_KEY_REUSED, "This Idempotency-Key belongs to another call."
+        )
+    if kept.status is None:
+        raise ApiError(
+            ErrorCode.IDEMPOTENCY_UNFINISHED,
+            "The first call with this key has not ended: whether it was done is not known yet.",
+        )
+    return Response(kept.body, status=kept.status, headers={"Idempotency-Replayed": "true"})
+
+
+def _fingerprint(request: Request) -> str:
+    told = [request.method, request.path, sorted(request.query_params.lists()), request.data]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
