@@ -54,6 +54,7 @@ PARAMETERS: Mapping[str, ParameterText] = {
         ParameterText("force", _FLAG, "Removes what depends on it too."),
         ParameterText("jobHistoryId", _number(1), "Number of the finished job."),
         ParameterText("forceEnroll", _FLAG, "Taken and without effect."),
+        ParameterText("accountName", _TEXT, "Name of a user."),
         ParameterText("after", _number(0), "The value of X-Next-Cursor of the page before."),
         ParameterText("dry_run", _FLAG, "Says what the call would change, and changes nothing."),
     )

@@ -168,6 +168,8 @@ class World:
         for part, value in {
             "<int:pk>": self.ids.get(number, ""),
             "<str:token_id>": self.ids["token"],
+            "<str:role_id>": self.ids["role"],
+            "<str:identity_id>": self.ids["user"],
             "<str:job_id>": self.ids["no-job"],
             "<uuid:pk>": self.ids[agent],
             "<uuid:job_id>": self.ids["job"],
