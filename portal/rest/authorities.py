@@ -205,6 +205,7 @@ class AuthorityDetail(_AuthorityView):
     """GET and DELETE /CertificateAuthority/{id}."""
 
     needs = {"GET": Permission.AUTHORITIES_READ, "DELETE": Permission.AUTHORITIES_MODIFY}
+    in_database = True
     returns = {"GET": AuthorityResponse}
     summaries = {
         "GET": "One certificate authority",

@@ -103,6 +103,7 @@ class TemplateList(ApiView):
     }
     sees = (Permission.AUTHORITIES_READ,)
     parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
+    in_database = True
     takes = {"POST": TemplateRequest, "PUT": TemplateRequest}
     returns = {"GET": list[TemplateResponse], "POST": TemplateResponse, "PUT": TemplateResponse}
     summaries = {

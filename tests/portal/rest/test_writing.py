@@ -270,6 +270,9 @@ def test_every_write_takes_a_dry_run_or_is_known_not_to() -> None:
     }
     assert without == {
         "AgentsImport",
+        "AuthorityList",
+        "AuthorityPublish",
+        "AuthorityTest",
         "CertificatesAnalyze",
         "CertificatesDownload",
         "CsrParse",
