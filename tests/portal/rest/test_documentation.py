@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +35,21 @@ def test_every_endpoint_stands_in_the_document_with_its_permission() -> None:
             call = f"| `{method} /{documented(route)}`"
             row = next(line for line in TEXT.splitlines() if call in line)
             assert (entry_for(needed).access_string if needed else "any sign-in") in row
+
+
+def test_every_event_is_an_action_that_the_code_writes() -> None:
+    part = TEXT.partition("## Events\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[2] for line in part.splitlines() if line.startswith("| `")]
+    actions = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    root = Path(__file__).parents[3]
+    files = [
+        f for app in ("portal", "renewal", "orchestrators") for f in (root / app).rglob("*.py")
+    ]
+    written = {
+        name for f in files for name in re.findall(r'"([a-z_]+)"', f.read_text(encoding="utf-8"))
+    }
+    assert actions
+    assert actions - written == set()
 
 
 LISTINGS = {
