@@ -40,7 +40,6 @@ from portal.rest.parameter_texts import HEADERS, PARAMETERS
 from portal.rest.writing import DryRunResponse
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
-_REFUSALS = (400, 401, 403, 404, 405, 406, 409, 411, 413, 415, 429, 503)
 _REFUSALS = (400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415, 422, 429, 503)
 _IN_PATH = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
 _SCALARS: Mapping[Any, dict[str, Any]] = {
@@ -234,7 +233,7 @@ def _responses(
         # An id in the last place may be the name of another call, which takes another method.
         if status == 405 and not path.endswith("}"):
             continue
-        if status in (409, 412, 422) and not is_write:
+        if status in (412, 422) and not is_write:
             continue
         yield str(status), {"$ref": f"#/components/responses/Refused{status}"}
 
