@@ -61,6 +61,7 @@ class AgentApprove(AgentView):
     """POST /Agents/{id}/Approve."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
+    in_database = True
     takes = {"POST": ApproveRequest}
     returns = {"POST": ApproveResponse}
 

@@ -147,6 +147,7 @@ class RuleList(ApiView):
         "GET": Permission.AUTO_REGISTRATION_READ,
         "POST": Permission.AUTO_REGISTRATION_MODIFY,
     }
+    in_database = True
     takes = {"POST": NewRule}
     returns = {"GET": list[RuleResponse], "POST": RuleResponse}
 
@@ -179,6 +180,7 @@ class RuleDetail(ApiView):
         "PUT": Permission.AUTO_REGISTRATION_MODIFY,
         "DELETE": Permission.AUTO_REGISTRATION_MODIFY,
     }
+    in_database = True
     takes = {"PUT": RuleChange}
     returns = {"GET": RuleResponse, "PUT": RuleResponse}
 

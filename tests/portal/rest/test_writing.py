@@ -277,4 +277,5 @@ def test_every_write_takes_a_dry_run_or_is_known_not_to() -> None:
         "CertificatesDownload",
         "CsrParse",
         "EnrollCsr",
+        "TryRules",
     }
