@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from drf_spectacular.validation import validate_schema
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
@@ -76,6 +78,19 @@ def test_every_write_says_what_it_takes_and_every_operation_has_a_name_of_its_ow
     names = [operation["operationId"] for operation in operations]
     assert len(set(names)) == len(names)
     assert [o["operationId"] for o in operations if not o["summary"]] == []
+
+
+@pytest.fixture(autouse=True)
+def _the_connection_stays() -> Iterator[None]:
+    """A request over WSGI ends its thread's connection; here that is the test's own, with its
+    transaction (Django's test client does the same).
+    """
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture
