@@ -208,7 +208,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "the root": ("GET", "", {}, 404, "endpoint_unknown"),
     "a slash at the end": ("GET", "Agents/", {}, 404, "endpoint_unknown"),
     "a parameter that a write does not know": (
-        *("POST", "Agents/Reset", {"query": {"dry_run": "1"}}),
+        *("POST", "Agents/Reset", {"query": {"force": "1"}}),
         *(400, "parameter_unknown"),
     ),
 }
