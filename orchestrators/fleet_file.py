@@ -166,6 +166,12 @@ def _text(given: Mapping[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise _RowInvalid(f"{name} is not a text.")
+    return _storable(value, name)
+
+
+def _storable(value: str, name: str) -> str:
+    if any(ch == "\0" or "\ud800" <= ch <= "\udfff" for ch in value):
+        raise _RowInvalid(f"{name} has a character that no text has.")
     return value
 
 
@@ -210,7 +216,7 @@ def _capabilities(value: object) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise _RowInvalid("Capabilities is a list of texts.")
-    return tuple(value[:100])
+    return tuple(_storable(each, "Capabilities") for each in value[:100])
 
 
 def _thumbprint(text: str) -> str:
@@ -237,5 +243,5 @@ def _labels(value: object) -> Mapping[str, str]:
         pairs = [part.partition("=") for part in value.split(";") if part.strip()]
         return {key.strip(): text.strip() for key, _, text in pairs}
     if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
-        return {str(key): text for key, text in value.items()}
+        return {_storable(str(k), "Labels"): _storable(text, "Labels") for k, text in value.items()}
     raise _RowInvalid('Labels is an object of texts, in CSV "key=value;key=value".')

@@ -127,6 +127,11 @@ class Orchestrator(models.Model):
                 condition=Q(status=Status.APPROVED) & ~Q(name_key=""),
                 name="one_approved_record_per_name",
             ),
+            models.UniqueConstraint(
+                fields=["announced_thumbprint"],
+                condition=~Q(announced_thumbprint=""),
+                name="one_record_per_announced_thumbprint",
+            ),
             models.CheckConstraint(
                 condition=Q(status__in=Status.values), name="orchestrator_status_known"
             ),

@@ -25,6 +25,7 @@ from portal.access.catalogue import Permission, entry_for
 from portal.access.reach import reach
 from portal.audit.refusals import note
 from portal.audit.trail import Actor
+from portal.edge.request_id import current_request_id
 from portal.preferences import store
 from renewal.configuration import periods
 from renewal.selectors import measures
@@ -47,7 +48,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not reach(user, NEEDED).everything:
         why = f"Permission {entry_for(NEEDED).access_string} for all orchestrators is missing."
         note(
-            Actor(name=user.get_username(), user_id=user.pk),
+            Actor(
+                name=user.get_username(),
+                user_id=user.pk,
+                source_address=request.META.get("REMOTE_ADDR", ""),
+                request_id=current_request_id(),
+            ),
             "metrics_refused",
             object_type="permission",
             object_id=f"{user.pk}:metrics",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from portal.audit.models import Category
@@ -24,48 +24,68 @@ RENEW_AFTER = timedelta(days=1)
 _KEPT_AFTER_EXPIRY = timedelta(days=1)
 
 
-def publish(authority_id: int, *, now: datetime) -> RevocationList | None:
-    """Sign and store a new CRL; None for a CA that publishes its own (RFC 5280 §5)."""
+def publish(
+    authority_id: int, *, now: datetime, actor: Actor | None = None
+) -> RevocationList | None:
+    """Sign and store a new CRL; None for a CA that publishes its own (RFC 5280 §5).
+
+    ``actor``: who asked for it, if a person did. The CA signs outside of any transaction; of two
+    that publish at once the second signs again, with what the first may have missed.
+    """
     authority = CertificateAuthority.objects.filter(pk=authority_id).first()
     if authority is None:
         return None
     backend = issuers.backend(authority)
     if not isinstance(backend, PublishesCRL):
         return None
-    with transaction.atomic():
-        current = RevocationList.objects.select_for_update().filter(authority=authority).first()
-        number = current.number + 1 if current else 1
-        if current is None:
-            current = RevocationList(authority=authority)
+    this_update = whole_second(now)
+    while True:
+        known = RevocationList.objects.filter(authority=authority).first()
         entries = _entries(authority, now)
-        this_update = whole_second(now)
-        current.der = backend.publish_crl(
-            entries, number=number, this_update=this_update, next_update=this_update + LASTS
+        made = RevocationList(
+            authority=authority,
+            number=known.number + 1 if known else 1,
+            this_update=this_update,
+            next_update=this_update + LASTS,
+            entries=len(entries),
         )
-        current.number = number
-        current.this_update, current.next_update = this_update, this_update + LASTS
-        current.entries = len(entries)
-        current.save()
-    return current
+        made.der = backend.publish_crl(
+            entries, number=made.number, this_update=made.this_update, next_update=made.next_update
+        )
+        if _stored(made, known, actor):
+            return made
 
 
-def publish_for(
-    authority: CertificateAuthority, *, actor: Actor, now: datetime
-) -> RevocationList | None:
-    """Publish because somebody asked; None for a CA that publishes its own."""
-    with transaction.atomic():
-        published = publish(authority.pk, now=now)
-        if published is not None:
-            record(
-                actor,
-                Category.AUTHORITY,
-                "crl_published",
-                object_type="authority",
-                object_id=authority.pk,
-                object_name=authority.name,
-                after={"number": published.number, "entries": published.entries},
-            )
-    return published
+def _stored(made: RevocationList, known: RevocationList | None, actor: Actor | None) -> bool:
+    """Store a signed list if the one before it is still ``known``; say whether it was."""
+    try:
+        with transaction.atomic():
+            if known is None:
+                made.save(force_insert=True)
+            else:
+                made.pk = known.pk
+                rows = RevocationList.objects.filter(pk=known.pk, number=known.number)
+                if not rows.update(
+                    number=made.number,
+                    der=made.der,
+                    this_update=made.this_update,
+                    next_update=made.next_update,
+                    entries=made.entries,
+                ):
+                    return False
+            if actor is not None:
+                record(
+                    actor,
+                    Category.AUTHORITY,
+                    "crl_published",
+                    object_type="authority",
+                    object_id=made.authority.pk,
+                    object_name=made.authority.name,
+                    after={"number": made.number, "entries": made.entries},
+                )
+    except IntegrityError:
+        return False
+    return True
 
 
 def due(*, now: datetime) -> list[int]:

@@ -20,7 +20,7 @@ from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.audit.models import AuditEntry, AuditSeal, Category
 from portal.audit.verification import entry_holds
-from portal.rest import paging
+from portal.rest import bodies, paging
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
 from portal.rest.base import ApiView
@@ -65,7 +65,6 @@ _OPERATIONS = (
 """The number of an operation by a word of the action; any other is 2, Updated."""
 _UPDATED = 2
 _INFORMATION, _WARNING, _FAILURE = 0, 1, 2
-_MOST_DIGITS = 18
 
 
 def _category(operator: Operator, value: str | None) -> Q:
@@ -137,9 +136,7 @@ class _AuditView(ApiView):
 
     def found(self, text: str) -> AuditEntry:
         """Return the row with this number. Raises ApiError."""
-        row = None
-        if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS:
-            row = self.seen().filter(pk=int(text)).first()
+        row = self.seen().filter(pk=bodies.row_number(text)).first()
         if row is None:
             raise ApiError(ErrorCode.AUDIT_ENTRY_UNKNOWN, "There is no such row of the audit log.")
         return row

@@ -6,6 +6,7 @@ which options it has, is its type's; secrets go in and never come out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NotRequired, TypedDict
 
 from django.utils import timezone
@@ -14,7 +15,7 @@ from rest_framework.response import Response
 
 from portal.access.catalogue import Permission
 from portal.access.models import User
-from portal.rest import paging, shapes
+from portal.rest import bodies, paging, shapes
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
 from portal.rest.base import ApiView
@@ -181,7 +182,7 @@ class AuthorityList(_AuthorityView):
                 "The folder and passphrase of a local CA are set on the host, by "
                 "manage.py certificate_authority.",
             )
-        requesters = _requesters(body)
+        requesters = requesters_of(body)
         wanted = Wanted(
             body["LogicalName"], kind, options, body.get("HoldSeconds"), body.get("Enabled")
         )
@@ -262,7 +263,7 @@ class AuthorityPublish(_AuthorityView):
                 ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.", status=400
             )
         try:
-            published = crl.publish_for(row, actor=actor_of(request), now=timezone.now())
+            published = crl.publish(row.pk, actor=actor_of(request), now=timezone.now())
         except (CAError, OSError) as problem:
             raise ApiError(ErrorCode.AUTHORITY_INVALID, f"It did not sign: {problem}") from None
         if published is None:
@@ -271,25 +272,21 @@ class AuthorityPublish(_AuthorityView):
 
 
 def _found(text: str) -> CertificateAuthority:
-    row = None
-    if text.isascii() and text.isdecimal() and len(text) <= 18:
-        row = CertificateAuthority.objects.filter(pk=int(text)).first()
+    row = CertificateAuthority.objects.filter(pk=bodies.row_number(text)).first()
     if row is None:
         raise ApiError(ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.")
     return row
 
 
-def _requesters(body: AuthorityRequest) -> list[User] | None:
-    """Return who alone may ask; nobody means everybody, None that it stays as it is."""
+def requesters_of(body: Mapping[str, Any]) -> list[User] | None:
+    """Return who alone may ask, of an authority or a template: nobody means everybody, None that
+    it stays as it is. Raises ApiError.
+    """
     if body.get("UseAllowedRequesters") is False:
         return []
     if "AllowedRequesters" not in body:
         return None
-    return users_named(body["AllowedRequesters"])
-
-
-def users_named(names: list[str]) -> list[User]:
-    """Return the users of these names. Raises ApiError."""
+    names: list[str] = body["AllowedRequesters"]
     users = list(User.objects.filter(username__in=names))
     if unknown := sorted(set(names) - {user.username for user in users}):
         raise ApiError(

@@ -337,9 +337,10 @@ def _whole(body: dict[str, Any], name: str) -> int | None:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+    number = bodies.row_number(text)
+    if number is None:
         raise _unknown()
-    return int(text)
+    return number
 
 
 def _found(text: str) -> AutoRegistrationRule:

@@ -37,6 +37,14 @@ API_VERSIONS = ("", "1", "1.0")
 M = TypeVar("M", bound=Model)
 
 
+class _Lacking(PermissionDenied):
+    """The caller lacks ``permission``, or holds it for some orchestrators only."""
+
+    def __init__(self, permission: Permission, message: str) -> None:
+        super().__init__(message)
+        self.permission = permission
+
+
 class ApiView(APIView):
     """A view of the management API.
 
@@ -88,8 +96,7 @@ class ApiView(APIView):
     def demand(self, permission: Permission) -> None:
         """Raise PermissionDenied unless the caller holds a permission."""
         if not holds(self.request.user, permission):
-            note_permission_missing(self.request, permission)
-            raise PermissionDenied(str(PermissionMissing(permission)))
+            raise _Lacking(permission, str(PermissionMissing(permission)))
 
     def demand_everywhere(self, *needed: Permission) -> None:
         """Raise PermissionDenied unless each permission is held without a limit.
@@ -99,10 +106,10 @@ class ApiView(APIView):
         for permission in needed:
             self.demand(permission)
             if not reach(self.request.user, permission).everything:
-                note_permission_missing(self.request, permission)
-                raise PermissionDenied(
+                raise _Lacking(
+                    permission,
                     f"Your roles grant {entry_for(permission).access_string} for some "
-                    "orchestrators only; this needs it for all."
+                    "orchestrators only; this needs it for all.",
                 )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -137,11 +144,14 @@ class ApiView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, limits.TooManyRequests):
             self.spent = [exc.spent]
-        if isinstance(exc, AuthenticationFailed | SignInLocked):
-            try:
+        # Here, and not where it is raised: what a refused call did is rolled back, this is not.
+        try:
+            if isinstance(exc, AuthenticationFailed | SignInLocked):
                 note_sign_in_failed(self.request, locked=isinstance(exc, SignInLocked))
-            except DatabaseError as down:
-                exc = down
+            elif isinstance(exc, _Lacking):
+                note_permission_missing(self.request, exc.permission)
+        except DatabaseError as down:
+            exc = down
         response: Response = super().handle_exception(exc)
         return response
 

@@ -17,6 +17,7 @@ from portal.rest.errors import ApiError
 MOST_IDS = 1000
 _LONGEST_ID = 64
 _LONGEST_ECHO = 40
+_MOST_DIGITS = 18
 
 _REENROLLMENT: dict[str, Reenrollment] = {
     "0": Reenrollment.NONE,
@@ -138,6 +139,12 @@ def guid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def row_number(text: str) -> int | None:
+    """Return the number of a row that a path names, or None: no database has a longer one."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number else None
 
 
 def reenrollment(value: object) -> Reenrollment:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from orchestrators.reach import within
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.rest import paging
+from portal.rest import bodies, paging
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
@@ -29,9 +29,8 @@ class _BulkJobView(ApiView):
 
     def found(self, text: str) -> BulkJob:
         """Return a job that the caller may see. Raises ApiError."""
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
         seen = reach(self.request.user, Permission.AGENTS_READ)
-        job = selectors.visible(self.request.user, seen).filter(pk=number).first()
+        job = selectors.visible(self.request.user, seen).filter(pk=bodies.row_number(text)).first()
         if job is None:
             raise ApiError(ErrorCode.JOB_UNKNOWN, "There is no such job.")
         return job

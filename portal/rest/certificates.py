@@ -20,7 +20,7 @@ from orchestrators.reach import within
 from portal.access.catalogue import Permission
 from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
-from portal.rest import paging, shapes
+from portal.rest import bodies, paging, shapes
 from portal.rest.base import ApiView
 from portal.rest.certificate_files import encoded, format_of, read_pasted
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
@@ -143,9 +143,7 @@ class CertificateView(ApiView):
 
     def found(self, text: str) -> Certificate:
         """Return the certificate with this number. Raises ApiError."""
-        if not (text.isascii() and text.isdecimal() and int(text[:20]) <= _LARGEST_ID):
-            raise _unknown()
-        row = self.seen().filter(pk=int(text)).first()
+        row = self.seen().filter(pk=bodies.row_number(text)).first()
         if row is None:
             raise _unknown()
         return row

@@ -24,6 +24,7 @@ from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.paging import flag
 from portal.rest.refusals import actor_of
+from portal.rest.templates import key_words
 from renewal import chains, operator_requests
 from renewal.configuration import NotConfigured, choose
 from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
@@ -294,14 +295,12 @@ def _information(row: Enrollment, form: str, *, with_chain: bool) -> Certificate
 
 
 def _template(row: Template, authorities: list[str]) -> ContextTemplate:
-    algorithm, _, size = (row.key_types[0] if row.key_types else "").partition("-")
     return {
         "Id": row.pk,
+        **key_words(row),
         "Name": row.name,
         "DisplayName": row.name,
         "Forest": "",
-        "KeySize": size.removeprefix("P"),
-        "KeyType": "ECC" if algorithm == "EC" else algorithm,
         "RequiresApproval": False,
         "RFCEnforcement": True,
         "CAs": [
@@ -311,7 +310,6 @@ def _template(row: Template, authorities: list[str]) -> ContextTemplate:
         "MetadataFields": [],
         "Regexes": [],
         "ExtendedKeyUsages": [{"Oid": oid} for oid in row.extended_key_usages],
-        "Curve": size if algorithm == "EC" else None,
     }
 
 

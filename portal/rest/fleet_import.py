@@ -48,6 +48,7 @@ class AgentsImport(AgentView):
     """POST /Agents/Import: each row counts for itself."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
+    in_database = True
     takes = {"POST": ImportRequest}
     returns = {"POST": list[ImportResult]}
 

@@ -19,7 +19,7 @@ from portal.access.catalogue import CATALOGUE, ROLES, Permission, entry_for
 from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.access.role_changes import RoleContent
-from portal.rest import shapes
+from portal.rest import bodies, shapes
 from portal.rest.access_errors import account_error
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
@@ -274,19 +274,15 @@ def _give(request: Request, role: Group, names: Iterable[str]) -> None:
         accounts.save_user(name, roles=sorted(roles), giver=request.user, actor=actor_of(request))
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-
-
 def _found_role(text: str) -> Group:
-    role = Group.objects.filter(pk=_number(text)).first()
+    role = Group.objects.filter(pk=bodies.row_number(text)).first()
     if role is None:
         raise ApiError(ErrorCode.ROLE_UNKNOWN, "There is no such role.")
     return role
 
 
 def _found_identity(text: str) -> User:
-    user = User.objects.filter(pk=_number(text)).first()
+    user = User.objects.filter(pk=bodies.row_number(text)).first()
     if user is None:
         raise ApiError(ErrorCode.IDENTITY_UNKNOWN, "There is no such identity.")
     return user

@@ -13,11 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.access.catalogue import Permission
-from portal.access.models import User
-from portal.rest import paging, shapes
+from portal.rest import bodies, paging, shapes
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
-from portal.rest.authorities import CSR_ONLY, users_named
+from portal.rest.authorities import CSR_ONLY, requesters_of
 from portal.rest.base import ApiView
 from portal.rest.certificate_response import ExtendedKeyUsage
 from portal.rest.codes import ErrorCode
@@ -145,7 +144,7 @@ class TemplateList(ApiView):
                 _changed(contents, body),
                 actor=actor_of(self.request),
                 now=timezone.now(),
-                allowed_requesters=_requesters(body),
+                allowed_requesters=requesters_of(body),
             )
         except TemplateRefused as refused:
             raise ApiError(ErrorCode.TEMPLATE_INVALID, str(refused)) from None
@@ -159,9 +158,7 @@ class TemplateDetail(ApiView):
     returns = {"GET": TemplateResponse}
 
     def get(self, request: Request, template_id: str) -> Response:
-        row = None
-        if template_id.isascii() and template_id.isdecimal() and len(template_id) <= 18:
-            row = Template.objects.filter(pk=int(template_id)).first()
+        row = Template.objects.filter(pk=bodies.row_number(template_id)).first()
         if row is None:
             raise ApiError(ErrorCode.TEMPLATE_UNKNOWN, "There is no such template.")
         return Response(_shown(row))
@@ -179,28 +176,36 @@ def _changed(contents: Contents, body: TemplateRequest) -> Contents:
     )
 
 
-def _requesters(body: TemplateRequest) -> list[User] | None:
-    if body.get("UseAllowedRequesters") is False:
-        return []
-    if "AllowedRequesters" not in body:
-        return None
-    return users_named(body["AllowedRequesters"])
+class KeyWords(TypedDict):
+    """A key type in the words of existing clients, who know one for a template."""
+
+    KeySize: str
+    KeyType: str
+    Curve: str | None
+
+
+def key_words(row: Template) -> KeyWords:
+    """Return the first key type of a template."""
+    algorithm, _, size = (row.key_types[0] if row.key_types else "").partition("-")
+    is_ec = algorithm == "EC"
+    return {
+        "KeySize": size.removeprefix("P"),
+        "KeyType": "ECC" if is_ec else algorithm,
+        "Curve": size if is_ec else None,
+    }
 
 
 def _shown(row: Template) -> TemplateResponse:
     requesters = sorted(user.username for user in row.allowed_requesters.all())
     names = {oid: name for name, oid in templates.EKU_NAMES.items()}
-    algorithm, _, size = (row.key_types[0] if row.key_types else "").partition("-")
     return {
         "Id": row.pk,
+        **key_words(row),
         "CommonName": row.name,
         "TemplateName": row.name,
         "DisplayName": row.name,
         "FriendlyName": row.name,
         "Oid": "",
-        "KeySize": size.removeprefix("P"),
-        "KeyType": "ECC" if algorithm == "EC" else algorithm,
-        "Curve": size if algorithm == "EC" else None,
         "ForestRoot": "",
         "ConfigurationTenant": "",
         "AllowedEnrollmentTypes": CSR_ONLY,

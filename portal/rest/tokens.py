@@ -113,10 +113,8 @@ class TokenDetail(ApiView):
 
     def delete(self, request: Request, token_id: str) -> Response:
         self.no_body()
-        number = int(token_id) if token_id.isascii() and token_id.isdecimal() else -1
-        row = None
-        if 0 <= number < 2**63:
-            row = ApiToken.objects.filter(user=request.user.pk, pk=number).first()
+        number = bodies.row_number(token_id)
+        row = ApiToken.objects.filter(user=request.user.pk, pk=number).first()
         if row is None:
             raise ApiError(ErrorCode.TOKEN_UNKNOWN, "You have no such token.")
         tokens.revoke_token(row, actor=actor_of(request), now=timezone.now())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -209,7 +210,7 @@ def _once(view: ApiView, key: str, request: Request, act: Callable[[], Response]
             return _told_again(mine.get(key_digest=row.key_digest), row.fingerprint)
         try:
             response = act()
-        except ApiError:
+        except APIException:
             if not view.in_database:
                 row.delete()
             raise

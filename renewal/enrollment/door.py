@@ -118,13 +118,15 @@ def names_policy(
 
 
 def _unstamped(orchestrator: Orchestrator) -> list[str]:
-    """Return the name without the stamp that some agents add at every start, unless it is another
-    one's: the stamp is not part of what was approved.
+    """Return the name without the stamp that some agents add at every start: the stamp is not part
+    of what was approved. Not if it is the name of another one that works or worked.
     """
     name = without_start_stamp(orchestrator.client_machine)
     if name == orchestrator.client_machine.strip():
         return []
-    others = Orchestrator.objects.filter(status=Status.APPROVED, name_key=canonical(name))
+    others = Orchestrator.objects.filter(name_key=canonical(name)).exclude(
+        status=Status.NEW, reset_at=None
+    )
     return [] if others.exclude(pk=orchestrator.pk).exists() else [name]
 
 

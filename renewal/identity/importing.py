@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from orchestrators import groups, labels
@@ -106,6 +106,9 @@ def _one(row: Listed | Unreadable, author: User | None, *, actor: Actor, now: da
         reason, message = refused.reason, str(refused)
     except labels.GroupingRefused as refused:
         reason, message = refused.reason, str(refused)
+    except IntegrityError:
+        # Another import, or the orchestrator itself, was faster.
+        reason, message = "changed", "It changed meanwhile: try again."
     else:
         return Result(row.place, row.client_machine, outcome, orchestrator.pk)
     return Result(row.place, row.client_machine, Outcome.REFUSED, row.agent_id, reason, message)

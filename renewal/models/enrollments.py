@@ -129,4 +129,5 @@ class Revocation(models.Model):
                 condition=Q(state__in=["waiting", "submitted", "failed"]),
                 name="revocation_open",
             ),
+            models.Index(fields=["finished_at"], condition=Q(state="done"), name="revocation_done"),
         ]

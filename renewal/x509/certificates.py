@@ -128,7 +128,8 @@ def _read(encoded: bytes) -> CertificateFacts:
         der=der,
         pem=certificate.public_bytes(Encoding.PEM).decode("ascii"),
         fingerprint_sha256=hashlib.sha256(der).hexdigest(),
-        # SHA-1 is what Keyfactor's API and pages show; nothing is authenticated by it.
+        # SHA-1 is what Keyfactor's API and pages show, and what an import may know a certificate
+        # by until it is first shown; what authenticates is the SHA-256 above.
         thumbprint_sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest().upper(),
         serial_number=serial_text(certificate.serial_number),
         subject=subject.rfc4514_string(),

@@ -131,18 +131,15 @@ def _kind_of(name: str) -> SanKind:
 
 @dataclass(frozen=True, slots=True)
 class NamesPolicy:
-    """A template's names policy together with the record it is applied to.
+    """A template's names policy together with the names of the record it is applied to.
 
-    ``record_subject`` (RFC 4514) and ``record_sans`` are what ``portal`` certifies; where they are
-    empty, it is ``CN=<ClientMachine>`` with those of the machine's names that are DNS names.
+    ``portal`` certifies ``CN=<ClientMachine>`` and those of the machine's names that are DNS names.
     """
 
     mode: NamesMode = NamesMode.MATCH
     own: OwnNames = field(default_factory=OwnNames)
     patterns: tuple[str, ...] = ()
     domain_suffixes: tuple[str, ...] = ()
-    record_subject: str = ""
-    record_sans: tuple[San, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,18 +274,11 @@ def _canonical_sans(parsed: ParsedCSR) -> tuple[San, ...]:
 
 
 def _record_names(policy: NamesPolicy) -> GrantedNames:
-    sans: Iterable[San] = map(canonical_san, policy.record_sans)
-    if not policy.record_sans:
-        sans = _valid(SanKind.DNS, policy.own.machines)
+    sans = _valid(SanKind.DNS, policy.own.machines)
     return GrantedNames(_record_subject(policy), tuple(dict.fromkeys(sans)))
 
 
 def _record_subject(policy: NamesPolicy) -> x509.Name:
-    if policy.record_subject:
-        try:
-            return _rebuilt(x509.Name.from_rfc4514_string(policy.record_subject))
-        except ValueError as error:
-            raise NameInvalid("the record's subject is not in RFC 4514 form") from error
     # ub-common-name is 64 (RFC 5280 appendix A); a longer name stands in the SAN alone.
     for text in (*policy.own.machines[:1], policy.own.agent_id):
         if text and len(text) <= 64:

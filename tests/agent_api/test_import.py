@@ -174,6 +174,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a thumbprint that is none": ({"Thumbprint": "abc"}, "row_unreadable"),
     "an id that is none": ({"AgentId": "7"}, "row_unreadable"),
     "a status that is none": ({"Status": 9, "Thumbprint": "0" * 40}, "row_unreadable"),
+    "a version with a NUL": ({"Version": "24\0", "Thumbprint": "0" * 40}, "row_unreadable"),
+    "half a surrogate pair in a capability": (
+        {"Capabilities": ["\ud800"], "Thumbprint": "0" * 40}, "row_unreadable",
+    ),
     "a private key for a certificate": (
         {"Certificate": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"},
         "certificate_unreadable",
@@ -195,7 +199,8 @@ def test_nothing_is_taken_from_who_is_here(door: FrontDoor, host: Host) -> None:
     taken = {"Thumbprint": host.thumbprint, "AgentId": OTHER_ID}
     assert outcome(door, agent("agent01", Thumbprint="0" * 40)) == ["exists"]
     assert outcome(door, agent("web01", **taken)) == ["certificate_of_another"]
-    assert outcome(door, agent("agent01", AgentId=str(host.record.pk), Thumbprint=host.thumbprint))
+    own = agent("agent01", AgentId=str(host.record.pk), Thumbprint=host.thumbprint)
+    assert outcome(door, own) == ["unchanged"]
     assert host.register().said == (1, "", True, False)
 
 

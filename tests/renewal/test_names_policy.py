@@ -251,19 +251,6 @@ def test_portal_takes_nothing_but_the_key() -> None:
     )
 
 
-def test_portal_certifies_the_records_subject_and_sans_where_it_has_them() -> None:
-    policy = NamesPolicy(
-        mode=NamesMode.PORTAL,
-        record_subject="CN=one,O=Example",
-        record_sans=((SanKind.IP, "10.0.0.1"),),
-    )
-    granted = grant("CN=admin", policy=policy)
-    assert (granted.subject, granted.sans) == (
-        pki.name("CN=one,O=Example"),
-        ((SanKind.IP, "10.0.0.1"),),
-    )
-
-
 def test_portal_puts_a_name_that_fits_no_cn_in_the_san_alone() -> None:
     long_name = "a" * 60 + ".example.com"
     own = OwnNames(machines=(long_name,), agent_id=AGENT_ID)
@@ -276,10 +263,6 @@ def test_portal_puts_a_name_that_fits_no_cn_in_the_san_alone() -> None:
     "policy",
     [
         pytest.param(NamesPolicy(mode=NamesMode.PORTAL), id="the record has no name"),
-        pytest.param(
-            NamesPolicy(mode=NamesMode.PORTAL, record_subject="no subject"),
-            id="its subject is not RFC 4514",
-        ),
         pytest.param(
             NamesPolicy(mode=NamesMode.PORTAL, own=OwnNames(machines=("a\nb",))),
             id="its name has a line break",

@@ -104,7 +104,7 @@ def test_a_legacy_certificate_is_refused_for_the_flag_and_not_for_its_age(fleet,
 
 def test_the_claim_of_a_first_enrollment_is_explained(fleet, now, admin):
     page = admin.get(f"/orchestrators/{fleet.enrolling.pk}").content.decode()
-    assert "If it comes with the bootstrap credential" in page
+    assert "At its next session, if it comes with the bootstrap credential" in page
     assert Code.CLAIM_NEEDS_CSR.value in page
 
 

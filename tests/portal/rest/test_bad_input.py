@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from django.db import OperationalError
 from orchestrators.models import Orchestrator
 from portal.audit.models import AuditEntry
 from portal.rest import agents
+from portal.rest.urls import OPERATIONS
 from tests.portal.rest.conftest import Caller, refused
 
 pytestmark = pytest.mark.django_db
@@ -233,6 +235,26 @@ def test_a_bad_request_is_refused_in_json(
         assert response["Allow"]
     after = Orchestrator.objects.get()
     assert (after.status, after.generation) == (2, 0)
+
+
+VIEWS = dict(OPERATIONS)
+NAMES_OF_NOTHING = {
+    "more digits than a row can have": "9" * 30,
+    "more digits than Python reads": "9" * 5000,
+    "a digit that is not ASCII": "\u0663",
+    "a number below zero": "-1",
+    "a fraction": "1.5",
+    "a word": "none-such",
+}
+
+
+@pytest.mark.parametrize("route", [route for route in VIEWS if "<str:" in route])
+def test_a_path_that_names_nothing_is_refused(admin: Caller, route: str) -> None:
+    for method in VIEWS[route].needs:
+        for what, name in NAMES_OF_NOTHING.items():
+            response = admin.send(method, re.sub(r"<str:\w+>", name, route))
+            assert 400 <= response.status_code < 500, (method, what, response.content)
+            assert response.json()["ErrorCode"]
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,27 @@ class TestOnce:
         refused(answer, 400, "header_invalid")
 
 
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [({}, {}), ({"Idempotency-Key": "k"}, {}), ({"If-Match": "*"}, {}), ({}, DRY)],
+    ids=["as it is", "once only", "only if unchanged", "as a dry run"],
+)
+def test_a_refusal_is_in_the_audit_log_however_the_write_was_asked_for(
+    orchestrator: Make,
+    come_forward: Callable[[Orchestrator], None],
+    headers: dict[str, str | None],
+    query: dict[str, str],
+) -> None:
+    waiting = orchestrator(status=Status.NEW)
+    come_forward(waiting)
+    body = {"Override": True, "Reason": "the site is down"}
+    path = f"Agents/{waiting.pk}/Approve"
+    answer = caller_with("Approver", "bob").post(path, body, headers=headers, query=query)
+    refused(answer, 403, "permission_missing")
+    assert AuditEntry.objects.get(category=Category.REFUSAL).actor_name == "bob"
+    assert not KeptReply.objects.exists()
+
+
 class TestIfMatch:
     def test_what_was_read_and_has_not_changed_is_acted_on(
         self, admin: Caller, orchestrator: Make
@@ -261,7 +282,7 @@ def test_without_the_preference_nothing_becomes_a_job(admin: Caller, orchestrato
 
 
 def test_every_write_takes_a_dry_run_or_is_known_not_to() -> None:
-    """What asks somebody outside, or changes nothing, or has a dry run of its own."""
+    """What asks somebody outside, or changes nothing."""
     without = {
         view.__name__
         for _, view in OPERATIONS
@@ -269,7 +290,6 @@ def test_every_write_takes_a_dry_run_or_is_known_not_to() -> None:
         if method != "GET" and not view.in_database
     }
     assert without == {
-        "AgentsImport",
         "AuthorityList",
         "AuthorityPublish",
         "AuthorityTest",
