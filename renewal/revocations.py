@@ -11,13 +11,14 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from orchestrators.models import Orchestrator
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import missing
 from portal.audit.models import Category
 from portal.audit.trail import PORTAL, Actor, record
-from renewal import dispatch, issuers, room
+from renewal import dispatch, issuers, leases, room
 from renewal.ca.base import (
     CAMisconfigured,
     CARejected,
@@ -140,8 +141,8 @@ def sweep(*, now: datetime, limit: int = 200) -> list[int]:
     have been given its permission meanwhile.
     """
     open_rows = Revocation.objects.filter(next_attempt_at__lte=now)
-    Revocation.objects.filter(state=RevocationState.SUBMITTED, lease_until__lt=now).update(
-        state=RevocationState.WAITING, lease_until=None
+    Revocation.objects.filter(leases.ended(), state=RevocationState.SUBMITTED).update(
+        state=next_revocation(RevocationState.SUBMITTED, RevocationEvent.DEFER), lease_until=None
     )
     for row in open_rows.filter(
         state__in=[RevocationState.WAITING, RevocationState.FAILED],
@@ -163,17 +164,22 @@ def _claim(revocation_id: int, now: datetime) -> Revocation | None:
     )
     with transaction.atomic():
         authority_id = due.values_list("certificate__authority", flat=True).first()
-        if authority_id is not None and not room.has_room(authority_id, now=now):
+        if authority_id is not None and not room.has_room(authority_id):
             return None
         changed = due.update(
             state=next_revocation(RevocationState.WAITING, RevocationEvent.CLAIM),
-            lease_until=now + LEASE,
+            lease_until=leases.lasting(LEASE),
         )
     if not changed:
         return None
     return Revocation.objects.select_related("certificate__authority", "orchestrator").get(
         pk=revocation_id
     )
+
+
+def _still(row: Revocation) -> QuerySet[Revocation]:
+    """Select the row as it was read: in the same state, and under the same lease if it has one."""
+    return Revocation.objects.filter(pk=row.pk, state=row.state, lease_until=row.lease_until)
 
 
 def _missing_permission(row: Revocation) -> str:
@@ -195,7 +201,7 @@ def _finish(row: Revocation, event: RevocationEvent, *, now: datetime, error: st
     after = next_revocation(RevocationState(row.state), event)
     failed = after is RevocationState.FAILED
     with transaction.atomic():
-        changed = Revocation.objects.filter(pk=row.pk, state=row.state).update(
+        changed = _still(row).update(
             state=after,
             attempts=row.attempts + 1,
             last_error=error[:1000],
@@ -214,7 +220,7 @@ def _finish(row: Revocation, event: RevocationEvent, *, now: datetime, error: st
 
 def _defer(row: Revocation, error: str, *, now: datetime, at_least: timedelta | None) -> None:
     attempts = row.attempts + 1
-    Revocation.objects.filter(pk=row.pk, state=row.state).update(
+    _still(row).update(
         state=next_revocation(RevocationState(row.state), RevocationEvent.DEFER),
         attempts=attempts,
         last_error=error[:1000],

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.db.models import Q
-from django.db.models.functions import Now
-
-from renewal import issuers
+from renewal import issuers, leases
 from renewal.models import CertificateAuthority, Enrollment, Revocation
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
 
@@ -23,7 +20,7 @@ CALLS_AT_ONCE = 4
 LONGEST_ASKING = timedelta(minutes=5)
 
 
-def has_room(authority_id: int, *, now: datetime) -> bool:
+def has_room(authority_id: int) -> bool:
     """Say whether a CA may be called once more, with its row locked until the caller's commit.
 
     Call it in the transaction that claims the row: two claims never both take the last place.
@@ -33,24 +30,24 @@ def has_room(authority_id: int, *, now: datetime) -> bool:
         return True
     authority = rows.select_for_update().get()
     calls = Enrollment.objects.filter(
-        authority=authority, state=EnrollmentState.SUBMITTED, lease_until__gt=Now()
+        leases.running(), authority=authority, state=EnrollmentState.SUBMITTED
     ).count()
     calls += Revocation.objects.filter(
-        certificate__authority=authority, state=RevocationState.SUBMITTED, lease_until__gt=now
+        leases.running(), certificate__authority=authority, state=RevocationState.SUBMITTED
     ).count()
     return calls < CALLS_AT_ONCE
 
 
 @contextmanager
-def asking(authority_id: int, *, now: datetime) -> Iterator[bool]:
+def asking(authority_id: int) -> Iterator[bool]:
     """Be the only one who asks a CA about earlier requests; False if somebody does already."""
-    free = Q(asked_until=None) | Q(asked_until__lt=now)
-    mine = now + LONGEST_ASKING
     row = CertificateAuthority.objects.filter(pk=authority_id)
-    if not row.filter(free).update(asked_until=mine):
+    mine = leases.lasting(LONGEST_ASKING)
+    if not row.filter(leases.free("asked_until")).update(asked_until=mine):
         yield False
         return
+    until = row.values_list("asked_until", flat=True).first()
     try:
         yield True
     finally:
-        row.filter(asked_until=mine).update(asked_until=None)
+        row.filter(asked_until=until).update(asked_until=None)

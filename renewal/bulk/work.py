@@ -14,17 +14,16 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, Value
-from django.db.models.functions import Now
+from django.db.models import F
 
 from orchestrators.reach import act_reaches, reachable
 from portal.access.models import User
 from portal.access.permissions import holds
 from portal.audit.trail import Actor
+from renewal import leases
 from renewal.bulk import flags
 from renewal.bulk.service import PERMISSIONS
 from renewal.identity import approvals
@@ -51,7 +50,7 @@ Result = tuple[ItemState, str, str]
 
 def waiting() -> list[int]:
     """Return the jobs that no worker holds."""
-    rows = BulkJob.objects.filter(_free(), state__in=sorted(OPEN_BULK)).order_by("pk")
+    rows = BulkJob.objects.filter(leases.free(), state__in=sorted(OPEN_BULK)).order_by("pk")
     return list(rows.values_list("pk", flat=True)[:100])
 
 
@@ -94,14 +93,15 @@ def batch(job_id: int, holder: str, *, now: datetime) -> bool:
         else:
             counts = _note(_each(job, act, items, reached, now))
         BulkJob.objects.filter(pk=job.pk).update(
-            lease_until=_lease_end(), **{name: F(name) + count for name, count in counts.items()}
+            lease_until=leases.lasting(LEASE),
+            **{name: F(name) + count for name, count in counts.items()},
         )
     return True
 
 
 def _claim(job_id: int, holder: str, *, now: datetime) -> bool:
     with transaction.atomic():
-        rows = BulkJob.objects.filter(_free(), pk=job_id, state__in=sorted(OPEN_BULK))
+        rows = BulkJob.objects.filter(leases.free(), pk=job_id, state__in=sorted(OPEN_BULK))
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=True)
         job = rows.first()
@@ -112,20 +112,10 @@ def _claim(job_id: int, holder: str, *, now: datetime) -> bool:
         BulkJob.objects.filter(pk=job_id).update(
             state=job.state,
             started_at=job.started_at or now,
-            lease_until=_lease_end(),
+            lease_until=leases.lasting(LEASE),
             lease_holder=holder,
         )
     return True
-
-
-def _free() -> Q:
-    return Q(lease_until=None) | Q(lease_until__lt=Now())
-
-
-def _lease_end() -> ExpressionWrapper[Any]:
-    return ExpressionWrapper(
-        Now() + Value(LEASE, output_field=DurationField()), output_field=DateTimeField()
-    )
 
 
 def _reached(job: BulkJob, act: Act, items: Sequence[BulkItem]) -> set[UUID] | None:

@@ -44,7 +44,7 @@ def ask(authority_id: int, *, now: datetime, limit: int = 500) -> None:
 
     One after the other and by one worker at a time: a CA that hangs holds one thread.
     """
-    with room.asking(authority_id, now=now) as is_mine:
+    with room.asking(authority_id) as is_mine:
         if not is_mine:
             return
         for state, act in ((EnrollmentState.UNKNOWN, _look_for), (EnrollmentState.PENDING, _poll)):

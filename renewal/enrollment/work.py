@@ -16,13 +16,12 @@ from functools import partial
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import DurationField, ExpressionWrapper, F, Q, Value
-from django.db.models.functions import Now
+from django.db.models import F, Q
 
 from orchestrators.models import Orchestrator
 from portal.audit.models import Category
 from portal.audit.trail import PORTAL, record
-from renewal import dispatch, issuers, room
+from renewal import dispatch, issuers, leases, room
 from renewal.ca.base import (
     CABackend,
     CAMisconfigured,
@@ -92,7 +91,7 @@ def enroll_one(enrollment_id: int, *, now: datetime) -> bool:
     if authority_id is None:
         return False
     with transaction.atomic():
-        if not room.has_room(authority_id, now=now):
+        if not room.has_room(authority_id):
             return False
         rows = claim(Q(pk=enrollment_id), now=now, limit=1, lease=CALL_LEASE)
     for row in rows:
@@ -128,10 +127,7 @@ def claim(which: Q, *, now: datetime, limit: int, lease: timedelta) -> list[Enro
             return []
         Enrollment.objects.filter(pk__in=keys, state=EnrollmentState.WAITING).update(
             state=next_enrollment(EnrollmentState.WAITING, EnrollmentEvent.CLAIM),
-            lease_until=ExpressionWrapper(
-                Now() + Value(lease, output_field=DurationField()),
-                output_field=Enrollment._meta.get_field("lease_until").__class__(),
-            ),
+            lease_until=leases.lasting(lease),
             lease_holder=holder,
             called_at=now,
             attempts=F("attempts") + 1,
@@ -315,7 +311,7 @@ def sweep(*, now: datetime, limit: int = 500) -> Sequence[tuple[int, bool]]:
 
     Leases that ran out become "outcome unknown"; old ones are given up. Asks no CA.
     """
-    expired = Enrollment.objects.filter(state=EnrollmentState.SUBMITTED, lease_until__lt=Now())
+    expired = Enrollment.objects.filter(leases.ended(), state=EnrollmentState.SUBMITTED)
     one_by_one(_lose, expired.select_related("authority")[:limit], now)
     _expire(now)
     return [

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 from cryptography import x509
 from django.contrib.auth.models import Group
+from django.db.models.functions import Now
 
 from orchestrators.models import Orchestrator
 from renewal import revocations
@@ -252,6 +253,30 @@ class TestPromotion:
             revocations.run(row.pk, now=door.now)
         assert len(calls) == 1
         assert actions(host.record).count("revoked") == 1
+
+    def test_a_revocation_whose_worker_did_not_come_back_is_taken_up_by_the_databases_clock(
+        self, door: FrontDoor, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        door.setting("RevokeOldClientAuthCertificate", "true")
+        for _ in range(2):
+            host.renew()
+            host.register()
+            door.tick(DAY)
+        row = Revocation.objects.get()
+        backends = revocations.issuers.backend
+        monkeypatch.setattr(
+            revocations.issuers, "backend", Mock(side_effect=KeyboardInterrupt("worker killed"))
+        )
+        with pytest.raises(KeyboardInterrupt):
+            revocations.run(row.pk, now=door.now)
+        monkeypatch.setattr(revocations.issuers, "backend", backends)
+        # A host whose clock is a day ahead ends nobody's lease.
+        assert revocations.sweep(now=door.now + DAY) == []
+        Revocation.objects.update(lease_until=Now() - timedelta(seconds=1))
+        assert revocations.sweep(now=door.now) == [row.pk]
+        revocations.run(row.pk, now=door.now)
+        row.refresh_from_db()
+        assert (row.state, row.lease_until) == ("done", None)
 
     def test_a_foreign_certificate_is_to_be_revoked_at_its_issuer(
         self, door: FrontDoor, host: Host
