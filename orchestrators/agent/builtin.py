@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cryptography import x509
-
 from orchestrators.agent.extension import CsrInfo
 from orchestrators.agent.keys import (
     DEFAULT_KEY_TYPE,
+    alternative_names,
     build_csr,
-    common_name,
-    generate_key,
+    key_maker,
+    names_of,
     parse_subject,
     split_names,
 )
@@ -26,13 +25,23 @@ _OWN_KEYS = frozenset({"Subject", "DnsSan", "KeyType", "ForceRenewal"})
 class BuiltInUpdater:
     """Makes a key of ``KeyType`` and a CSR for ``Subject`` and ``DnsSan``.
 
-    Without ``Subject`` the CN is the orchestrator's name. ``ForceRenewal`` is the text "True" or
-    "False". All other members of the configuration become client parameters.
+    Without ``Subject`` the CSR is for the orchestrator's name. ``ForceRenewal`` is the text "True"
+    or "False". All other members of the configuration become client parameters. What can lead to
+    no CSR is refused at the start, not on the day that a certificate is due: the constructor
+    raises KeyMaterialError.
     """
 
     def __init__(self, config: Mapping[str, str], orchestrator_name: str) -> None:
         self._config = config
-        self._name = orchestrator_name
+        self._make_key = key_maker(config.get("KeyType", DEFAULT_KEY_TYPE))
+        names = split_names(config.get("DnsSan", ""))
+        if subject := config.get("Subject", ""):
+            self._subject = parse_subject(subject)
+        else:
+            self._subject, own = names_of(orchestrator_name)
+            names = tuple(dict.fromkeys((*own, *names)))
+        self._dns_names = names
+        alternative_names(names)
 
     @property
     def client_parameters(self) -> Mapping[str, str]:
@@ -43,14 +52,9 @@ class BuiltInUpdater:
         """Return key and CSR if the portal or ``ForceRenewal`` asks for it."""
         if not new_certificate_requested_by_platform and not self._forced():
             return None
-        key = generate_key(self._config.get("KeyType", DEFAULT_KEY_TYPE))
-        names = split_names(self._config.get("DnsSan", ""))
-        return CsrInfo(build_csr(key, self._subject(), names), key)
+        key = self._make_key()
+        return CsrInfo(build_csr(key, self._subject, self._dns_names), key)
 
     def _forced(self) -> bool:
         # The text "False" is not false by itself (S10 in docs/promises.md).
         return self._config.get("ForceRenewal", "").strip().lower() == "true"
-
-    def _subject(self) -> x509.Name:
-        subject = self._config.get("Subject", "")
-        return parse_subject(subject) if subject else common_name(self._name)

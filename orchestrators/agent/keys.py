@@ -17,6 +17,9 @@ from cryptography.x509.oid import NameOID
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 DEFAULT_KEY_TYPE = "P-256"
+MOST_CN_CHARACTERS = 64
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 
 class KeyMaterialError(ValueError):
@@ -40,10 +43,15 @@ KEY_TYPES: dict[str, Callable[[], PrivateKey]] = {
 
 def generate_key(key_type: str = DEFAULT_KEY_TYPE) -> PrivateKey:
     """Return a new key. Raises KeyMaterialError for an unknown type."""
+    return key_maker(key_type)()
+
+
+def key_maker(key_type: str) -> Callable[[], PrivateKey]:
+    """Return what makes a key of this type. Raises KeyMaterialError for an unknown type."""
     wanted = key_type.strip().upper()
     for name, make in KEY_TYPES.items():
         if name.upper() == wanted:
-            return make()
+            return make
     raise KeyMaterialError(f"KeyType '{key_type}' is none of {', '.join(KEY_TYPES)}")
 
 
@@ -52,7 +60,9 @@ def parse_subject(text: str) -> x509.Name:
     try:
         return x509.Name.from_rfc4514_string(re.sub(r"(?<!\\),\s+", ",", text.strip()))
     except ValueError as error:
-        raise KeyMaterialError(f"Subject '{text}' is not a subject such as CN=name") from error
+        raise KeyMaterialError(
+            f"Subject '{text}' is not a subject such as CN=name: {error}"
+        ) from error
 
 
 def common_name(name: str) -> x509.Name:
@@ -63,17 +73,36 @@ def common_name(name: str) -> x509.Name:
         raise KeyMaterialError(f"'{name}' cannot be a common name: {error}") from error
 
 
+def names_of(orchestrator: str) -> tuple[x509.Name, tuple[str, ...]]:
+    """Return the subject and the DNS names that stand for an orchestrator's name.
+
+    A CN has at most 64 characters (RFC 5280 appendix A, ub-common-name) and part of a name proves
+    nothing. A longer name stands in the SAN if it is a DNS name; the CSR has no subject then, and
+    the portal certifies the record's own.
+    """
+    if len(orchestrator) <= MOST_CN_CHARACTERS:
+        return common_name(orchestrator), ()
+    return x509.Name([]), (orchestrator,) if _is_dns_name(orchestrator) else ()
+
+
+def alternative_names(dns_names: Sequence[str]) -> x509.SubjectAlternativeName | None:
+    """Return the extension for DNS names, None without any. Raises KeyMaterialError."""
+    if not dns_names:
+        return None
+    try:
+        return x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names])
+    except ValueError as error:
+        raise KeyMaterialError(f"DnsSan '{', '.join(dns_names)}' is not ASCII") from error
+
+
 def build_csr(
     key: PrivateKey, subject: x509.Name, dns_names: Sequence[str] = ()
 ) -> x509.CertificateSigningRequest:
-    """Return a CSR signed by ``key``."""
+    """Return a CSR signed by ``key``. Raises KeyMaterialError."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    if dns_names:
-        try:
-            names = x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names])
-        except ValueError as error:
-            raise KeyMaterialError(f"DnsSan '{', '.join(dns_names)}' is not ASCII") from error
-        builder = builder.add_extension(names, critical=False)
+    if names := alternative_names(dns_names):
+        # RFC 5280 §4.2.1.6: critical if there is no other name.
+        builder = builder.add_extension(names, critical=not subject.rdns)
     return builder.sign(key, _signature_hash(key))
 
 
@@ -121,6 +150,11 @@ def supported(key: object) -> PrivateKey:
     if isinstance(key, PrivateKey):
         return key
     raise KeyMaterialError(f"keys of the type {type(key).__name__} are not supported")
+
+
+def _is_dns_name(name: str) -> bool:
+    """Say whether a name may stand in a dNSName (RFC 1123 §2.1; at most 253 characters)."""
+    return len(name) <= 253 and all(_DNS_LABEL.fullmatch(label) for label in name.split("."))
 
 
 def _signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:

@@ -14,6 +14,7 @@ from orchestrators.agent import builtin
 from orchestrators.agent.builtin import BuiltInUpdater
 from orchestrators.agent.executable import ExecutableUpdater
 from orchestrators.agent.extension import (
+    ExtensionError,
     LoadedUpdater,
     find_registrations,
     load_python,
@@ -21,6 +22,7 @@ from orchestrators.agent.extension import (
     trusted_content,
 )
 from orchestrators.agent.home import Home
+from orchestrators.agent.keys import KeyMaterialError
 from orchestrators.agent.manifest import Registration
 from orchestrators.agent.settings import Settings
 from orchestrators.agent.version import VERSION
@@ -42,7 +44,10 @@ def load_updater(home: Home, settings: Settings) -> LoadedUpdater:
 
 
 def _built_in(settings: Settings) -> LoadedUpdater:
-    updater = BuiltInUpdater(settings.updater, settings.orchestrator_name)
+    try:
+        updater = BuiltInUpdater(settings.updater, settings.orchestrator_name)
+    except KeyMaterialError as error:
+        raise ExtensionError(f"RegistrationUpdater: {error}") from error
     # The loader reads the source also from within a zipapp.
     source = builtin.__loader__.get_source(builtin.__name__)  # type: ignore[union-attr]
     digest = hashlib.sha256((source or "").encode()).hexdigest()

@@ -21,11 +21,15 @@ from django.utils import timezone
 
 from orchestrators import credentials
 from orchestrators import selectors as records
-from orchestrators.models import BootstrapCredential
+from orchestrators.models import BootstrapCredential, Orchestrator
 from portal.access.catalogue import Permission
 from portal.pages.gate import ACT, BOTH, actor_of, demand_everywhere, page
 
 _CA_FILE = "portal-ca.pem"
+_MOST_CN_CHARACTERS = 64
+"""Of a certificate's common name (RFC 5280 appendix A, ub-common-name)."""
+_MOST_OF_NAME = 120
+"""What a credential's name takes of the orchestrator's; a stamp follows."""
 
 
 class AddForm(forms.Form):
@@ -33,8 +37,7 @@ class AddForm(forms.Form):
 
     name = forms.CharField(
         label="Name of the orchestrator",
-        # A common name has at most 64 characters (RFC 5280, ub-common-name).
-        max_length=64,
+        max_length=Orchestrator._meta.get_field("client_machine").max_length,
         help_text="It registers with this name; its certificate will carry it.",
     )
     valid_days = forms.IntegerField(
@@ -59,7 +62,7 @@ def add(request: HttpRequest) -> HttpResponseBase:
         name = form.cleaned_data["name"]
         try:
             credential, secret = credentials.create(
-                name=f"{name}-{now:%Y%m%d%H%M%S}",
+                name=f"{name[:_MOST_OF_NAME]}-{now:%Y%m%d%H%M%S}",
                 actor=actor_of(request),
                 now=now,
                 one_time=True,
@@ -73,7 +76,10 @@ def add(request: HttpRequest) -> HttpResponseBase:
                 "secret": secret,
                 "name": name,
                 "command": _command(name, credential.name),
-                "c_agent": _c_agent(name, credential.name, secret),
+                # It puts the name into a CN, and knows no other place for it.
+                "c_agent": _c_agent(name, credential.name, secret)
+                if len(name) <= _MOST_CN_CHARACTERS
+                else "",
             }
     response = render(
         request,

@@ -9,7 +9,8 @@ extension of a CSR but its SAN is ever looked at (S55, S56 in docs/promises.md).
   by a pattern; every SAN is an own name or covered by a pattern. A CSR without a subject gets the
   record's.
 - ``portal``: subject and SANs are the record's; of the CSR only the key counts.
-- ``open``: any subject, and SANs of the four kinds that are issued. For closed test CAs.
+- ``open``: any subject, and SANs of the four kinds that are issued; a CSR without any name gets
+  the record's subject. For closed test CAs.
 
 Requests for key usages, CA certificates, templates and the like are refused in every mode.
 """
@@ -162,7 +163,7 @@ def check_names(parsed: ParsedCSR, policy: NamesPolicy) -> GrantedNames:
             case NamesMode.MATCH:
                 return _matched_names(parsed, policy)
             case NamesMode.OPEN:
-                return GrantedNames(_rebuilt(parsed.subject), _canonical_sans(parsed))
+                return _open_names(parsed, policy)
     except (NameInvalid, PatternInvalid) as error:
         raise _refused(str(error)) from error
     # A mode that came from a row and not from this enum grants nothing.
@@ -200,6 +201,13 @@ def _matched_names(parsed: ParsedCSR, policy: NamesPolicy) -> GrantedNames:
     if not _is_own_subject(subject, policy, machines, own_sans):
         raise _refused(f"the subject {_shown(subject.rfc4514_string())} is not an own name")
     return GrantedNames(subject, sans)
+
+
+def _open_names(parsed: ParsedCSR, policy: NamesPolicy) -> GrantedNames:
+    sans = _canonical_sans(parsed)
+    if not parsed.subject.rdns and not sans:
+        return GrantedNames(_record_subject(policy), sans)
+    return GrantedNames(_rebuilt(parsed.subject), sans)
 
 
 def _is_own_subject(

@@ -119,12 +119,20 @@ def test_adding_hands_out_a_credential_once_with_all_that_is_needed(db, admin):
     assert len(made["c_agent"]) < 4096
 
 
+def test_a_name_too_long_for_a_cn_is_added_for_agents_that_need_none(db, admin):
+    name = f"{'branch-office.' * 5}example.com"
+    page = admin.post("/orchestrators/add", {"name": name, "valid_days": "3"})
+    made = page.context["made"]
+    assert (name in made["command"], made["c_agent"]) == (True, "")
+    assert "at most 64 characters" in page.content.decode()
+
+
 @pytest.mark.parametrize(
     "form",
     [
         {"name": "", "valid_days": "3"},
         {"name": "a:b", "valid_days": "3"},
-        {"name": "x" * 121, "valid_days": "3"},
+        {"name": "x" * 256, "valid_days": "3"},
         {"name": "ok", "valid_days": "0"},
         {"name": "ok", "valid_days": "1e9"},
         {},
