@@ -30,6 +30,7 @@ from renewal.ca.base import CABackend
 from renewal.ca.local import LocalCA
 from renewal.configuration import CA_SETTING
 from renewal.identity import trust
+from renewal.issuers import NameTaken
 from renewal.models import (
     Certificate,
     CertificateAuthority,
@@ -61,6 +62,8 @@ class Wanted:
     """Secrets among them are encrypted; what is left out stays."""
     hold_seconds: int | None = None
     is_enabled: bool | None = None
+    is_new: bool = False
+    """Refuse it if there is one of this name."""
 
 
 def check_name(name: str) -> None:
@@ -74,11 +77,11 @@ def check_name(name: str) -> None:
 def save(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[CertificateAuthority, bool]:
     """Create or change a CA whose keys are elsewhere or exist already; say whether it changed.
 
-    Raises AuthorityRefused, CAMisconfigured.
+    Raises AuthorityRefused, CAMisconfigured, NameTaken.
     """
     check_name(wanted.name)
     row = CertificateAuthority.objects.filter(name=wanted.name).first()
-    if row is not None and row.type != wanted.type:
+    if row is not None and not wanted.is_new and row.type != wanted.type:
         raise AuthorityRefused(
             "type_differs", f"{wanted.name!r} is of type {row.type}; a type never changes."
         )
@@ -88,6 +91,7 @@ def save(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[CertificateAut
         options={**(row.options if row else {}), **wanted.options},
         hold_seconds=_or(wanted.hold_seconds, row.hold_seconds if row else 25),
         enabled=_or(wanted.is_enabled, row.enabled if row else True),
+        is_new=row is None or wanted.is_new,
         actor=actor,
         now=now,
     )
@@ -100,14 +104,18 @@ def create_local(
     """Make a local CA with keys of its own, or change the one of this name.
 
     The row with the passphrase is committed first and enabled last: after a crash in between, the
-    next call finds the passphrase and finishes. Raises AuthorityRefused, CAMisconfigured.
+    next call finds the passphrase and finishes. Of two at once, one makes the keys.
+    Raises AuthorityRefused, CAMisconfigured, NameTaken.
     """
     check_name(wanted.name)
     row = CertificateAuthority.objects.filter(name=wanted.name).first()
-    if row is not None and not _is_unfinished(row):
+    if row is not None and (wanted.is_new or not _is_unfinished(row)):
         return save(wanted, actor=actor, now=now)
     directory = settings.CONFIG.data_dir / "ca" / _slug(wanted.name)
     if row is None and directory.exists():
+        if CertificateAuthority.objects.filter(name=wanted.name).exists():
+            # Whoever made it since has committed the row before the folder.
+            raise NameTaken(wanted.name)
         raise AuthorityRefused(
             "folder_exists",
             f"{directory} holds a CA already. To use it, give its folder as option directory and "
@@ -132,6 +140,7 @@ def create_local(
         options=options,
         hold_seconds=_or(wanted.hold_seconds, 25),
         enabled=False,
+        is_new=row is None,
         actor=actor,
         now=now,
     )

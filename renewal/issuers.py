@@ -17,13 +17,21 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.module_loading import import_string
 
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from renewal.ca.base import CABackend, CAMisconfigured
 from renewal.models import CertificateAuthority
+
+
+class NameTaken(ValueError):
+    """There is a CA of this name already, perhaps since just now."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a certificate authority {name!r} already.")
+
 
 BUILT_IN: Mapping[str, str] = {"local": "renewal.ca.local.LocalCA"}
 
@@ -103,17 +111,21 @@ def save_authority(
     now: datetime,
     hold_seconds: int = 25,
     enabled: bool = True,
+    is_new: bool = False,
 ) -> tuple[CertificateAuthority, bool]:
     """Create or change a CA by name; return it and whether anything changed.
 
     Options that the type calls secret are encrypted; leaving one out keeps the stored one.
-    Raises CAMisconfigured.
+    ``is_new``: create only. Of two that create at once the database lets one through.
+    Raises CAMisconfigured, NameTaken.
     """
     cls = type_class(alias)
     plain = {k: v for k, v in options.items() if k not in cls.secret_options}
     given = {k: v for k, v in options.items() if k in cls.secret_options}
     with transaction.atomic():
         row = CertificateAuthority.objects.select_for_update().filter(name=name).first()
+        if row is not None and is_new:
+            raise NameTaken(name)
         kept = open_secrets(row.encrypted_secrets) if row else {}
         merged = {**kept, **given}
         cls.validate_options({**plain, **merged})
@@ -133,7 +145,12 @@ def save_authority(
         row.encrypted_secrets = seal_secrets(merged)
         row.version += 1
         row.failures_in_a_row, row.resume_at, row.last_error = 0, None, ""
-        row.save()
+        try:
+            with transaction.atomic():
+                row.save()
+        except IntegrityError:
+            # Somebody else inserted it since it was looked for.
+            raise NameTaken(name) from None
         record(
             actor,
             Category.AUTHORITY,

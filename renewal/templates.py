@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from portal.access.models import User
 from portal.audit.models import Category
@@ -32,6 +32,9 @@ EKU_NAMES = {
     "emailProtection": "1.3.6.1.5.5.7.3.4",
 }
 """Extended key usages by name (RFC 5280 §4.2.1.12); others are given as dotted OIDs."""
+
+NAME_TAKEN = "name_taken"
+"""Reason of a refusal: there is a template of this name already."""
 
 _ANY_EKU = "2.5.29.37.0"
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,18})){2,20}", re.ASCII)
@@ -81,21 +84,31 @@ def save_template(
     actor: Actor,
     now: datetime,
     allowed_requesters: Sequence[User] | None = None,
+    is_new: bool = False,
 ) -> tuple[Template, bool]:
     """Create or change a template; return it and whether anything changed. Raises TemplateRefused.
 
     Requests that are under way keep what they were made with. ``allowed_requesters``: None leaves
-    them, nobody means everybody.
+    them, nobody means everybody. ``is_new``: create only; of two that create at once the database
+    lets one through.
     """
+    taken = TemplateRefused(NAME_TAKEN, f"There is a template {name!r} already.")
     contents = _checked(name, contents)
     with transaction.atomic():
         row = Template.objects.select_for_update().filter(name=name).first()
+        if row is not None and is_new:
+            raise taken
         before = _state(row) if row is not None else {}
         if row is None:
             row = Template(name=name, created_at=now)
         for field, value in asdict(contents).items():
             setattr(row, field, list(value) if isinstance(value, tuple) else value)
-        row.save()
+        try:
+            with transaction.atomic():
+                row.save()
+        except IntegrityError:
+            # Somebody else inserted it since it was looked for.
+            raise taken from None
         if allowed_requesters is not None:
             row.allowed_requesters.set(allowed_requesters)
         after = _state(row)

@@ -35,6 +35,7 @@ from renewal.authorities import AuthorityRefused
 from renewal.ca.base import CAError, CAMisconfigured
 from renewal.identity.approvals import ActRefused
 from renewal.identity.trust import AnchorRefused
+from renewal.issuers import NameTaken
 from renewal.models import CertificateAuthority, Template
 from renewal.operator_requests import RequestRefused
 from renewal.templates import TemplateRefused
@@ -116,6 +117,8 @@ def _failure(error: Exception) -> CommandFailed:
             return CommandFailed("credential_invalid", str(error))
         case CertificateUnreadable():
             return CommandFailed("certificate_unreadable", f"The certificate: {error}.")
+        case NameTaken():
+            return CommandFailed("name_taken", str(error))
         case CAMisconfigured():
             return CommandFailed("authority_misconfigured", f"The CA: {error.reason}.")
         case CAError():

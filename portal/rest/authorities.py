@@ -27,6 +27,7 @@ from portal.rest.refusals import actor_of
 from renewal import authorities, crl, issuers, readiness
 from renewal.authorities import AuthorityRefused, Wanted
 from renewal.ca.base import CAError
+from renewal.issuers import NameTaken
 from renewal.models import CertificateAuthority
 
 CSR_ONLY = 2
@@ -151,8 +152,6 @@ class AuthorityList(_AuthorityView):
         body = shapes.read(request.data, AuthorityRequest)
         if body.get("Id"):
             raise ApiError(ErrorCode.VALUE_INVALID, "A new authority gets its Id: leave it out.")
-        if CertificateAuthority.objects.filter(name=body["LogicalName"]).exists():
-            raise ApiError(ErrorCode.NAME_TAKEN, "There is an authority of this name.")
         return Response(_shown(self.saved(body, body.get("Type", _LOCAL))))
 
     def put(self, request: Request) -> Response:
@@ -184,7 +183,12 @@ class AuthorityList(_AuthorityView):
             )
         requesters = requesters_of(body)
         wanted = Wanted(
-            body["LogicalName"], kind, options, body.get("HoldSeconds"), body.get("Enabled")
+            body["LogicalName"],
+            kind,
+            options,
+            body.get("HoldSeconds"),
+            body.get("Enabled"),
+            is_new=row is None,
         )
         save = authorities.create_local if kind == _LOCAL else authorities.save
         actor, now = actor_of(self.request), timezone.now()
@@ -195,6 +199,8 @@ class AuthorityList(_AuthorityView):
             )
         try:
             row, _ = save(wanted, actor=actor, now=now)
+        except NameTaken as taken:
+            raise ApiError(ErrorCode.NAME_TAKEN, str(taken)) from None
         except (AuthorityRefused, CAError) as refused:
             raise ApiError(ErrorCode.AUTHORITY_INVALID, str(refused)) from None
         if requesters is not None:

@@ -123,9 +123,7 @@ class TemplateList(ApiView):
             raise ApiError(
                 ErrorCode.VALUE_INVALID, "A new template has a TemplateName and gets its Id."
             )
-        if Template.objects.filter(name=name).exists():
-            raise ApiError(ErrorCode.NAME_TAKEN, "There is a template of this name.")
-        return Response(_shown(self.saved(name, Contents(), body)))
+        return Response(_shown(self.saved(name, Contents(), body, is_new=True)))
 
     def put(self, request: Request) -> Response:
         body = shapes.read(request.data, TemplateRequest)
@@ -136,7 +134,9 @@ class TemplateList(ApiView):
             raise ApiError(ErrorCode.TEMPLATE_INVALID, "A template keeps its name.")
         return Response(_shown(self.saved(row.name, templates.contents_of(row), body)))
 
-    def saved(self, name: str, contents: Contents, body: TemplateRequest) -> Template:
+    def saved(
+        self, name: str, contents: Contents, body: TemplateRequest, *, is_new: bool = False
+    ) -> Template:
         """Create or change a template. Raises ApiError."""
         try:
             row, _ = templates.save_template(
@@ -145,9 +145,12 @@ class TemplateList(ApiView):
                 actor=actor_of(self.request),
                 now=timezone.now(),
                 allowed_requesters=requesters_of(body),
+                is_new=is_new,
             )
         except TemplateRefused as refused:
-            raise ApiError(ErrorCode.TEMPLATE_INVALID, str(refused)) from None
+            is_taken = refused.reason == templates.NAME_TAKEN
+            code = ErrorCode.NAME_TAKEN if is_taken else ErrorCode.TEMPLATE_INVALID
+            raise ApiError(code, str(refused)) from None
         return row
 
 
