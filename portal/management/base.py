@@ -2,8 +2,8 @@
 
 Owns the form of the answer (`changed` and what is now true, on stdout, exit status 0), of a
 refusal (`error`, a stable code, and `message`, on stderr, exit status 1; never a traceback unless
-``--traceback`` asks for it), and how names, files and secrets come in: secrets only by standard
-input. Owns no act: each command calls the service that the pages call.
+``--traceback`` asks for it), every exit status, and how names, files and secrets come in: secrets
+only by standard input. Owns no act: each command calls the service that the pages call.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ from renewal.x509.certificates import CertificateUnreadable
 
 Answer: TypeAlias = dict[str, Any]
 
+FAILED = 1
+"""Exit status of what was refused or failed, wrong flags among it; nothing is half done."""
+FOUND = 2
+"""Exit status of what was done and found something to see to."""
+
 MOST_FILE_BYTES = 64 * 1024
 
 
@@ -69,9 +74,9 @@ class JSONCommand(BaseCommand):
         """Do it; return what is printed."""
         raise NotImplementedError
 
-    def exit_status(self, answer: Answer) -> int:
-        """Return the status of a command that did what it was asked."""
-        return 0
+    def has_findings(self, answer: Answer) -> bool:
+        """Say whether the answer holds something to see to; only looked for by some commands."""
+        return False
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
@@ -90,14 +95,14 @@ class JSONCommand(BaseCommand):
                 raise
             self._fail(_failure(error))
         self.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False))
-        if status := self.exit_status(answer):
-            sys.exit(status)
+        if self.has_findings(answer):
+            sys.exit(FOUND)
 
     def _fail(self, failure: CommandFailed) -> NoReturn:
         if not self._called_from_command_line:
             raise failure
         self.stderr.write(failure.as_json(), style_func=str)
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 def _failure(error: Exception) -> CommandFailed:

@@ -253,17 +253,53 @@ def main() -> int:
         Agent("agent-required", 300, flag=2),
         Agent("agent-expired", -1),
     ]
-    with tempfile.TemporaryDirectory(prefix="portal-demo-") as scratch:
-        folder = Path(scratch)
-        print("Starting the portal: broker, worker, beat, pages, agents' port …", flush=True)
-        with portal_under_test(Template(folder / "template")) as portal:
-            demonstration = Demonstration(portal, folder)
-            portal.manage("setting", "--name", "RevokeOldClientAuthCertificate", "--value", "true")
-            set_up = time.monotonic() - started
-            print(f"Up after {set_up:.0f} s. Six orchestrators …", flush=True)
-            _observe(demonstration, agents)
+    demonstration: Demonstration | None = None
+    set_up = 0.0
+    try:
+        with tempfile.TemporaryDirectory(prefix="portal-demo-") as scratch:
+            folder = Path(scratch)
+            print("Starting the portal: broker, worker, beat, pages, agents' port …", flush=True)
+            with portal_under_test(Template(folder / "template")) as portal:
+                portal.manage(
+                    "setting", "--name", "RevokeOldClientAuthCertificate", "--value", "true"
+                )
+                set_up = time.monotonic() - started
+                demonstration = Demonstration(portal, folder)
+                print(f"Up after {set_up:.0f} s. Six orchestrators …", flush=True)
+                _observe(demonstration, agents)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if demonstration is None:
+            return _tell_of_set_up(error, seconds=time.monotonic() - started)
+        demonstration.see("portal", "it could be stopped", False, _in_a_line(error))
     seconds = time.monotonic() - started
     return _tell(demonstration, agents, set_up_seconds=set_up, seconds=seconds)
+
+
+def _tell_of_set_up(error: Exception, *, seconds: float) -> int:
+    """Say in a line why there is nothing to observe, and in the report with all that was said."""
+    report = {
+        "observed": 0,
+        "failed": 1,
+        "seconds": round(seconds, 1),
+        "set_up_failed": _in_a_line(error),
+        "said": f"{type(error).__name__}: {error}"[-20_000:].splitlines(),
+        "orchestrators": [],
+        "observations": [],
+    }
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"The portal could not be set up: {_in_a_line(error)} See {REPORT}.", file=sys.stderr)
+    return 1
+
+
+def _in_a_line(error: Exception) -> str:
+    """Return what an error says, without what is between its first line and its last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = dict.fromkeys([*lines[:1], *lines[-1:]]) or [type(error).__name__]
+    text = " … ".join(told)[:400]
+    return text if text.endswith(".") else f"{text}."
 
 
 def _observe(demonstration: Demonstration, agents: list[Agent]) -> None:

@@ -420,7 +420,7 @@ def test_the_command_reports_ids_and_a_sentence_with_status_1(healthy: Healthy) 
     with pytest.raises(SystemExit) as ended:
         call_command("verify_invariants", "--json", stdout=said)
 
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     assert json.loads(said.getvalue()) == {
         "verified": list(INVARIANTS),
         "holds": False,

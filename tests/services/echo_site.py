@@ -16,6 +16,15 @@ from django.urls import path, re_path
 from portal.conf import load
 from portal.edge import queueing
 from portal.edge.client_certificate import presented_certificate
+from portal.runtime import gunicorn_worker
+
+ENDLESS_PATIENCE = "ECHO_ENDLESS_PATIENCE"
+"""Environment variable: the agents' port waits an hour where it would wait seconds."""
+
+if os.environ.get(ENDLESS_PATIENCE):
+    gunicorn_worker.ARRIVAL_SECONDS = 3600.0
+    gunicorn_worker.BLOCKED_SECONDS = 3600.0
+    gunicorn_worker.LINGER_SECONDS = 3600.0
 
 CONFIG = load()
 SECRET_KEY = "echo"

@@ -57,8 +57,8 @@ class Command(JSONCommand):
             "changes": [asdict(change) for change in changes],
         }
 
-    def exit_status(self, answer: Answer) -> int:
-        return 2 if answer.get("planned") and answer["changes"] else 0
+    def has_findings(self, answer: Answer) -> bool:
+        return bool(answer.get("planned") and answer["changes"])
 
 
 def _read(path: str) -> Any:

@@ -1,7 +1,7 @@
 """``manage.py find_duplicates``: clones and duplicates in the fleet.
 
-Owns the form of the answer; what is looked for is `renewal/selectors/duplicates.py`'s. Exit status
-1 if there are any. Changes nothing.
+Owns the form of the answer; what is looked for is `renewal/selectors/duplicates.py`'s. Changes
+nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from renewal.selectors import duplicates
 
 
 class Command(JSONCommand):
-    help = "Look for one certificate at two hosts, and for one name of several records."
+    help = (
+        "Look for one certificate at two hosts, and for one name of several records; exit status 2 "
+        "if there are any."
+    )
 
     def answer(self, options: Answer, *, actor: Actor, now: datetime) -> Answer:
         return {
@@ -23,5 +26,5 @@ class Command(JSONCommand):
             "two_hosts": [asdict(found) for found in duplicates.two_hosts(now=now)],
         }
 
-    def exit_status(self, answer: Answer) -> int:
-        return 1 if answer["same_names"] or answer["two_hosts"] else 0
+    def has_findings(self, answer: Answer) -> bool:
+        return bool(answer["same_names"] or answer["two_hosts"])

@@ -57,8 +57,8 @@ class Command(JSONCommand):
             ],
         }
 
-    def exit_status(self, answer: Answer) -> int:
-        return 2 if answer["refused"] else 0
+    def has_findings(self, answer: Answer) -> bool:
+        return bool(answer["refused"])
 
 
 def _content(path: str) -> bytes:

@@ -1,6 +1,6 @@
 """``manage.py verify_audit``: whether the audit log is what was sealed and signed.
 
-Owns the form of the answer; what tampering is, is `portal/audit/verification.py`'s. Exit status 1
+Owns the form of the answer; what tampering is, is `portal/audit/verification.py`'s. Exit status 2
 if anything is found. Changes nothing.
 """
 
@@ -19,7 +19,7 @@ from portal.management.base import Answer, CommandFailed, JSONCommand
 
 
 class Command(JSONCommand):
-    help = "Verify the audit log: chain, signatures, checkpoints; exit status 1 if it was changed."
+    help = "Verify the audit log: chain, signatures, checkpoints; exit status 2 if it was changed."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="as always")
@@ -50,5 +50,5 @@ class Command(JSONCommand):
             "more_findings": report.more_findings,
         }
 
-    def exit_status(self, answer: Answer) -> int:
-        return 0 if answer["holds"] else 1
+    def has_findings(self, answer: Answer) -> bool:
+        return not answer["holds"]

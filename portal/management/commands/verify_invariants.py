@@ -17,7 +17,7 @@ from renewal.invariants.verify import INVARIANTS, verify
 
 
 class Command(JSONCommand):
-    help = "Look for rows that break an invariant; exit status 1 if there are any."
+    help = "Look for rows that break an invariant; exit status 2 if there are any."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="as always")
@@ -30,5 +30,5 @@ class Command(JSONCommand):
             "violations": [asdict(violation) for violation in violations],
         }
 
-    def exit_status(self, answer: Answer) -> int:
-        return 0 if answer["holds"] else 1
+    def has_findings(self, answer: Answer) -> bool:
+        return not answer["holds"]

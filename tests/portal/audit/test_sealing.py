@@ -160,6 +160,6 @@ def test_the_command_says_what_it_found(log: Log, capsys: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         call_command("verify_audit", "--json")
     answer = json.loads(capsys.readouterr().out)
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     assert answer["holds"] is False
     assert [(f["kind"], f["entry"]) for f in answer["findings"]] == [("deleted", rows[0])]

@@ -1,4 +1,4 @@
-"""The form of every set-up command: one JSON object, stable codes, no traceback, status 0 or 1."""
+"""The form of every set-up command: one JSON object, stable codes, no traceback, known statuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import load_command_class
 
-from portal.management.base import JSONCommand
+from portal.management.base import FOUND, JSONCommand
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = sorted(
@@ -86,3 +86,15 @@ def test_no_command_takes_a_secret_as_an_argument(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_documented(name: str) -> None:
     assert f"`{name}`" in (ROOT / "docs" / "commands.md").read_text()
+
+
+def test_the_table_of_exit_statuses_names_each_command_that_finds_something() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    (told,) = re.findall(r"^\| 2 \|.*\| (.*) \|$", text, re.MULTILINE)
+    finding = [
+        name
+        for name in COMMANDS
+        if type(load_command_class("portal", name)).has_findings is not JSONCommand.has_findings
+    ]
+    assert re.findall(r"`(\w+)`", told) == finding
+    assert FOUND == 2

@@ -6,8 +6,8 @@ import http.client
 import json
 import socket
 import ssl
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.certificates import Authority, Pair
+from tests.services.echo_site import ENDLESS_PATIENCE
 from tests.services.ports import free_port
 from tests.services.processes import accepts, gunicorn, running, wait_until
 
@@ -53,7 +54,20 @@ class Port:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    folder = tmp_path_factory.mktemp("tls-socket")
+    with _open(tmp_path_factory.mktemp("tls-socket")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def patient_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
+    """A port that never tires of a peer: whoever holds a thread of it holds it for good."""
+    patience = {ENDLESS_PATIENCE: "1"}
+    with _open(tmp_path_factory.mktemp("tls-socket-patient"), patience) as opened:
+        yield opened
+
+
+@contextmanager
+def _open(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Port]:
     authority = Authority()
     tls = folder / "data" / "tls"
     tls.mkdir(parents=True)
@@ -70,6 +84,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
             "PORTAL_EDGE": "agents",
             "PORTAL_CLIENT_CERTIFICATE_SOURCE": "socket",
             "PORTAL_WEB_THREADS": str(THREADS),
+            **(environment or {}),
         },
     )
     with running(process, lambda: accepts(("127.0.0.1", number))):
@@ -189,18 +204,20 @@ SLOW = {
 
 
 @pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
-def test_peers_that_never_finish_their_handshake_block_nobody(port: Port, sent: bytes) -> None:
-    idle = [socket.create_connection(("127.0.0.1", port.number), 5) for _ in range(4 * THREADS)]
+def test_peers_that_never_finish_their_handshake_block_nobody(
+    patient_port: Port, sent: bytes
+) -> None:
+    address = ("127.0.0.1", patient_port.number)
+    idle = [socket.create_connection(address, 5) for _ in range(4 * THREADS)]
     for peer in idle:
         peer.sendall(sent)
-    started = time.monotonic()
-    assert port.ask()[0] == 200
-    assert time.monotonic() - started < 2
+    assert patient_port.ask()[0] == 200
     for peer in idle:
         peer.close()
 
 
-def test_peers_that_never_finish_their_request_block_nobody(port: Port) -> None:
+def test_peers_that_never_finish_their_request_block_nobody(patient_port: Port) -> None:
+    port = patient_port
     context = port.context(port.authority.client("agent"))
     idle = []
     for number in range(4 * THREADS):
@@ -209,14 +226,13 @@ def test_peers_that_never_finish_their_request_block_nobody(port: Port) -> None:
         head = b"POST /KeyfactorAgents/x HTTP/1.1\r\nHost: x\r\n"
         secured.sendall(head if number % 2 else head + b"Content-Length: 10\r\n\r\nx")
         idle.append(secured)
-    started = time.monotonic()
     assert port.ask()[0] == 200
-    assert time.monotonic() - started < 2
     for peer in idle:
         peer.close()
 
 
-def test_a_peer_that_keeps_its_end_open_blocks_nobody(port: Port) -> None:
+def test_a_peer_that_keeps_its_end_open_blocks_nobody(patient_port: Port) -> None:
+    port = patient_port
     lingering = []
     for _ in range(4 * THREADS):
         plain = socket.create_connection(("127.0.0.1", port.number), 5)
@@ -224,9 +240,7 @@ def test_a_peer_that_keeps_its_end_open_blocks_nobody(port: Port) -> None:
         secured.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert b"200 OK" in secured.recv(65536)
         lingering.append(secured)
-    started = time.monotonic()
     assert port.ask()[0] == 200
-    assert time.monotonic() - started < 1
     for peer in lingering:
         peer.close()
 
