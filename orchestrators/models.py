@@ -12,8 +12,9 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
+from orchestrators.protocol.codes import RENEWAL_CODES
 from orchestrators.registration.models import AutoRegistrationRule, HandlerHealth
 
 __all__ = [
@@ -155,16 +156,64 @@ class Orchestrator(models.Model):
             ),
             models.Index(fields=["thumbprint"], name="orch_thumbprint"),
             models.Index(fields=["name_skeleton"], name="orch_look_alikes"),
-            models.Index(fields=["id"], name="orch_flagged", condition=~Q(flag=0)),
+            # Each filter that lists offer and few records pass has its own small index.
             models.Index(
-                fields=["awaiting_first_use_since"],
+                fields=["certificate_not_after", "id"],
+                name="orch_required",
+                condition=Q(flag=Reenrollment.REQUIRED)
+                | Q(certificate_not_after__lte=F("certificate_counted_from")),
+            ),
+            models.Index(
+                fields=["certificate_not_after", "id"],
+                name="orch_requested",
+                condition=Q(flag=Reenrollment.REQUESTED),
+            ),
+            models.Index(
+                fields=["certificate_not_after", "id"],
                 name="orch_unused",
                 condition=Q(awaiting_first_use_since__isnull=False),
             ),
             models.Index(
+                fields=["name_key", "id"],
+                name="orch_without_end",
+                condition=Q(status=Status.APPROVED, certificate_not_after__isnull=True),
+            ),
+            models.Index(
+                fields=["name_key", "id"],
+                name="orch_returning",
+                condition=Q(status=Status.NEW, reset_at__isnull=False),
+            ),
+            models.Index(
+                fields=["certificate_not_after", "id"],
+                name="orch_wrong_certificate",
+                condition=Q(status=Status.APPROVED)
+                & ~Q(last_thumbprint_used="")
+                & ~Q(last_thumbprint_used=F("thumbprint"))
+                & ~Q(last_thumbprint_used=F("legacy_thumbprint")),
+            ),
+            models.Index(
+                fields=["id"],
+                name="orch_other_name",
+                condition=~Q(client_machine_seen=""),
+            ),
+            models.Index(
+                fields=["id"],
+                name="orch_demonstration",
+                condition=Q(demonstration=True),
+            ),
+            models.Index(
+                fields=["platform", "status", "certificate_not_after", "id"],
+                name="orch_platform",
+            ),
+            models.Index(
+                fields=["version", "status", "certificate_not_after", "id"],
+                name="orch_version",
+            ),
+            models.Index(
                 fields=["last_error_at"],
                 name="orch_failed",
-                condition=Q(last_error_at__isnull=False),
+                condition=Q(last_error_at__isnull=False)
+                & ~Q(last_error_code__in=sorted(RENEWAL_CODES)),
             ),
         ]
 

@@ -15,6 +15,7 @@ from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
 from orchestrators import selectors as records
@@ -35,6 +36,7 @@ from renewal.models import Claimant
 from renewal.rules import acts
 from renewal.rules.acts import CHANGE, SENTENCES, UNCHANGED, Outcome, Verdict
 from renewal.selectors import fleet, history
+from renewal.selectors.filters import filters_of_query, query_of
 
 MOST_AT_ONCE = 200
 _REASON_LENGTH = 500
@@ -68,6 +70,10 @@ def confirm(request: HttpRequest) -> HttpResponseBase:
     given = request.POST if request.method == "POST" else request.GET
     act = _act_of(given.get("act", ""))
     demand(request, act.permission)
+    if given.get("scope") == "all":
+        query = query_of(filters_of_query(given.get("query", "")))
+        joined = f"&{query}" if query else ""
+        return redirect(f"{reverse('bulk_preview')}?act={act.name}{joined}")
     ids = _ids_of(given.getlist("ids"))
     if not ids:
         messages.warning(request, "No orchestrator was selected.")

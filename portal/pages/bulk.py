@@ -22,12 +22,13 @@ from portal.pages.act_catalogue import ACTS
 from portal.pages.bulk_words import ITEM_LABELS, JOB_LABELS
 from portal.pages.gate import ACT, actor_of, demand, page, refuse
 from renewal.bulk import selectors, service, work
-from renewal.bulk.selection import Selection, filters_from, filters_of_query, query_of
+from renewal.bulk.selection import Selection
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
 from renewal.models import BulkJob
 from renewal.rules.acts import SENTENCES, VOTE, Act, Outcome
 from renewal.rules.bulk_lifecycle import RETRIED, BulkState, ItemState
 from renewal.selectors import fleet
+from renewal.selectors.filters import filters_from, filters_of_query, query_of
 
 AT_ONCE = 25
 """Up to so many are done within the request."""

@@ -31,7 +31,7 @@ from portal.access.reach import Reach, reach
 from portal.pages.gate import ACT, BOTH, actor_of, demand, demand_everywhere, only_fields, page
 from renewal.group_issuance import issuance_of, set_issuance
 from renewal.models import CertificateAuthority, Template
-from renewal.selectors.overview import Count, counted
+from renewal.selectors.counting import Count, counted
 
 MOST_AT_ONCE = 200
 _P = Permission

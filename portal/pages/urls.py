@@ -18,11 +18,11 @@ from portal.pages import (
     auto_registration_try,
     bulk,
     certificates,
+    fleet_list,
     groups,
     home,
     issuers,
     orchestrator,
-    orchestrators,
     tokens,
     viewing,
 )
@@ -40,7 +40,19 @@ urlpatterns = [
     path("api/openapi.json", api_documentation.download, name="openapi"),
     path("api/<str:name>", api_documentation.resource, name="api_resource"),
     path("theme", account.theme, name="theme"),
-    path("orchestrators", orchestrators.index, name="orchestrators"),
+    path("orchestrators", fleet_list.index, name="orchestrators"),
+    path("orchestrators/layout", fleet_list.set_layout, name="fleet_layout"),
+    path("orchestrators/views", fleet_list.save_view, name="save_view"),
+    path("orchestrators/views/<int:pk>/delete", fleet_list.delete_view, name="delete_view"),
+    path(
+        "orchestrators/export.csv", fleet_list.exported, {"form": "csv"}, name="orchestrators_csv"
+    ),
+    path(
+        "orchestrators/export.json",
+        fleet_list.exported,
+        {"form": "json"},
+        name="orchestrators_json",
+    ),
     path("orchestrators/act", acts.confirm, name="act"),
     path("orchestrators/act/perform", acts.perform, name="act_perform"),
     path("orchestrators/all/preview", bulk.preview, name="bulk_preview"),

@@ -1,7 +1,11 @@
-"""The stored values of the application settings; a missing row means the default."""
+"""What is stored of preferences: the application's settings, and how each person wants lists.
+
+A missing row means the default.
+"""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 
@@ -15,3 +19,39 @@ class Setting(models.Model):
 
     class Meta:
         default_permissions = ()
+
+
+class SavedView(models.Model):
+    """A list as one person wants to find it again: a name for its query."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views"
+    )
+    page = models.CharField(max_length=40)
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=2000, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["user", "page", "name"], name="one_view_of_each_name")
+        ]
+
+
+class Layout(models.Model):
+    """How one person wants the rows of a list: which columns, in which order, how dense."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="layouts"
+    )
+    page = models.CharField(max_length=40)
+    columns = models.JSONField(default=list)
+    """Keys of the columns that are shown, in order."""
+    is_compact = models.BooleanField(default=False)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["user", "page"], name="one_layout_for_each_list")
+        ]

@@ -7,12 +7,9 @@ verdict itself is `renewal/rules/acts.py`'s.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -26,16 +23,11 @@ from renewal.models import ApprovalRequest, Claimant
 from renewal.rules.acts import Act, ActFacts, Verdict, foresee
 from renewal.rules.approval import RequestState
 from renewal.rules.periods import Periods
-from renewal.selectors import fleet
-from renewal.selectors.fleet import Filters
-from renewal.selectors.marks import Mark
-from renewal.selectors.states import RenewalState
+from renewal.selectors.filters import Filters, matching, query_of
 
 CHUNK = 1000
 BY_GENERATION = frozenset({Act.RESET, Act.DISAPPROVE})
 """Acts that raise a record's generation, and mean the one that was shown."""
-_FLEETS = {"real": False, "demonstration": True}
-E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True)
@@ -64,50 +56,12 @@ class Foreseen:
     """The record's, of a Reset or Disapprove: what was Reset or disapproved since is not again."""
 
 
-def filters_from(given: Mapping[str, str]) -> Filters:
-    """Return the filters of a query's parameters; what is not known narrows nothing."""
-
-    def text(name: str, longest: int) -> str:
-        return given.get(name, "").replace("\x00", "").strip()[:longest]
-
-    return Filters(
-        state=_member(RenewalState, given.get("state", "")),
-        mark=_member(Mark, given.get("mark", "")),
-        query=text("q", 200),
-        by_name=given.get("sort") == "name",
-        demonstration=_FLEETS.get(given.get("fleet", "")),
-        group=text("group", 100),
-        label=text("label", 127),
-    )
-
-
-def filters_of_query(query: str) -> Filters:
-    """Return the filters of a query string."""
-    return filters_from(dict(parse_qsl(query[:2000])))
-
-
-def query_of(filters: Filters) -> str:
-    """Return the canonical query of filters: one order, nothing that narrows nothing."""
-    belongs = {value: name for name, value in _FLEETS.items()}
-    parts = (
-        ("state", filters.state or ""),
-        ("mark", filters.mark or ""),
-        ("q", filters.query),
-        ("fleet", belongs.get(bool(filters.demonstration), ""))
-        if filters.demonstration is not None
-        else ("fleet", ""),
-        ("group", filters.group),
-        ("label", filters.label),
-    )
-    return urlencode([(name, str(value)) for name, value in parts if value])
-
-
 def chosen(
     selection: Selection, periods: Periods, *reaches: Reach, now: datetime
 ) -> QuerySet[Orchestrator]:
     """Return the records of a selection within the reaches, in the order of their ids."""
     if selection.filters is not None:
-        rows = fleet.matching(selection.filters, periods, reach=reaches[0], now=now)
+        rows = matching(selection.filters, periods, reach=reaches[0], now=now)
     else:
         rows = Orchestrator.objects.filter(pk__in=selection.ids)
     return within(rows, *reaches).select_related(None).order_by("pk")
@@ -157,10 +111,3 @@ def digest(entries: Iterable[Foreseen]) -> str:
         shown = "" if entry.generation is None else entry.generation
         found.update(f"{entry.pk}:{entry.claimant or ''}:{entry.mark}:{shown}\n".encode())
     return found.hexdigest()
-
-
-def _member(kind: type[E], value: Any) -> E | None:
-    try:
-        return kind(value)
-    except ValueError:
-        return None

@@ -86,6 +86,11 @@ class Enrollment(models.Model):
                 name="enrollment_open",
             ),
             models.Index(fields=["finished_at"], name="enrollment_finished"),
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(state__in=["expired", "refused", "rejected"]),
+                name="enrollment_failed",
+            ),
         ]
 
 

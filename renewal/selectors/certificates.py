@@ -15,7 +15,7 @@ from django.db.models.functions import Cast
 from orchestrators.reach import within
 from portal.access.reach import Reach
 from renewal.models import Certificate
-from renewal.selectors.fleet import hex_of
+from renewal.selectors.filters import hex_of
 from renewal.selectors.keyset import Segment, Slice, cut
 
 PAGE_SIZE = 50

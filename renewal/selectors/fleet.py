@@ -7,22 +7,19 @@ say of other tables.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, prefetch_related_objects
 
-from orchestrators.labels import bearers
-from orchestrators.models import AgentSession, Orchestrator, Status
-from orchestrators.names import canonical
+from orchestrators.models import AgentSession, Orchestrator, OrchestratorLabel, Status
 from orchestrators.reach import within
-from orchestrators.records import parse_agent_id
 from portal.access.reach import Reach
-from renewal.models import Certificate
 from renewal.rules.periods import Periods, days_left
+from renewal.selectors.counting import Count, counted
+from renewal.selectors.filters import Filters, Sort, narrowed
 from renewal.selectors.keyset import Segment, Slice, cut
 from renewal.selectors.marks import (
     MARKS,
@@ -30,41 +27,18 @@ from renewal.selectors.marks import (
     Mark,
     claims_over,
     failed_enrollments,
-    marked,
     marks_of,
     overdue_revocations,
 )
-from renewal.selectors.states import LABELS, Label, RenewalState, having, state_of
+from renewal.selectors.outlook import Next, next_of
+from renewal.selectors.states import LABELS, Label, RenewalState, having, parts, state_of
 
 PAGE_SIZE = 50
+_BY_NAME = ("name_key", "id")
+_BY_END = ("certificate_not_after", "id")
+_WITHOUT_END = frozenset({RenewalState.WAITING, RenewalState.ENROLLING, RenewalState.DISAPPROVED})
 _BAR_DAYS = 365
 """The bar of the days left has one scale for all rows: a year is full."""
-_LEAST_HEX = 6
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What a list shows; every member comes from the URL."""
-
-    state: RenewalState | None = None
-    mark: Mark | None = None
-    query: str = ""
-    by_name: bool = False
-    demonstration: bool | None = None
-    group: str = ""
-    label: str = ""
-    """``key=value``, or ``key`` alone for any value."""
-
-    @property
-    def is_narrowed(self) -> bool:
-        return bool(
-            self.state
-            or self.mark
-            or self.query
-            or self.group
-            or self.label
-            or self.demonstration is not None
-        )
 
 
 @dataclass(frozen=True)
@@ -78,6 +52,12 @@ class FleetRow:
     """Per cent of the bar."""
     marks: tuple[Mark, ...]
     in_session: bool
+    next: Next
+
+    @property
+    def labels(self) -> list[OrchestratorLabel]:
+        """The words that operators put on it, by key (read beforehand by `page`)."""
+        return list(self.orchestrator.labels.all())
 
     @property
     def label(self) -> Label:
@@ -105,9 +85,44 @@ def page(
     size: int = PAGE_SIZE,
 ) -> FleetPage:
     """Return one page of the list."""
-    segments = _segments(filters, periods, reach, now=now)
-    found: Slice[Orchestrator] = cut(segments, cursor=cursor, size=size)
+    found: Slice[Orchestrator] = cut(
+        segments(filters, periods, reach=reach, now=now), cursor=cursor, size=size
+    )
+    labels = OrchestratorLabel.objects.order_by("key")
+    prefetch_related_objects(found.rows, Prefetch("labels", labels))
     return FleetPage(rows_of(found.rows, periods, now=now), found.following, found.preceding)
+
+
+def by_state(
+    filters: Filters, periods: Periods, *, reach: Reach, now: datetime
+) -> dict[RenewalState, Count]:
+    """Count the records of each state that pass the other filters."""
+    rows = narrowed(filters, reach=reach, now=now).select_related(None)
+    return {
+        state: counted(*(rows.filter(part) for part in parts(state, periods, now=now)))
+        for state in RenewalState
+    }
+
+
+def every(
+    filters: Filters, periods: Periods, *, reach: Reach, now: datetime, run: int = 1000
+) -> Iterator[FleetRow]:
+    """Yield all rows of a list in its order, in runs: a fleet of any size can be exported."""
+    cursor = ""
+    while True:
+        found = page(filters, periods, reach=reach, now=now, cursor=cursor, size=run)
+        yield from found.rows
+        cursor = found.following
+        if not cursor:
+            return
+
+
+def first_end_after(moment: datetime, *, reach: Reach) -> Orchestrator | None:
+    """Return the approved record whose certificate in use ends first after ``moment``."""
+    rows = Orchestrator.objects.filter(
+        status=Status.APPROVED, demonstration=False, certificate_not_after__gt=moment
+    )
+    return within(rows, reach).order_by("certificate_not_after", "id").first()
 
 
 def rows_of(
@@ -145,73 +160,38 @@ def rows_of(
     ]
 
 
-def matching(
+def segments(
     filters: Filters, periods: Periods, *, reach: Reach, now: datetime
-) -> QuerySet[Orchestrator]:
-    """Return the records within the reach that the filters name, in no order."""
-    rows = within(Orchestrator.objects.select_related("group"), reach)
-    if filters.group:
-        rows = rows.filter(group__name_key=canonical(filters.group))
-    if filters.label:
-        rows = rows.filter(pk__in=bearers(filters.label))
-    if filters.state is not None:
-        rows = rows.filter(having(filters.state, periods, now=now))
-    if filters.mark is not None:
-        rows = rows.filter(marked(filters.mark, now=now))
-    if filters.demonstration is not None:
-        rows = rows.filter(demonstration=filters.demonstration)
-    if filters.query:
-        rows = rows.filter(_found_by(filters.query))
-    return rows
-
-
-def hex_of(text: str) -> str:
-    """Return a thumbprint or serial number in lower-case hex, whatever it was copied from.
-
-    Colons, spaces, dashes and the invisible mark that Windows' certificate dialog puts first are
-    left out; empty if anything else is in it.
-    """
-    plain = re.sub(r"[\s:\-\u200e\u200f\u202a-\u202e\ufeff]", "", text.strip()).lower()
-    plain = plain.removeprefix("0x")
-    return plain if re.fullmatch(r"[0-9a-f]+", plain) else ""
-
-
-def _segments(
-    filters: Filters, periods: Periods, reach: Reach, *, now: datetime
 ) -> list[Segment[Orchestrator]]:
-    rows = matching(filters, periods, reach=reach, now=now)
-    if filters.by_name:
-        return [Segment(rows, ("name_key", "id"))]
-    with_certificate = rows.filter(status=Status.APPROVED, certificate_not_after__isnull=False)
-    by_state: dict[RenewalState, Segment[Orchestrator]] = {
-        RenewalState.WAITING: Segment(rows.filter(status=Status.NEW), ("name_key", "id")),
-        RenewalState.ENROLLING: Segment(
-            rows.filter(status=Status.APPROVED, certificate_not_after__isnull=True),
-            ("name_key", "id"),
-        ),
-        RenewalState.OK: Segment(with_certificate, ("certificate_not_after", "id")),
-        RenewalState.DISAPPROVED: Segment(
-            rows.filter(status=Status.DISAPPROVED), ("name_key", "id")
-        ),
-    }
-    if filters.state is None or filters.state is RenewalState.UNUSED:
-        return list(by_state.values())
-    return [by_state.get(filters.state, by_state[RenewalState.OK])]
-
-
-def _found_by(query: str) -> Q:
-    """By id, beginning of the name, or beginning of a thumbprint that it has or ever had."""
-    condition = Q(name_key__startswith=canonical(query))
-    if (agent_id := parse_agent_id(query.strip())) is not None:
-        condition |= Q(pk=agent_id)
-    if len(digits := hex_of(query)) >= _LEAST_HEX:
-        held = Certificate.objects.filter(orchestrator__isnull=False)
-        if len(digits) == 64:
-            held = held.filter(fingerprint_sha256=digits)
-        else:
-            held = held.filter(thumbprint__startswith=digits.upper())
-        condition |= Q(pk__in=held.values("orchestrator_id"))
-    return condition
+    """Return the rows of a list in its order: first who waits for somebody, then by expiry."""
+    rows = narrowed(filters, reach=reach, now=now)
+    if filters.sort in (Sort.NAME, Sort.NAME_DOWN):
+        if filters.state is not None:
+            rows = rows.filter(having(filters.state, periods, now=now))
+        found = [Segment(rows, _BY_NAME)]
+    elif filters.state is not None:
+        order = _BY_NAME if filters.state in _WITHOUT_END else _BY_END
+        found = [
+            Segment(rows.filter(part), order) for part in parts(filters.state, periods, now=now)
+        ]
+        if filters.state is RenewalState.UNUSED:
+            has_end = Q(certificate_not_after__isnull=False)
+            found = [
+                Segment(each.rows.filter(condition), wanted)
+                for each in found
+                for condition, wanted in ((~has_end, _BY_NAME), (has_end, _BY_END))
+            ]
+    else:
+        approved = rows.filter(status=Status.APPROVED)
+        found = [
+            Segment(rows.filter(status=Status.NEW), _BY_NAME),
+            Segment(approved.filter(certificate_not_after__isnull=True), _BY_NAME),
+            Segment(approved.filter(certificate_not_after__isnull=False), _BY_END),
+            Segment(rows.filter(status=Status.DISAPPROVED), _BY_NAME),
+        ]
+    if filters.sort in (Sort.LATEST, Sort.NAME_DOWN):
+        found = [each.turned for each in reversed(found)]
+    return found
 
 
 def _row(
@@ -228,6 +208,7 @@ def _row(
         share=share,
         marks=tuple(marks_of(orchestrator, state, around)),
         in_session=around.is_live,
+        next=next_of(orchestrator, state, periods),
     )
 
 

@@ -18,6 +18,9 @@ from django.db.models import Model, Q, QuerySet
 
 M = TypeVar("M", bound=Model)
 
+LAST = "last"
+"""The cursor of the last page."""
+
 
 @dataclass(frozen=True)
 class Segment(Generic[M]):
@@ -25,6 +28,11 @@ class Segment(Generic[M]):
 
     rows: QuerySet[M]
     order: tuple[str, ...]
+
+    @property
+    def turned(self) -> Segment[M]:
+        """The same rows, the other way round."""
+        return Segment(self.rows, _turned(self.order))
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,11 @@ class _Cursor:
 def cut(segments: Sequence[Segment[M]], *, cursor: str = "", size: int = 50) -> Slice[M]:
     """Return the page that the cursor names; an unreadable cursor names the first page.
 
-    One query for each segment from the cursor's on, each bounded by the page's size.
+    One query for each segment from the cursor's on, each bounded by the page's size. The last page
+    is as full as the first.
     """
     at = _read(cursor, segments)
-    backwards = at is not None and at.backwards
+    backwards = cursor == LAST or (at is not None and at.backwards)
     found: list[tuple[int, M]] = []
     numbers = list(range(len(segments)))
     for number in reversed(numbers) if backwards else numbers:
@@ -68,7 +77,7 @@ def cut(segments: Sequence[Segment[M]], *, cursor: str = "", size: int = 50) -> 
         found.reverse()
     if not found:
         return Slice([])
-    has_following = True if backwards else more
+    has_following = at is not None if backwards else more
     has_preceding = more if backwards else at is not None
     return Slice(
         [row for _, row in found],

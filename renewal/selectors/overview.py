@@ -22,28 +22,14 @@ from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
 from renewal.models import CertificateAuthority, Enrollment, Template, TrustAnchor
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import Periods
-from renewal.selectors.fleet import Filters, matching
+from renewal.selectors.counting import CAP, Count, counted
+from renewal.selectors.filters import Filters, matching
 from renewal.selectors.marks import Mark, overdue_revocations
 from renewal.selectors.states import RenewalState, state_of
 
 M = TypeVar("M", bound=Model)
 
-CAP = 10_000
 _DEMONSTRATION_CAP = 500
-
-
-@dataclass(frozen=True)
-class Count:
-    """A number that stops at the cap."""
-
-    value: int
-
-    @property
-    def is_capped(self) -> bool:
-        return self.value > CAP
-
-    def __str__(self) -> str:
-        return f"{CAP:,}+" if self.is_capped else f"{self.value:,}"
 
 
 @dataclass(frozen=True)
@@ -68,11 +54,6 @@ class Overview:
     def total_text(self) -> str:
         capped = any(count.is_capped for count in self.by_state.values())
         return f"{self.total:,}{'+' if capped else ''}"
-
-
-def counted(rows: QuerySet[Any]) -> Count:
-    """Count rows up to the cap."""
-    return Count(rows[: CAP + 1].count())
 
 
 def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:

@@ -130,6 +130,39 @@ def having(state: RenewalState, periods: Periods, *, now: datetime) -> Q:
     return calm & (warned if state is RenewalState.WARNING else ~warned)
 
 
+def parts(state: RenewalState, periods: Periods, *, now: datetime) -> list[Q]:
+    """Return what `having` does, cut where the warning or expiry period cannot reach any more.
+
+    The parts exclude one another and follow one another by the end of the certificate in use; an
+    index bounds each, so that a state which nobody is in costs no walk through the fleet.
+    """
+    moment = whole_second(now)
+    found = having(state, periods, now=now)
+    approved = Q(status=Status.APPROVED)
+    unused = Q(awaiting_first_use_since__isnull=False)
+    odd = Q(certificate_not_after__lte=F("certificate_counted_from"))
+    if state is RenewalState.REQUIRED:
+        near = moment + min(periods.expiry, periods.warning)
+        later = approved & Q(certificate_not_after__gt=near)
+        return [
+            found & Q(certificate_not_after__lte=near),
+            later & (Q(flag=Reenrollment.REQUIRED) | odd),
+        ]
+    near = moment + periods.warning
+    later = approved & Q(certificate_not_after__gt=near) & ~unused & ~odd
+    if state is RenewalState.WARNING:
+        return [
+            found & Q(certificate_not_after__lte=near),
+            later & Q(flag=Reenrollment.REQUESTED),
+        ]
+    if state is RenewalState.OK:
+        return [
+            found & Q(certificate_not_after__lte=near),
+            later & Q(flag=Reenrollment.NONE),
+        ]
+    return [found]
+
+
 def at_level(level: Level, periods: Periods, *, now: datetime) -> Q:
     """Return the filter for the records at ``level``: the greater of the flag and the window of
     the certificate in use, whatever their status; without a certificate the flag alone.

@@ -14,9 +14,15 @@
     if (!form) return;
     const boxes = [...form.querySelectorAll("input[name=ids]")];
     const selected = boxes.filter((box) => box.checked).length;
+    const everything = form.querySelector("input[name=scope]:checked");
     const note = document.getElementById("selected");
-    if (note) note.textContent = selected ? `${selected} selected` : "Select orchestrators to act on them";
-    form.classList.toggle("has-selection", selected > 0);
+    if (note) {
+      note.dataset.empty ??= note.textContent;
+      note.textContent = everything ? "" : selected ? `${selected} selected` : note.dataset.empty;
+    }
+    form.classList.add("is-live");
+    form.classList.toggle("has-selection", selected > 0 || Boolean(everything));
+    for (const button of form.querySelectorAll("[data-ticked-only]")) button.hidden = Boolean(everything);
     const all = form.querySelector("[data-select-all]");
     if (all) {
       all.checked = selected > 0 && selected === boxes.length;
@@ -46,7 +52,19 @@
     if (event.target.matches("[data-select-all]")) {
       for (const box of event.target.form.querySelectorAll("input[name=ids]")) box.checked = event.target.checked;
     }
-    if (event.target.matches("[data-select-all], input[name=ids]")) count();
+    if (event.target.matches("[data-select-all], input[name=ids], input[name=scope]")) count();
+  });
+
+  // A drop-down closes when somebody clicks elsewhere or presses Escape.
+  const close = (keep) => {
+    for (const open of document.querySelectorAll("details.drop[open]")) if (open !== keep) open.open = false;
+  };
+  document.addEventListener("click", (event) => close(event.target.closest("details.drop")));
+  document.addEventListener("keydown", (event) => {
+    const open = event.key === "Escape" && document.querySelector("details.drop[open]");
+    if (!open) return;
+    open.open = false;
+    open.querySelector("summary").focus();
   });
 
   document.addEventListener("keydown", (event) => {

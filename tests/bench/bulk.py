@@ -72,7 +72,7 @@ def bench(server: Server, database: str, count: int) -> int:
     from renewal.bulk import service, work
     from renewal.bulk.selection import Selection
     from renewal.rules.acts import Act
-    from renewal.selectors.fleet import Filters
+    from renewal.selectors.filters import Filters
     from renewal.synthetic import load
 
     call_command("migrate", verbosity=0)

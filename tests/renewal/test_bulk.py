@@ -35,7 +35,7 @@ from renewal.invariants.verify import verify
 from renewal.models import BulkItem, BulkJob, Claimant
 from renewal.rules.acts import FLAGS, VOTE, VOTED, Act, Outcome
 from renewal.rules.bulk_lifecycle import BulkState, ItemState
-from renewal.selectors.fleet import Filters
+from renewal.selectors.filters import Filters
 from renewal.selectors.states import RenewalState
 from renewal.synthetic import load as loading
 from tests.renewal.fleet import scratch

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orchestrators.protocol.codes import TEXTS, Code
+from portal.pages.fleet_columns import platform_name
 from portal.pages.glossary import GLOSSARY
 
 register = template.Library()
@@ -187,6 +188,12 @@ def remedy_of(code: str) -> str:
         return TEXTS[Code(code)].remedy
     except ValueError:
         return ""
+
+
+@register.filter
+def platform(number: int) -> str:
+    """An orchestrator's platform as a word."""
+    return platform_name(number)
 
 
 @register.filter

@@ -201,4 +201,5 @@ def test_the_list_of_jobs_shows_all_or_mine(fleet, admin, as_role):
 def test_the_list_offers_acts_on_all_that_match_it(fleet, admin):
     text = admin.get("/orchestrators?state=ok&fleet=real").content.decode()
 
-    assert f'href="{PREVIEW}?act=request&amp;state=ok&amp;fleet=real"' in text
+    assert '<input type="hidden" name="query" value="state=ok&amp;fleet=real">' in text
+    assert '<input type="checkbox" name="scope" value="all">' in text

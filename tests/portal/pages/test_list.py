@@ -11,7 +11,7 @@ from portal.access.reach import EVERYTHING
 from renewal.models import Certificate
 from renewal.rules.periods import Periods
 from renewal.selectors import fleet as listing
-from renewal.selectors.fleet import Filters
+from renewal.selectors.filters import Filters, Sort
 from renewal.selectors.marks import Mark
 from renewal.selectors.states import RenewalState
 from tests.portal.pages import fleet as rows
@@ -44,15 +44,15 @@ def walk(filters: Filters, now, size: int = 4) -> list[str]:
     return [name for page_names in found for name in page_names]
 
 
-@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("sort", Sort)
 @pytest.mark.parametrize("size", [1, 2, 4, 7, 100])
-def test_paging_forward_and_back_shows_each_record_once_and_in_one_order(fleet, now, by_name, size):
+def test_paging_forward_and_back_shows_each_record_once_and_in_one_order(fleet, now, sort, size):
     twins = [rows.approved(f"twin-{n}", now=now, left=77 * DAY) for n in range(5)]
     assert twins
-    shown = walk(Filters(by_name=by_name), now, size)
+    shown = walk(Filters(sort=sort), now, size)
     assert sorted(shown) == sorted(Orchestrator.objects.values_list("client_machine", flat=True))
-    if by_name:
-        assert shown == sorted(shown)
+    if sort in (Sort.NAME, Sort.NAME_DOWN):
+        assert shown == sorted(shown, reverse=sort is Sort.NAME_DOWN)
 
 
 def test_what_needs_an_operator_comes_first(fleet, now):

@@ -1,0 +1,57 @@
+"""The filters that are set, each as a chip that removes it.
+
+Owns the words of a filter that is set. The filters are `renewal/selectors/filters.py`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from portal.pages.fleet_columns import platform_name
+from renewal.selectors.filters import Ends, Filters, query_of
+from renewal.selectors.marks import MARKS
+from renewal.selectors.states import LABELS
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One filter: its name, its value, and the list's query without it."""
+
+    name: str
+    value: str
+    without: str
+
+
+def chips(filters: Filters) -> list[Chip]:
+    """Return the filters that are set, in one order."""
+    found: list[tuple[str, str, Filters]] = []
+    if filters.state is not None:
+        found.append(("State", LABELS[filters.state].word, replace(filters, state=None)))
+    if filters.query:
+        found.append(("Search", filters.query, replace(filters, query="")))
+    if filters.mark is not None:
+        found.append(("With", MARKS[filters.mark].word, replace(filters, mark=None)))
+    if filters.ends is not None:
+        found.append(("Certificate ends", ends_words(filters.ends), replace(filters, ends=None)))
+    if filters.group:
+        found.append(("Group", filters.group, replace(filters, group="")))
+    if filters.label:
+        found.append(("Label", filters.label, replace(filters, label="")))
+    if filters.platform is not None:
+        name = platform_name(filters.platform)
+        found.append(("Platform", name, replace(filters, platform=None)))
+    if filters.version:
+        found.append(("Version", filters.version, replace(filters, version="")))
+    if filters.demonstration is not None:
+        name = "demonstration" if filters.demonstration else "real"
+        found.append(("Fleet", name, replace(filters, demonstration=None)))
+    return [Chip(name, value, query_of(rest, with_order=True)) for name, value, rest in found]
+
+
+def ends_words(ends: Ends) -> str:
+    """Return a time of ending in words."""
+    if ends.first is None or ends.last is None:
+        return f"within {ends.days:,} day{'' if ends.days == 1 else 's'}"
+    if ends.first == ends.last:
+        return f"on {ends.first}"
+    return f"{ends.first} to {ends.last}"

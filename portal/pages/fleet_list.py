@@ -1,0 +1,218 @@
+"""The list of orchestrators: filters in the URL, views, columns, counts, export.
+
+Owns the page and what a person chooses about it. Rows, order and counts are
+`renewal/selectors/fleet.py`'s; acts on many are `acts.py`'s and `bulk.py`'s.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+
+from orchestrators import groups
+from orchestrators.protocol.messages import AgentPlatform
+from portal.access.catalogue import Permission
+from portal.access.reach import reach
+from portal.audit.export import safe_cell
+from portal.audit.models import Category
+from portal.audit.trail import record
+from portal.pages import fleet_chips, fleet_columns
+from portal.pages.act_catalogue import acts_for
+from portal.pages.fleet_columns import PAGE, Shown
+from portal.pages.gate import ACT, actor_of, page
+from portal.preferences import personal, store
+from portal.preferences.personal import ViewRefused
+from renewal.configuration import periods
+from renewal.rules.periods import whole_second
+from renewal.selectors import fleet
+from renewal.selectors.counting import summed
+from renewal.selectors.filters import Sort, filters_from, filters_of_query, query_of
+from renewal.selectors.fleet import FleetRow
+from renewal.selectors.marks import MARKS, Mark
+from renewal.selectors.states import LABELS, RenewalState
+
+STATES = (
+    RenewalState.WAITING,
+    RenewalState.EXPIRED,
+    RenewalState.REQUIRED,
+    RenewalState.WARNING,
+    RenewalState.UNUSED,
+    RenewalState.ENROLLING,
+    RenewalState.OK,
+    RenewalState.DISAPPROVED,
+)
+"""The states, most urgent first."""
+SHIPPED_VIEWS = (
+    ("Could be locked out within 30 days", "ends=30d"),
+    ("Locked out: expired", "state=expired"),
+    ("Must renew at the next session", "state=required"),
+    ("Enrollment failed within 24 hours", "mark=enrollment-failed"),
+    ("Issued, not used", "mark=unused"),
+    ("Revocation overdue", "mark=revocation"),
+)
+ENDS = (("7d", "within 7 days"), ("30d", "within 30 days"), ("180d", "within 180 days"))
+
+
+@page(Permission.AGENTS_READ)
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The list."""
+    now = timezone.now()
+    known = periods(store.load())
+    filters = filters_from(request.GET.dict())
+    seen = reach(request.user, Permission.AGENTS_READ)
+    shown = _shown(request)
+    found = fleet.page(filters, known, reach=seen, now=now, cursor=request.GET.get("cursor", ""))
+    counts = fleet.by_state(filters, known, reach=seen, now=now)
+    total = summed(counts.values())
+    own = query_of(filters, with_order=True)
+    context = {
+        "page": found,
+        "shown": shown,
+        "filters": filters,
+        "groups": groups.visible_names(seen),
+        "tally": [(state, LABELS[state], counts[state]) for state in STATES],
+        "total": total,
+        "matches": total if filters.state is None else counts[filters.state],
+        "marks": [(mark, MARKS[mark]) for mark in Mark],
+        "ends": ENDS,
+        "platforms": [(p.name.lower(), fleet_columns.platform_name(p)) for p in AgentPlatform],
+        "sorts": Sort,
+        "chips": fleet_chips.chips(filters),
+        "matching": query_of(filters),
+        "own": own,
+        "views": personal.views_of(_person(request), PAGE),
+        "shipped_views": SHIPPED_VIEWS,
+        "acts": acts_for(request.user),
+    }
+    if not found.rows and filters.ends is not None and filters.ends.days:
+        horizon = whole_second(now) + timedelta(days=filters.ends.days)
+        context["next_end"] = fleet.first_end_after(horizon, reach=seen)
+    return render(request, "orchestrators/list.html", context)
+
+
+@page(Permission.AGENTS_READ)
+def exported(request: HttpRequest, form: str) -> HttpResponseBase:
+    """Exactly the rows that the filters show, in their order, with the columns shown, as a file."""
+    now = timezone.now()
+    filters = filters_from(request.GET.dict())
+    record(
+        actor_of(request),
+        Category.ACCESS,
+        "orchestrators_exported",
+        object_type="orchestrators",
+        object_id=form,
+        after={"query": query_of(filters, with_order=True)},
+    )
+    rows = fleet.every(
+        filters,
+        periods(store.load()),
+        reach=reach(request.user, Permission.AGENTS_READ),
+        now=now,
+    )
+    write, content_type = _FORMS[form]
+    response = StreamingHttpResponse(write(rows, _shown(request)), content_type=content_type)
+    response["Content-Disposition"] = (
+        f'attachment; filename="orchestrators-{now:%Y%m%d-%H%M}.{form}"'
+    )
+    return response
+
+
+@page(Permission.AGENTS_READ, methods=ACT)
+def set_layout(request: HttpRequest) -> HttpResponseBase:
+    """Keep which columns are shown, in which order, and how dense the rows are."""
+    person = _person(request)
+    if "default" in request.POST:
+        personal.forget_layout(person, PAGE)
+        return _back(request)
+    columns = [key for key in request.POST.getlist("columns") if key in fleet_columns.BY_KEY]
+    key, _, direction = request.POST.get("move", "").partition(":")
+    if key in columns:
+        at = columns.index(key)
+        to = min(max(at + (-1 if direction == "up" else 1), 0), len(columns) - 1)
+        columns.insert(to, columns.pop(at))
+    personal.save_layout(person, PAGE, columns, is_compact=request.POST.get("density") == "compact")
+    return _back(request)
+
+
+@page(Permission.AGENTS_READ, methods=ACT)
+def save_view(request: HttpRequest) -> HttpResponseBase:
+    """Save the filters of a list under a name."""
+    query = query_of(filters_of_query(request.POST.get("query", "")), with_order=True)
+    try:
+        view = personal.save_view(
+            _person(request), PAGE, request.POST.get("name", ""), query, now=timezone.now()
+        )
+    except ViewRefused as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, f"The view “{view.name}” was saved: it is among your views.")
+    return _back(request)
+
+
+@page(Permission.AGENTS_READ, methods=ACT)
+def delete_view(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Delete one of one's own views."""
+    if pk < 2**63 and personal.delete_view(_person(request), PAGE, pk):
+        messages.success(request, "The view was deleted.")
+    return _back(request)
+
+
+def _shown(request: HttpRequest) -> Shown:
+    return fleet_columns.shown(personal.layout_of(_person(request), PAGE))
+
+
+def _person(request: HttpRequest) -> Any:
+    """Views and layouts belong to the person, whoever's eyes they look through."""
+    return getattr(request, "viewer", request.user)
+
+
+def _back(request: HttpRequest) -> HttpResponseRedirect:
+    """Lead back to the list with the filters that it had, read anew: never to another address."""
+    query = query_of(filters_of_query(request.POST.get("query", "")), with_order=True)
+    return redirect(f"{reverse('orchestrators')}{'?' if query else ''}{query}")
+
+
+def _as_csv(rows: Iterator[FleetRow], shown: Shown) -> Iterator[str]:
+    yield _line(shown.export_names())
+    for row in rows:
+        yield _line(
+            [
+                json.dumps(value, ensure_ascii=False)
+                if isinstance(value, (list, dict))
+                else ""
+                if value is None
+                else value
+                for value in shown.export(row).values()
+            ]
+        )
+
+
+def _line(cells: list[Any]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream).writerow([safe_cell(str(cell)) for cell in cells])
+    return stream.getvalue()
+
+
+def _as_json(rows: Iterator[FleetRow], shown: Shown) -> Iterator[str]:
+    yield "["
+    separator = "\n"
+    for row in rows:
+        yield separator + json.dumps(shown.export(row), ensure_ascii=False)
+        separator = ",\n"
+    yield "\n]\n"
+
+
+_FORMS = {
+    "csv": (_as_csv, "text/csv; charset=utf-8"),
+    "json": (_as_json, "application/json; charset=utf-8"),
+}

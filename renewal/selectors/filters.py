@@ -1,0 +1,225 @@
+"""What a list of orchestrators is narrowed to: from a URL, as a URL, as rows.
+
+Owns the filters, their canonical query and their translation into rows, so that list, counts,
+export and bulk actions mean the same records. Which state a record is in is `states.py`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import parse_qsl, urlencode
+
+from django.db.models import Q, QuerySet
+
+from orchestrators.labels import bearers
+from orchestrators.models import Orchestrator, Status
+from orchestrators.names import canonical
+from orchestrators.protocol.messages import AgentPlatform
+from orchestrators.reach import within
+from orchestrators.records import parse_agent_id
+from portal.access.reach import Reach
+from renewal.models import Certificate
+from renewal.rules.periods import Periods, whole_second
+from renewal.selectors.marks import Mark, marked
+from renewal.selectors.states import RenewalState, having
+
+E = TypeVar("E", bound=StrEnum)
+_FLEETS = {"real": False, "demonstration": True}
+_LEAST_HEX = 6
+_MOST_HOLDERS = 1000
+"""Six hex digits name one certificate of sixteen million: more holders are no search's aim."""
+_LONGEST_DAYS = 3660
+
+
+class Sort(StrEnum):
+    """An order that an index has."""
+
+    URGENT = ""
+    LATEST = "-ends"
+    NAME = "name"
+    NAME_DOWN = "-name"
+
+
+@dataclass(frozen=True)
+class Ends:
+    """When the certificates in use end: within so many days from now, or from a day to a day."""
+
+    days: int = 0
+    first: date | None = None
+    last: date | None = None
+
+    def __str__(self) -> str:
+        if self.first is None or self.last is None:
+            return f"{self.days}d"
+        return f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
+
+    def condition(self, now: datetime) -> Q:
+        """Return the filter: approved records whose certificate in use ends then."""
+        if self.first is None or self.last is None:
+            begin = whole_second(now)
+            end = begin + timedelta(days=self.days)
+            bounds = Q(certificate_not_after__gte=begin, certificate_not_after__lte=end)
+        else:
+            begin = datetime.combine(self.first, time(), UTC)
+            end = datetime.combine(self.last, time(), UTC) + timedelta(days=1)
+            bounds = Q(certificate_not_after__gte=begin, certificate_not_after__lt=end)
+        return Q(status=Status.APPROVED) & bounds
+
+
+def ends_of(text: str) -> Ends | None:
+    """Read ``30d``, ``2026-12-01`` or ``2026-12-01..2026-12-07``; anything else is none."""
+    if re.fullmatch(r"\d{1,4}d", text, re.ASCII):
+        days = int(text[:-1])
+        return Ends(days=days) if 0 < days <= _LONGEST_DAYS else None
+    first, dots, last = text.partition("..")
+    try:
+        begin = date.fromisoformat(first)
+        end = date.fromisoformat(last) if dots else begin
+        datetime.combine(end, time(), UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        return None
+    return Ends(first=begin, last=end) if begin <= end else None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list shows, and in which order; every member comes from the URL."""
+
+    state: RenewalState | None = None
+    mark: Mark | None = None
+    query: str = ""
+    sort: Sort = Sort.URGENT
+    demonstration: bool | None = None
+    group: str = ""
+    label: str = ""
+    """``key=value``, or ``key`` alone for any value."""
+    ends: Ends | None = None
+    platform: AgentPlatform | None = None
+    version: str = ""
+
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(query_of(self))
+
+
+def filters_from(given: Mapping[str, str]) -> Filters:
+    """Return the filters of a query's parameters; what is not known narrows nothing."""
+
+    def text(name: str, longest: int) -> str:
+        return given.get(name, "").replace("\x00", "").strip()[:longest]
+
+    return Filters(
+        state=_member(RenewalState, given.get("state", "")),
+        mark=_member(Mark, given.get("mark", "")),
+        query=text("q", 200),
+        sort=_member(Sort, given.get("sort", "")) or Sort.URGENT,
+        demonstration=_FLEETS.get(given.get("fleet", "")),
+        group=text("group", 100),
+        label=text("label", 127),
+        ends=ends_of(text("ends", 24)),
+        platform=platform_of(text("platform", 20)),
+        version=text("version", 64),
+    )
+
+
+def platform_of(word: str) -> AgentPlatform | None:
+    """Return the platform of a word in a URL."""
+    return AgentPlatform.__members__.get(word.upper())
+
+
+def filters_of_query(query: str) -> Filters:
+    """Return the filters of a query string."""
+    return filters_from(dict(parse_qsl(query[:2000])))
+
+
+def query_of(filters: Filters, *, with_order: bool = False) -> str:
+    """Return the canonical query of filters: one order, nothing that narrows nothing."""
+    belongs = {value: name for name, value in _FLEETS.items()}
+    fleet = "" if filters.demonstration is None else belongs[filters.demonstration]
+    parts = (
+        ("state", filters.state or ""),
+        ("mark", filters.mark or ""),
+        ("q", filters.query),
+        ("fleet", fleet),
+        ("group", filters.group),
+        ("label", filters.label),
+        ("ends", filters.ends or ""),
+        ("platform", filters.platform.name.lower() if filters.platform is not None else ""),
+        ("version", filters.version),
+        ("sort", filters.sort if with_order else ""),
+    )
+    return urlencode([(name, str(value)) for name, value in parts if value])
+
+
+def matching(
+    filters: Filters, periods: Periods, *, reach: Reach, now: datetime
+) -> QuerySet[Orchestrator]:
+    """Return the records within the reach that the filters name, in no order.
+
+    A search for hex digits costs one query here: an ``OR`` over a subquery would read the fleet.
+    """
+    rows = narrowed(filters, reach=reach, now=now)
+    if filters.state is not None:
+        rows = rows.filter(having(filters.state, periods, now=now))
+    return rows
+
+
+def narrowed(filters: Filters, *, reach: Reach, now: datetime) -> QuerySet[Orchestrator]:
+    """Return what `matching` does, whatever the state."""
+    rows = within(Orchestrator.objects.select_related("group", "service_account"), reach)
+    if filters.group:
+        rows = rows.filter(group__name_key=canonical(filters.group))
+    if filters.label:
+        rows = rows.filter(pk__in=bearers(filters.label))
+    if filters.mark is not None:
+        rows = rows.filter(marked(filters.mark, now=now))
+    if filters.demonstration is not None:
+        rows = rows.filter(demonstration=filters.demonstration)
+    if filters.ends is not None:
+        rows = rows.filter(filters.ends.condition(now))
+    if filters.platform is not None:
+        rows = rows.filter(platform=filters.platform)
+    if filters.version:
+        rows = rows.filter(version=filters.version)
+    if filters.query:
+        rows = rows.filter(_found_by(filters.query))
+    return rows
+
+
+def hex_of(text: str) -> str:
+    """Return a thumbprint or serial number in lower-case hex, whatever it was copied from.
+
+    Colons, spaces, dashes and the invisible mark that Windows' certificate dialog puts first are
+    left out; empty if anything else is in it.
+    """
+    plain = re.sub(r"[\s:\-\u200e\u200f\u202a-\u202e\ufeff]", "", text.strip()).lower()
+    plain = plain.removeprefix("0x")
+    return plain if re.fullmatch(r"[0-9a-f]+", plain) else ""
+
+
+def _found_by(query: str) -> Q:
+    """By id, beginning of the name, or beginning of a thumbprint that it has or ever had."""
+    condition = Q(name_key__startswith=canonical(query))
+    if (agent_id := parse_agent_id(query.strip())) is not None:
+        condition |= Q(pk=agent_id)
+    if len(digits := hex_of(query)) >= _LEAST_HEX:
+        held = Certificate.objects.filter(orchestrator__isnull=False)
+        if len(digits) == 64:
+            held = held.filter(fingerprint_sha256=digits)
+        else:
+            held = held.filter(thumbprint__startswith=digits.upper())
+        holders = held.order_by("thumbprint").values_list("orchestrator_id", flat=True)
+        condition |= Q(pk__in=set(holders[:_MOST_HOLDERS]))
+    return condition
+
+
+def _member(kind: type[E], value: str) -> E | None:
+    try:
+        return kind(value)
+    except ValueError:
+        return None

@@ -1,0 +1,45 @@
+"""What happens next with an orchestrator, in a few words for a row of the list.
+
+PURE. Owns the words and the moment; the whole explanation is `renewal/explain.py`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrators.models import Orchestrator
+from renewal.rules.periods import Periods
+from renewal.selectors.states import RenewalState
+
+
+@dataclass(frozen=True)
+class Next:
+    """What comes, and from or until when."""
+
+    words: str
+    at: datetime | None = None
+
+
+_WORDS = {
+    RenewalState.WAITING: "Waits for approval",
+    RenewalState.ENROLLING: "Enrolls its first certificate",
+    RenewalState.EXPIRED: "Locked out until it is Reset",
+    RenewalState.UNUSED: "Proves its new certificate",
+    RenewalState.DISAPPROVED: "Stays out until it is approved",
+}
+
+
+def next_of(orchestrator: Orchestrator, state: RenewalState, periods: Periods) -> Next:
+    """Return what happens next."""
+    if state is RenewalState.WAITING and orchestrator.reset_at is not None:
+        return Next("Its return waits for approval")
+    not_after = orchestrator.certificate_not_after
+    if state in _WORDS or not_after is None:
+        return Next(_WORDS[state])
+    lifetime = not_after - (orchestrator.certificate_counted_from or not_after)
+    if state is RenewalState.REQUIRED:
+        return Next("Must renew; locked out after", not_after)
+    if state is RenewalState.WARNING:
+        return Next("Should renew; must from", not_after - periods.expiry_for(lifetime))
+    return Next("Is told to renew from", not_after - periods.warning_for(lifetime))

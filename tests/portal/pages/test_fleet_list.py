@@ -1,0 +1,282 @@
+"""What the list of orchestrators offers: filters in the URL, counts, views, columns, export."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import date, timedelta
+from itertools import pairwise, product
+
+import pytest
+from django.test import Client
+from django.utils.html import escape
+
+from orchestrators import groups, labels
+from orchestrators.models import Orchestrator, Reenrollment, Status
+from orchestrators.protocol.messages import AgentPlatform
+from portal.access.catalogue import Permission
+from portal.access.reach import EVERYTHING, Reach
+from portal.access.role_changes import save_role
+from portal.audit.models import AuditEntry
+from portal.pages import fleet_columns
+from portal.preferences.models import Layout, SavedView
+from portal.preferences.personal import MOST_VIEWS
+from renewal.rules.periods import Periods
+from renewal.selectors import fleet as listing
+from renewal.selectors.filters import Ends, Filters, Sort, ends_of, filters_of_query, query_of
+from renewal.selectors.keyset import LAST
+from renewal.selectors.marks import Mark
+from renewal.selectors.states import RenewalState, having, parts
+from tests.portal.pages import fleet as rows
+
+DAY = timedelta(days=1)
+FILTERS = (
+    Filters(),
+    Filters(state=RenewalState.REQUIRED, mark=Mark.ERROR, query="a b&c=d", sort=Sort.NAME_DOWN),
+    Filters(demonstration=True, group="Plant 7", label="site=Köln", ends=Ends(days=30)),
+    Filters(demonstration=False, ends=Ends(first=date(2026, 12, 1), last=date(2026, 12, 7))),
+    Filters(platform=AgentPlatform.UNKNOWN, version="25.1.0", ends=ends_of("2027-02-28")),
+)
+
+
+def names(page: listing.FleetPage) -> list[str]:
+    return [row.orchestrator.client_machine for row in page.rows]
+
+
+def shown(filters: Filters, now, **options) -> list[str]:
+    page = listing.page(filters, Periods(), reach=EVERYTHING, now=now, **options)
+    return names(page)
+
+
+class TestFilters:
+    @pytest.mark.parametrize("filters", FILTERS)
+    def test_the_query_of_filters_means_those_filters(self, filters):
+        assert filters_of_query(query_of(filters, with_order=True)) == filters
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "0d", "30", "9999d", "-1d", "x", "2026-13-01", "2026-12-07..2026-12-01", "9999-12-31"],
+    )
+    def test_a_time_of_ending_that_makes_no_sense_narrows_nothing(self, text):
+        assert ends_of(text) is None
+
+    def test_the_end_of_the_certificate_in_use_narrows_to_approved_ones(self, db, now):
+        rows.set_up(now)
+        moment = now.replace(microsecond=0)
+        for name, left in (
+            ("ended", -timedelta(seconds=1)),
+            ("ends now", timedelta(0)),
+            ("on the bound", 30 * DAY),
+            ("past the bound", 30 * DAY + timedelta(seconds=1)),
+        ):
+            rows.approved(name, now=moment, left=left)
+        rows.approved("out", now=moment, left=5 * DAY, status=Status.DISAPPROVED)
+        assert shown(Filters(ends=Ends(days=30)), moment) == ["ends now", "on the bound"]
+        day = (moment + 30 * DAY).date()
+        found = shown(Filters(ends=Ends(first=day, last=day)), moment)
+        assert "on the bound" in found
+
+    def test_platform_and_version_narrow(self, fleet, now):
+        Orchestrator.objects.filter(pk=fleet.calm.pk).update(platform=1, version="24.4.0")
+        assert shown(Filters(platform=AgentPlatform.DOTNET), now) == [fleet.calm.client_machine]
+        assert shown(Filters(version="24.4.0"), now) == [fleet.calm.client_machine]
+        assert shown(Filters(version="24.4"), now) == []
+
+    def test_each_filter_that_is_set_is_a_chip_that_removes_it_alone(self, fleet, admin):
+        text = admin.get("/orchestrators?state=ok&q=app&sort=name").content.decode()
+        assert 'href="/orchestrators?q=app&amp;sort=name"' in text
+        assert 'href="/orchestrators?state=ok&amp;sort=name"' in text
+
+
+@pytest.mark.parametrize("periods", [Periods(), Periods(warning=20 * DAY, expiry=40 * DAY)])
+def test_the_parts_of_a_state_are_the_state_in_order_and_share_nothing(db, now, periods):
+    moment = now.replace(microsecond=0)
+    lefts = [
+        edge + step
+        for edge in (timedelta(0), 20 * DAY, 30 * DAY, 40 * DAY, 180 * DAY, 300 * DAY)
+        for step in (-timedelta(seconds=1), timedelta(0), timedelta(seconds=1))
+    ]
+    Orchestrator.objects.bulk_create(
+        Orchestrator(
+            service_account=rows.service_account(),
+            status=Status.APPROVED,
+            flag=flag,
+            awaiting_first_use_since=since,
+            certificate_not_after=moment + left,
+            certificate_counted_from=moment + left - lifetime,
+            created_at=now,
+        )
+        for left, lifetime, flag, since in product(
+            lefts, (-DAY, 7 * DAY, 365 * DAY), Reenrollment.values, (None, now)
+        )
+    )
+    for state in RenewalState:
+        whole = set(
+            Orchestrator.objects.filter(having(state, periods, now=now)).values_list(
+                "pk", flat=True
+            )
+        )
+        cut = [
+            list(Orchestrator.objects.filter(part).values_list("pk", "certificate_not_after"))
+            for part in parts(state, periods, now=now)
+        ]
+        assert sorted(str(pk) for part in cut for pk, _ in part) == sorted(map(str, whole))
+        for before, after in pairwise(cut):
+            if before and after:
+                assert max(end for _, end in before) <= min(end for _, end in after)
+
+
+class TestCounts:
+    def test_the_segments_count_what_each_state_would_list(self, fleet, now, admin):
+        for given in (Filters(), Filters(demonstration=False), Filters(query="app")):
+            counts = listing.by_state(given, Periods(), reach=EVERYTHING, now=now)
+            for state, count in counts.items():
+                narrowed = Filters(
+                    state=state, demonstration=given.demonstration, query=given.query
+                )
+                assert count.value == len(shown(narrowed, now)), state
+
+    def test_the_last_page_is_as_full_as_the_first_and_leads_back(self, fleet, now):
+        everything = shown(Filters(), now)
+        last = listing.page(Filters(), Periods(), reach=EVERYTHING, now=now, cursor=LAST, size=4)
+        assert names(last) == everything[-4:]
+        assert not last.following
+        before = listing.page(
+            Filters(), Periods(), reach=EVERYTHING, now=now, cursor=last.preceding, size=4
+        )
+        assert names(before) == everything[-8:-4]
+
+    def test_nothing_ending_soon_is_good_news_that_says_when_next(self, db, now, admin):
+        rows.set_up(now)
+        far = rows.approved("far", now=now, left=200 * DAY)
+        text = admin.get("/orchestrators?ends=30d").content.decode()
+        assert "No certificate ends within 30 days" in text
+        assert f"{far.certificate_not_after:%Y-%m-%d}" in text
+
+
+class TestViews:
+    def test_a_view_is_the_persons_own_and_leads_to_its_filters(self, fleet, admin, as_role):
+        admin.post(
+            "/orchestrators/views", {"name": " My  view ", "query": "state=ok&x=1&sort=name"}
+        )
+        view = SavedView.objects.get()
+        assert (view.name, view.query) == ("My view", "state=ok&sort=name")
+        link = escape("/orchestrators?state=ok&sort=name")
+        assert link in admin.get("/orchestrators").content.decode()
+        other = as_role("Operator")
+        assert "My view" not in other.get("/orchestrators").content.decode()
+        other.post(f"/orchestrators/views/{view.pk}/delete")
+        assert SavedView.objects.exists()
+        admin.post(f"/orchestrators/views/{view.pk}/delete")
+        assert not SavedView.objects.exists()
+
+    def test_saving_leads_back_to_the_list_and_nowhere_else(self, fleet, admin):
+        reply = admin.post(
+            "/orchestrators/views", {"name": "x", "query": "https://evil.example/?state=ok"}
+        )
+        assert reply["Location"] == "/orchestrators"
+
+    @pytest.mark.parametrize("name", ["", "   ", "x" * 61, "a\x00b"])
+    def test_a_view_without_a_usable_name_is_refused(self, fleet, admin, name):
+        reply = admin.post("/orchestrators/views", {"name": name, "query": ""}, follow=True)
+        assert "A view needs a name" in reply.content.decode()
+        assert not SavedView.objects.exists()
+
+    def test_a_name_is_used_once_and_the_number_of_views_is_limited(self, fleet, admin):
+        for number in range(MOST_VIEWS + 2):
+            admin.post("/orchestrators/views", {"name": f"view {number % 51}", "query": ""})
+        assert SavedView.objects.count() == MOST_VIEWS
+
+
+class TestLayout:
+    def test_columns_are_shown_as_chosen_and_ordered(self, fleet, admin):
+        admin.post(
+            "/orchestrators/layout",
+            {"columns": ["ends", "version"], "move": "version:up", "density": "compact"},
+        )
+        layout = Layout.objects.get()
+        assert layout.columns == ["version", "ends"]
+        text = admin.get("/orchestrators").content.decode()
+        assert text.index(">Version</th>") < text.index('title="Order by urgency">')
+        assert ">Last answer</th>" not in text
+        assert "is-compact" in text
+
+    def test_every_column_can_be_shown_and_the_default_comes_back(self, fleet, admin):
+        labels.set_labels([fleet.calm.pk], put={"site": "berlin"}, actor=rows.ALICE)
+        admin.post("/orchestrators/layout", {"columns": list(fleet_columns.BY_KEY)})
+        text = admin.get("/orchestrators").content.decode()
+        for column in fleet_columns.COLUMNS:
+            assert column.title in text
+        assert "site=berlin" in text
+        admin.post("/orchestrators/layout", {"default": "1"})
+        assert not Layout.objects.exists()
+
+    @pytest.mark.parametrize("given", [{"columns": ["nonsense"]}, {"move": "x:up"}, {}])
+    def test_unknown_columns_are_left_out(self, fleet, admin, given):
+        assert admin.post("/orchestrators/layout", given).status_code == 302
+        assert admin.get("/orchestrators").status_code == 200
+
+
+class TestExport:
+    def body(self, reply) -> str:
+        return b"".join(reply.streaming_content).decode()
+
+    def test_csv_and_json_hold_the_rows_of_the_list_in_its_order(self, fleet, now, admin):
+        for query in ("", "?state=ok", "?q=app&sort=-name", "?fleet=real"):
+            expected = shown(filters_of_query(query[1:]), now)
+            table = list(
+                csv.DictReader(
+                    io.StringIO(self.body(admin.get(f"/orchestrators/export.csv{query}")))
+                )
+            )
+            told = json.loads(self.body(admin.get(f"/orchestrators/export.json{query}")))
+            assert [row["orchestrator"] for row in table] == expected
+            assert [row["orchestrator"] for row in told] == expected
+            assert [row["state"] for row in table] == [row["state"] for row in told]
+        assert AuditEntry.objects.filter(action="orchestrators_exported").count() == 8
+
+    def test_the_columns_are_those_shown(self, fleet, admin):
+        groups.assign(
+            [fleet.calm.pk],
+            groups.save_group("Plant", actor=rows.ALICE, now=fleet.calm.created_at)[0],
+            actor=rows.ALICE,
+        )
+        admin.post("/orchestrators/layout", {"columns": ["group", "labels"]})
+        told = json.loads(self.body(admin.get("/orchestrators/export.json?group=plant")))
+        assert [row["group"] for row in told] == ["Plant"]
+        assert "last_seen" not in told[0]
+
+    def test_no_cell_of_the_csv_is_a_formula(self, db, now, admin):
+        rows.set_up(now)
+        rows.orchestrator("=cmd|' /C calc'!A0", now=now, status=Status.NEW)
+        text = self.body(admin.get("/orchestrators/export.csv"))
+        assert "\"'=cmd" in text or ",'=cmd" in text
+
+    def test_an_export_ends_at_the_holders_reach(self, fleet, now):
+        group, _ = groups.save_group("Plant", actor=rows.ALICE, now=now)
+        groups.assign([fleet.calm.pk], group, actor=rows.ALICE)
+        save_role(
+            "Plant readers",
+            permissions=[Permission.PORTAL_READ, Permission.AGENTS_READ],
+            limit=Reach(groups=frozenset({group.pk})),
+            giver=None,
+            actor=rows.ALICE,
+        )
+        reader = Client()
+        reader.force_login(rows.user("reader", "Plant readers"))
+        told = json.loads(self.body(reader.get("/orchestrators/export.json")))
+        assert [row["orchestrator"] for row in told] == [fleet.calm.client_machine]
+
+    def test_a_long_list_is_exported_in_runs(self, fleet, now):
+        rows_of_all = listing.every(Filters(), Periods(), reach=EVERYTHING, now=now, run=3)
+        assert [r.orchestrator.client_machine for r in rows_of_all] == shown(Filters(), now)
+
+
+def test_an_act_on_all_that_match_is_previewed(fleet, admin):
+    reply = admin.post(
+        "/orchestrators/act",
+        {"act": "request", "scope": "all", "query": "state=warning&fleet=real&cursor=x"},
+    )
+    assert reply["Location"] == ("/orchestrators/all/preview?act=request&state=warning&fleet=real")
+    assert admin.get(reply["Location"]).status_code == 200
