@@ -74,7 +74,7 @@ def test_what_needs_a_look_is_told(fleet, now, admin):
 
 
 def test_counts_stop_at_their_cap(fleet, admin, monkeypatch):
-    monkeypatch.setattr("renewal.selectors.overview.CAP", 2)
+    monkeypatch.setattr("renewal.selectors.counting.CAP", 2)
     text = admin.get("/").content.decode()
     assert ">2+<" in text
 
