@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrators', '0005_announced_certificates'),
+        ('orchestrators', '0006_one_record_per_announced_thumbprint'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -6,8 +6,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrators', '0006_indexes_of_list_filters'),
-        ('renewal', '0011_generation_of_bulk_items'),
+        ('orchestrators', '0007_indexes_of_list_filters'),
+        ('renewal', '0012_revocations_done'),
     ]
 
     operations = [
