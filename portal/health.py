@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from portal.access.models import User
 from renewal import issuers
+from renewal.alarms import alarms
 from renewal.ca.base import CAError
 from renewal.ca.local import LocalCA
 from renewal.dispatch import redis_url
@@ -42,6 +43,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
             .order_by("name")
             .values_list("name", flat=True)
         )
+        raised = sorted({alarm.kind for alarm in alarms(now=timezone.now())})
     except DatabaseError:
         return JsonResponse({"status": "database down"}, status=503)
     ready = abs(offset) <= MOST_CLOCK_OFFSET_SECONDS
@@ -52,6 +54,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
             "degraded": {
                 "broker": not broker_answers(),
                 "certificate_authorities": failing,
+                "alarms": raised,
             },
         },
         status=200 if ready else 503,

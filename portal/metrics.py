@@ -7,6 +7,7 @@ same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,9 @@ from portal.audit.refusals import note
 from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
 from portal.preferences import store
+from renewal.alarms import alarms
 from renewal.configuration import periods
+from renewal.rules.alarms import Kind
 from renewal.selectors import measures
 
 KEPT_SECONDS = 15
@@ -126,6 +129,13 @@ class _Reading:
             seen.overdue_revocations,
         )
         yield from _authorities(seen.authorities, self._now)
+        raised = Counter(alarm.kind for alarm in alarms(now=self._now))
+        yield _labelled(
+            "portal_alarms",
+            "What somebody has to look after at the portal itself.",
+            "alarm",
+            {kind: raised[kind] for kind in Kind},
+        )
         yield GaugeMetricFamily(
             "portal_broker_up", "Whether the broker answers.", float(health.broker_answers())
         )

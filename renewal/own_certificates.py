@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -27,10 +28,12 @@ from django.conf import settings
 from portal.audit.models import Category
 from portal.audit.trail import PORTAL, record
 from renewal import certificates, issuers
+from renewal.ca.base import CAError
 from renewal.ca.local import LocalCA
 from renewal.enrollment.intents import new_serial
 from renewal.identity import trust
 from renewal.models import Certificate, CertificateAuthority, TrustAnchor
+from renewal.rules.alarms import renewed_from
 from renewal.rules.periods import whole_second
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts, CertificateUnreadable, read_certificate
@@ -105,24 +108,56 @@ def read_server_certificate() -> CertificateFacts | None:
 
 
 def renew_due(*, now: datetime) -> list[str]:
-    """Renew what is due; return what was renewed. Called every hour.
+    """Renew what is due; return what was renewed. Called every ten minutes.
 
     A CA that is broken keeps no other one, and not the server, from renewing.
     """
     renewed: list[str] = []
     for authority in CertificateAuthority.objects.filter(type="local", enabled=True):
-        try:
-            if _renew_issuing(authority, now=now):
-                renewed.append(authority.name)
-        except Exception:
-            log.exception("the issuing certificate of %s could not be renewed", authority.name)
+        if _looked_after(authority, now=now):
+            renewed.append(authority.name)
     row = _server_row()
-    if (
-        row is not None
-        and row.authority is not None
-        and ensure_server_certificate(row.authority, (), now=now)
-    ):
-        renewed.append("server")
+    try:
+        if (
+            row is not None
+            and row.authority is not None
+            and ensure_server_certificate(row.authority, (), now=now)
+        ):
+            renewed.append("server")
+    except (CAError, OSError):
+        log.exception("the server's certificate could not be renewed")
+    return renewed
+
+
+def _looked_after(authority: CertificateAuthority, *, now: datetime) -> bool:
+    """Renew a CA's issuing certificate if it is due, and note what was seen of its keys.
+
+    Return whether it was renewed.
+    """
+    seen: dict[str, Any] = {"signer_checked_at": now, "signer_works": False, "signer_problem": ""}
+    renewed = False
+    try:
+        backend = issuers.backend(authority)
+        if not isinstance(backend, LocalCA):
+            return False
+        issuing = backend.issuing_certificate()
+        seen |= {"issuing_not_before": issuing.not_before, "issuing_not_after": issuing.not_after}
+        health = backend.health(now)
+        seen["signer_works"] = health.is_ok
+        if renewed := _renew_issuing(authority, now=now):
+            issuing, health = backend.issuing_certificate(), backend.health(now)
+            seen |= {
+                "signer_works": health.is_ok,
+                "issuing_not_before": issuing.not_before,
+                "issuing_not_after": issuing.not_after,
+            }
+        if not health.is_ok:
+            seen["signer_problem"] = health.message
+    except Exception as error:
+        # Whatever is wrong with one CA, the others have their turn.
+        log.exception("the CA %s could not be looked after", authority.name)
+        seen["signer_problem"] = (str(error) or type(error).__name__)[:500]
+    CertificateAuthority.objects.filter(pk=authority.pk).update(**seen)
     return renewed
 
 
@@ -180,8 +215,7 @@ def _server_row() -> Certificate | None:
 
 
 def _is_due(facts: CertificateFacts, now: datetime) -> bool:
-    """A third of the lifetime before the end."""
-    return facts.not_after - now <= (facts.not_after - facts.not_before) / 3
+    return now >= renewed_from(facts.not_before, facts.not_after)
 
 
 def _san(name: str) -> San:

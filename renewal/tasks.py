@@ -17,6 +17,7 @@ from renewal.bulk.work import run as work_on_bulk_job
 from renewal.bulk.work import waiting as free_bulk_jobs
 from renewal.enrollment import lookups, work
 from renewal.identity import approval_expiry, trust
+from renewal.rules.alarms import LOOKED_AFTER_EVERY
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ BEAT_SCHEDULE = {
     "tidy": {"task": "renewal.tasks.tidy", "schedule": timedelta(hours=6)},
     "renew-own-certificates": {
         "task": "renewal.tasks.renew_own_certificates",
-        "schedule": timedelta(hours=1),
+        "schedule": LOOKED_AFTER_EVERY,
     },
     "publish-crls": {"task": "renewal.tasks.publish_crls", "schedule": timedelta(minutes=1)},
     "refresh-trust-anchors": {

@@ -20,6 +20,7 @@ from portal.access.permissions import holds
 from portal.access.reach import reach
 from portal.pages.gate import page
 from portal.preferences import store
+from renewal.alarms import alarms
 from renewal.configuration import periods
 from renewal.selectors.overview import SetUp, overview, set_up
 from renewal.selectors.states import LABELS, RenewalState
@@ -74,6 +75,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
             "demonstration_total": sum(seen.demonstration.values()),
             # Beside a demonstration fleet, a number leads to the records that it counts.
             "real": "&fleet=real" if seen.demonstration else "",
+            "alarms": alarms(now=now),
             "set_up": state,
             "steps": _steps(state),
         }

@@ -35,6 +35,12 @@ class CertificateAuthority(models.Model):
     """The last test call that an operator asked for."""
     test_passed = models.BooleanField(null=True)
     test_message = models.CharField(max_length=500, blank=True)
+    signer_checked_at = models.DateTimeField(null=True)
+    """When the worker last looked after the keys of a local CA."""
+    signer_works = models.BooleanField(null=True)
+    signer_problem = models.CharField(max_length=500, blank=True, default="")
+    issuing_not_before = models.DateTimeField(null=True)
+    issuing_not_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -85,6 +85,7 @@ class Certificate(models.Model):
                 condition=Q(revoked_at__isnull=False),
                 name="cert_revoked",
             ),
+            models.Index(fields=["not_after"], condition=Q(standing="own"), name="cert_own"),
         ]
 
 

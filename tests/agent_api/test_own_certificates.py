@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.utils import timezone
 
+from portal.access.models import User
 from renewal import crl, dispatch, own_certificates, revocations
+from renewal.alarms import alarms
 from renewal.ca.base import RevocationReason
 from renewal.models import CertificateAuthority, Revocation, RevocationList
 from tests.agent_api.front_door import DAY, OPERATOR, FrontDoor, Host
@@ -60,3 +66,54 @@ def test_a_revocation_whose_message_was_lost_is_in_the_next_list(
     listed = x509.load_der_x509_crl(bytes(RevocationList.objects.get().der))
     assert [f"{entry.serial_number:x}" for entry in listed] == [host.row.serial_number.lstrip("0")]
     assert crl.due(now=door.now) == []
+
+
+def told(at: datetime) -> list[tuple[str, bool]]:
+    return [(str(alarm.kind), alarm.is_critical) for alarm in alarms(now=at)]
+
+
+def test_what_is_not_renewed_is_told_on_the_first_page_and_by_the_probes(
+    door: FrontDoor, settings: Any, tmp_path: Path, client: Client
+) -> None:
+    scratch(settings, tmp_path)
+    authority = CertificateAuthority.objects.get()
+    now = timezone.now()
+    own_certificates.ensure_server_certificate(authority, ["portal.test"], now=now)
+    crl.publish(authority.pk, now=now)
+    own_certificates.renew_due(now=now)
+    assert told(now) == []
+    # Nobody has worked since.
+    later = now + 100 * DAY
+    assert told(later) == [
+        ("background_work", True),
+        ("server_certificate", True),
+        ("revocation_list", True),
+    ]
+    # A worker is back, the CA's folder is not.
+    folder = authority.options["directory"]
+    authority.options = {**authority.options, "directory": str(tmp_path / "gone")}
+    authority.save()
+    own_certificates.renew_due(now=now)
+    (alarm,) = alarms(now=now)
+    assert (alarm.kind, alarm.is_critical) == ("ca_key", True)
+    assert "cannot be read" in alarm.reason
+
+    settings.CONFIG = replace(settings.CONFIG, edge="pages")
+    client.force_login(administrator())
+    page = client.get("/").content.decode()
+    assert "The portal itself needs a look" in page
+    assert "cannot be read" in page
+    assert client.get("/readyz").json()["degraded"]["alarms"] == ["ca_key"]
+    assert 'portal_alarms{alarm="ca_key"} 1.0' in client.get("/metrics").content.decode()
+
+    authority.options = {**authority.options, "directory": folder}
+    authority.save()
+    own_certificates.renew_due(now=now)
+    assert told(now) == []
+    assert "The portal itself needs a look" not in client.get("/").content.decode()
+
+
+def administrator() -> User:
+    user = User.objects.create_user("ada")
+    user.groups.add(Group.objects.get(name="Administrator"))
+    return user

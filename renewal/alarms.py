@@ -1,0 +1,47 @@
+"""What somebody has to look after at the portal itself, read from the rows.
+
+Owns the reading; when it is an alarm, and what it says, is `rules/alarms.py`'s. What the rows hold
+is written by the worker (`own_certificates.py`, `crl.py`), so every process tells the same,
+whether or not it can read the files of a CA.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from renewal.models import Certificate, CertificateAuthority, RevocationList
+from renewal.rules import alarms as rules
+from renewal.rules.alarms import Alarm, Signer
+from renewal.rules.standing import Standing
+
+_MOST = 100
+
+
+def alarms(*, now: datetime) -> list[Alarm]:
+    """Return what is wrong, the critical first: three queries."""
+    found: list[Alarm | None] = []
+    for authority in CertificateAuthority.objects.filter(type="local", enabled=True)[:_MOST]:
+        found += rules.of_signer(_signer(authority), now=now)
+    server = Certificate.objects.filter(standing=Standing.OWN).order_by("-not_after").first()
+    if server is not None and server.revoked_at is None:
+        found.append(rules.of_server(server.not_before, server.not_after, now=now))
+    lists = RevocationList.objects.filter(authority__enabled=True).select_related("authority")
+    for made in lists.defer("der").order_by("next_update")[:_MOST]:
+        found.append(
+            rules.of_revocation_list(
+                made.authority.name, made.this_update, made.next_update, now=now
+            )
+        )
+    return sorted((alarm for alarm in found if alarm), key=lambda alarm: not alarm.is_critical)
+
+
+def _signer(authority: CertificateAuthority) -> Signer:
+    return Signer(
+        name=authority.name,
+        since=authority.created_at,
+        looked_at=authority.signer_checked_at,
+        works=authority.signer_works is not False,
+        problem=authority.signer_problem,
+        not_before=authority.issuing_not_before,
+        not_after=authority.issuing_not_after,
+    )

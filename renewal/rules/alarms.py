@@ -1,0 +1,174 @@
+"""When somebody has to look after the portal's own certificates, lists and keys. PURE.
+
+Owns when each of them is due, when it is late, and what an alarm says: who has to act, and what to
+do. What is renewed, and by whom, is `renewal/own_certificates.py`'s and `renewal/crl.py`'s; the
+rows behind the arguments are `renewal/alarms.py`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+LOOKED_AFTER_EVERY = timedelta(minutes=10)
+"""How often the worker looks after the portal's own certificates and keys."""
+STANDSTILL_AFTER = 6 * LOOKED_AFTER_EVERY
+"""Nobody has looked for so long: no worker runs, or nothing tells it to."""
+GIVEN_UP_AFTER = timedelta(days=30)
+"""A server certificate that ended so long ago serves nobody: TLS ends elsewhere by now."""
+
+_ADMINISTRATOR = "whoever runs the portal's host"
+_LATEST_RENEWAL = timedelta(days=1)
+
+
+class Kind(StrEnum):
+    """What an alarm is about; stable, for metrics and probes."""
+
+    SERVER_CERTIFICATE = "server_certificate"
+    ISSUING_CERTIFICATE = "issuing_certificate"
+    REVOCATION_LIST = "revocation_list"
+    CA_KEY = "ca_key"
+    BACKGROUND_WORK = "background_work"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One thing that somebody has to see to. ``is_critical``: it stops work now or soon."""
+
+    kind: Kind
+    what: str
+    reason: str
+    owner: str
+    remedy: str
+    is_critical: bool
+
+
+@dataclass(frozen=True)
+class Signer:
+    """What the worker last saw of the keys of a CA that lies on this portal's host."""
+
+    name: str
+    since: datetime
+    """When the CA was made."""
+    looked_at: datetime | None = None
+    works: bool = True
+    problem: str = ""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+
+
+def renewed_from(not_before: datetime, not_after: datetime) -> datetime:
+    """Return from when on a certificate of the portal's own is renewed: a third before its end."""
+    return not_after - (not_after - not_before) / 3
+
+
+def of_server(not_before: datetime, not_after: datetime, *, now: datetime) -> Alarm | None:
+    """Judge the certificate with which the portal's TLS server presents itself."""
+    if now > not_after + GIVEN_UP_AFTER:
+        return None
+    return _not_renewed(
+        Kind.SERVER_CERTIFICATE,
+        "The TLS server's certificate",
+        "Read the worker's log for why, and run manage.py server_certificate.",
+        not_before,
+        not_after,
+        now,
+    )
+
+
+def of_signer(signer: Signer, *, now: datetime) -> list[Alarm]:
+    """Judge a CA's key and its issuing certificate."""
+    if (signer.looked_at or signer.since) <= now - STANDSTILL_AFTER:
+        return [
+            Alarm(
+                Kind.BACKGROUND_WORK,
+                f"CA {signer.name}",
+                "No worker has looked after it for an hour: nothing is renewed or revoked.",
+                _ADMINISTRATOR,
+                "See that worker, beat and broker run.",
+                True,
+            )
+        ]
+    late = None
+    if signer.not_before is not None and signer.not_after is not None:
+        late = _not_renewed(
+            Kind.ISSUING_CERTIFICATE,
+            f"The issuing certificate of CA {signer.name}",
+            "Make the root's key available to the worker; if the root ends too, make a new CA.",
+            signer.not_before,
+            signer.not_after,
+            now,
+        )
+    if not signer.works:
+        return [
+            Alarm(
+                Kind.CA_KEY,
+                f"CA {signer.name}",
+                f"It cannot sign: {_sentence(signer.problem)}",
+                _ADMINISTRATOR,
+                "Bring its folder back, from a backup if need be, readable for the worker's user.",
+                True,
+            ),
+            *([late] if late else []),
+        ]
+    if signer.problem and late:
+        return [replace(late, reason=f"{late.reason} {_sentence(signer.problem)}")]
+    if signer.problem:
+        return [
+            Alarm(
+                Kind.ISSUING_CERTIFICATE,
+                f"CA {signer.name}",
+                f"It works, but it cannot be looked after: {_sentence(signer.problem)}",
+                _ADMINISTRATOR,
+                "Make the root's key available to the worker; if the root ends too, make a new CA.",
+                False,
+            )
+        ]
+    return [late] if late else []
+
+
+def of_revocation_list(
+    name: str, this_update: datetime, next_update: datetime, *, now: datetime
+) -> Alarm | None:
+    """Judge the newest CRL of a CA; clients refuse everything once ``next_update`` has passed."""
+    lasts = next_update - this_update
+    if now < next_update - lasts / 2:
+        return None
+    over = now >= next_update
+    return Alarm(
+        Kind.REVOCATION_LIST,
+        f"The revocation list of CA {name}",
+        f"It {'ended' if over else 'ends'} at {_moment(next_update)} and has not been renewed: "
+        + ("who checks it refuses the CA's certificates." if over else "it is due every day."),
+        _ADMINISTRATOR,
+        "See that worker and beat run and that the CA can sign; the list comes by itself then.",
+        now >= next_update - lasts / 7,
+    )
+
+
+def _not_renewed(
+    kind: Kind, what: str, remedy: str, not_before: datetime, not_after: datetime, now: datetime
+) -> Alarm | None:
+    lifetime = not_after - not_before
+    due = renewed_from(not_before, not_after)
+    if now < due + min(_LATEST_RENEWAL, lifetime / 24):
+        return None
+    over = now > not_after
+    return Alarm(
+        kind,
+        what,
+        f"It {'ended' if over else 'ends'} at {_moment(not_after)} and has not been renewed; it "
+        f"was due at {_moment(due)}.",
+        _ADMINISTRATOR,
+        remedy,
+        now >= not_after - lifetime / 12,
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
