@@ -20,9 +20,6 @@ from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.periods import whole_second
 from renewal.selectors.marks import uses_wrong_certificate
 
-STUCK_AFTER = timedelta(hours=48)
-"""An orchestrator registers at least once in a session's length; after two it should have."""
-
 _OPERATOR = "an operator"
 _ORCHESTRATOR = "the orchestrator"
 
@@ -44,6 +41,8 @@ class Matter:
 class Around:
     """What the page gathered of other tables."""
 
+    stuck_after: timedelta
+    """What waits for the orchestrator's next session is stuck then: `periods.stuck_after`."""
     asked: AuditEntry | None = None
     """The row of the audit log that set the renewal request."""
     approval: ApprovalRequest | None = None
@@ -59,7 +58,7 @@ def open_matters(orchestrator: Orchestrator, around: Around, *, now: datetime) -
     matters = [
         *_identity(orchestrator, around, now),
         *_request(orchestrator, around, now),
-        *_first_use(orchestrator, now),
+        *_first_use(orchestrator, around, now),
         *_enrollments(around.enrollments, now),
         *_revocations(around.revocations, now),
     ]
@@ -135,11 +134,11 @@ def _request(orchestrator: Orchestrator, around: Around, now: datetime) -> Itera
         since,
         reason,
         remedy,
-        is_stuck=bool(around.obstacle) or (since is not None and now - since > STUCK_AFTER),
+        is_stuck=bool(around.obstacle) or (since is not None and now - since > around.stuck_after),
     )
 
 
-def _first_use(orchestrator: Orchestrator, now: datetime) -> Iterator[Matter]:
+def _first_use(orchestrator: Orchestrator, around: Around, now: datetime) -> Iterator[Matter]:
     since = orchestrator.awaiting_first_use_since
     if since is None:
         return
@@ -154,7 +153,7 @@ def _first_use(orchestrator: Orchestrator, now: datetime) -> Iterator[Matter]:
         since,
         reason,
         "Look at its log; its old certificate stays accepted until the new one is used.",
-        is_stuck=now - since > STUCK_AFTER,
+        is_stuck=now - since > around.stuck_after,
     )
 
 

@@ -31,6 +31,7 @@ from renewal.foreseen import moments
 from renewal.identity.claimants import is_usable
 from renewal.open_matters import Around, open_matters
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
+from renewal.rules.periods import stuck_after
 from renewal.rules.reasons import Reason
 from renewal.selectors import history, inbox
 
@@ -90,6 +91,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
     approval = inbox.latest_of(orchestrator.pk)
     sessions = records.sessions_of(orchestrator)[:1]
     around = Around(
+        stuck_after=stuck_after(visit.preferences.session_length),
         asked=history.request_of(orchestrator) if orchestrator.flag else None,
         approval=approval,
         claim=claim,

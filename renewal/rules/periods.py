@@ -78,3 +78,12 @@ def session_length(
     looked at again in time, and at least two heartbeats.
     """
     return max(min(setting, (not_after - now) / 4), 2 * heartbeat)
+
+
+def stuck_after(setting: timedelta) -> timedelta:
+    """Return after how long an orchestrator that has not come by is stuck.
+
+    It registers at least once in a session's length (``setting``): by the second one it should
+    have.
+    """
+    return 2 * setting

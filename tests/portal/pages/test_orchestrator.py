@@ -19,6 +19,7 @@ from renewal.explain import explain
 from renewal.models import Certificate
 from renewal.open_matters import Around, open_matters
 from renewal.rules.decision import decide
+from renewal.rules.periods import stuck_after
 from renewal.selectors import history
 from renewal.x509.certificates import read_certificate
 from tests.portal.pages import fleet as rows
@@ -184,6 +185,7 @@ def matters(now):
     def of(record):
         explanation = foretold(record, now)
         around = Around(
+            stuck_after=stuck_after(store.load().session_length),
             asked=history.request_of(record),
             claim=selectors.claim_of(record),
             enrollments=history.enrollments_without_certificate(record),
@@ -213,11 +215,14 @@ def test_a_certificate_that_was_issued_and_not_used_is_the_orchestrators_turn(fl
         False,
     )
     Orchestrator.objects.filter(pk=fleet.unused.pk).update(
-        awaiting_first_use_since=now - timedelta(hours=49)
+        awaiting_first_use_since=now - timedelta(hours=46)
     )
     fleet.unused.refresh_from_db()
-    (late,) = matters(fleet.unused)
-    assert late.is_stuck
+    assert not matters(fleet.unused)[0].is_stuck
+    Setting.objects.create(
+        name="SessionLengthMinutes", value="1379", changed_at=now, changed_by="test"
+    )
+    assert matters(fleet.unused)[0].is_stuck
 
 
 def test_a_renewal_request_says_who_asked_why_and_what_stands_against_it(fleet, matters):
