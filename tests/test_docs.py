@@ -175,7 +175,9 @@ def test_the_codes_are_those_of_the_code():
 
 
 def test_the_rows_of_the_decision_table_are_those_that_the_code_names():
-    source = (ROOT / "renewal" / "rules" / "decision.py").read_text()
+    rules = ROOT / "renewal" / "rules"
+    files = ("decision.py", "strangers.py", "replies.py")
+    source = "".join((rules / name).read_text() for name in files)
     named = set(_ROW_OF_THE_CODE.findall(source))
     said = [row[0] for row in rows_of(PROTOCOL, r"\d{1,2}[ab]?")]
     assert "row" in Decision.__dataclass_fields__

@@ -39,8 +39,8 @@ class Line:
 
 def roles() -> list[tuple[Group, RoleContent]]:
     """Return every role with what it grants, by name: three queries."""
-    rows = Group.objects.prefetch_related("permissions", "reach").order_by("name")
-    return [(role, contained(role)) for role in rows]
+    rows = Group.objects.select_related("described").prefetch_related("permissions", "reach")
+    return [(role, contained(role)) for role in rows.order_by("name")]
 
 
 def contained(role: Group) -> RoleContent:

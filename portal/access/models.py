@@ -34,6 +34,16 @@ class User(AbstractUser):
         permissions = [(str(entry.permission), entry.allows) for entry in CATALOGUE]
 
 
+class RoleDescription(models.Model):
+    """What a role is for, in the words of whoever keeps it; a role without a row has none."""
+
+    role = models.OneToOneField(Group, on_delete=models.CASCADE, related_name="described")
+    text = models.CharField(max_length=500)
+
+    class Meta:
+        default_permissions = ()
+
+
 class RoleReach(models.Model):
     """One limit of a role: a group of orchestrators, or a label that they bear.
 

@@ -14,12 +14,13 @@ from django.contrib.auth.models import Permission as DjangoPermission
 
 from portal.access.catalogue import ROLES, Permission
 from portal.access.guard import AccountRefused, access_change, check_covers
-from portal.access.models import RoleReach, User
+from portal.access.models import RoleDescription, RoleReach, User
 from portal.access.reach import EVERYTHING, NOTHING, Grants, Reach, combined
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 
 MOST_CHARACTERS = 100
+MOST_IN_DESCRIPTION = 500
 MOST_ROLES = 200
 MOST_LIMITS = 100
 
@@ -46,6 +47,14 @@ def content_of(role: Group) -> RoleContent:
     return RoleContent(frozenset(held), limit_of(role.reach.all()))
 
 
+def description_of(role: Group) -> str:
+    """Return what a role is for; a query unless ``described`` was selected with it."""
+    try:
+        return role.described.text
+    except RoleDescription.DoesNotExist:
+        return ""
+
+
 def limit_of(rows: Iterable[RoleReach]) -> Reach:
     """Return the reach that rows of one role make."""
     found = NOTHING
@@ -62,6 +71,7 @@ def save_role(
     *,
     permissions: Iterable[Permission] | None = None,
     limit: Reach | None = None,
+    description: str | None = None,
     pk: int | None = None,
     giver: User | None,
     actor: Actor,
@@ -72,6 +82,8 @@ def save_role(
     whoever runs the host. Raises AccountRefused.
     """
     name = _checked(name)
+    if description is not None:
+        description = _checked_description(description)
     if limit is not None and len(limit.groups) + len(limit.labels) > MOST_LIMITS:
         raise AccountRefused("role_invalid", f"A role has at most {MOST_LIMITS} limits.")
     if limit is not None and limit.is_nothing:
@@ -79,7 +91,8 @@ def save_role(
     with access_change():
         role = Group.objects.filter(name=name).first() if pk is None else _the_role(pk)
         before = content_of(role) if role else None
-        told = _told(role, before) if role and before else {}
+        described = description_of(role) if role else ""
+        told = _told(role, before, described) if role and before else {}
         if Group.objects.filter(name__iexact=name).exclude(pk=role.pk if role else 0).exists():
             raise AccountRefused("role_name_taken", f"There is a role {name!r} already.")
         if role is not None and role.name != name and role.name in ROLES:
@@ -93,13 +106,21 @@ def save_role(
         )
         check_covers(giver, start.grants, f"The role {name}")
         check_covers(giver, after.grants, f"The role {name}")
-        if role is not None and role.name == name and before == after:
+        purpose = described if description is None else description
+        if role is not None and role.name == name and (before, described) == (after, purpose):
             return role, False
         role = role or Group(name=name)
         role.name = name
         role.save()
         _store(role, after)
-        _audit(role, "role_changed" if told else "role_added", actor, told, _told(role, after))
+        if purpose != described:
+            RoleDescription.objects.filter(role=role).delete()
+            if purpose:
+                RoleDescription.objects.create(role=role, text=purpose)
+            # What was selected with the role is not what is stored by now.
+            role = Group.objects.get(pk=role.pk)
+        action = "role_changed" if told else "role_added"
+        _audit(role, action, actor, told, _told(role, after, purpose))
     return role, True
 
 
@@ -125,7 +146,7 @@ def delete_role(pk: int, *, giver: User | None, actor: Actor) -> None:
         content = content_of(role)
         check_covers(giver, content.grants, f"The role {role.name}")
         holders = list(role.user_set.order_by("username").values_list("username", flat=True)[:100])
-        told = {**_told(role, content), "users": holders}
+        told = {**_told(role, content, description_of(role)), "users": holders}
         _audit(role, "role_removed", actor, told, {})
         role.delete()
 
@@ -137,6 +158,16 @@ def _checked(name: str) -> str:
             "role_invalid", f"A role's name has 1 to {MOST_CHARACTERS} printable characters."
         )
     return name
+
+
+def _checked_description(text: str) -> str:
+    text = " ".join(text.split())
+    if len(text) > MOST_IN_DESCRIPTION or not text.isprintable():
+        raise AccountRefused(
+            "role_invalid",
+            f"A role's description has at most {MOST_IN_DESCRIPTION} printable characters.",
+        )
+    return text
 
 
 def _the_role(pk: int) -> Group:
@@ -162,9 +193,10 @@ def _store(role: Group, content: RoleContent) -> None:
     )
 
 
-def _told(role: Group, content: RoleContent) -> dict[str, object]:
+def _told(role: Group, content: RoleContent, description: str) -> dict[str, object]:
     return {
         "name": role.name,
+        "description": description,
         "permissions": sorted(content.permissions),
         "limited_to_groups": sorted(content.limit.groups),
         "limited_to_labels": [f"{k}={v}" for k, v in sorted(content.limit.labels)],

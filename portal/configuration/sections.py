@@ -18,7 +18,7 @@ from orchestrators.models import OrchestratorGroup
 from orchestrators.registration import editing
 from portal.access.catalogue import CATALOGUE, ROLES, Permission, entry_for
 from portal.access.reach import EVERYTHING, Reach
-from portal.access.role_changes import content_of, delete_role, save_role
+from portal.access.role_changes import content_of, delete_role, description_of, save_role
 from portal.audit.trail import Actor
 from portal.preferences import store
 from portal.preferences.definitions import EDITABLE
@@ -165,15 +165,16 @@ def _remove_group(name: str, actor: Actor, now: datetime) -> None:
 
 # --- roles ------------------------------------------------------------------------------------
 
-_ROLE = {"permissions": list, "only_groups": list, "only_labels": list}
+_ROLE = {"description": str, "permissions": list, "only_groups": list, "only_labels": list}
 
 
 def _roles() -> Contents:
     names = dict(OrchestratorGroup.objects.values_list("pk", "name"))
     found: Contents = {}
-    for role in Group.objects.order_by("name"):
+    for role in Group.objects.select_related("described").order_by("name"):
         content = content_of(role)
         found[role.name] = {
+            "description": description_of(role),
             "permissions": sorted(entry_for(p).access_string for p in content.permissions),
             "only_groups": sorted(names[pk] for pk in content.limit.groups if pk in names),
             "only_labels": [f"{key}={value}" for key, value in sorted(content.limit.labels)],
@@ -191,6 +192,7 @@ def _write_role(name: str, content: Content, actor: Actor, now: datetime) -> Non
         name,
         permissions=[_permission(text) for text in given.get("permissions", ())],
         limit=EVERYTHING if limit.is_nothing else limit,
+        description=given.get("description"),
         giver=None,
         actor=actor,
     )

@@ -78,6 +78,9 @@ class RoleForm(forms.Form):
     """A role's name, permissions and limits."""
 
     name = forms.CharField(max_length=role_changes.MOST_CHARACTERS)
+    description = forms.CharField(
+        required=False, max_length=role_changes.MOST_IN_DESCRIPTION, help_text="What it is for."
+    )
     permissions = forms.MultipleChoiceField(
         required=False, choices=[(str(e.permission), e.access_string) for e in CATALOGUE]
     )
@@ -162,6 +165,7 @@ def _edit(request: HttpRequest, role: Group | None) -> HttpResponseBase:
         request.POST if request.method == "POST" else None,
         initial={
             "name": role.name if role else "",
+            "description": role_changes.description_of(role) if role else "",
             "permissions": [str(p) for p in content.permissions],
             "groups": sorted(content.limit.groups),
             "labels": "\n".join(f"{k}={v}" for k, v in sorted(content.limit.labels)),
@@ -202,6 +206,7 @@ def _save(request: HttpRequest, role: Group | None, form: RoleForm) -> Group | N
             name,
             permissions=[Permission(p) for p in form.cleaned_data["permissions"]],
             limit=form.limit(),
+            description=form.cleaned_data["description"],
             pk=role.pk if role else None,
             giver=_person(request),
             actor=actor_of(request),

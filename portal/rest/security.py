@@ -122,6 +122,7 @@ class RoleList(ApiView):
                 role, _ = role_changes.save_role(
                     body["Name"],
                     permissions=None if given is None else [_permission(text) for text in given],
+                    description=body.get("Description"),
                     pk=pk,
                     giver=request.user,
                     actor=actor_of(request),
@@ -297,7 +298,7 @@ def _role(role: Group, content: RoleContent) -> RoleResponse:
     return {
         "Id": role.pk,
         "Name": role.name,
-        "Description": role.name,
+        "Description": role_changes.description_of(role),
         "Enabled": True,
         "Private": False,
         "Permissions": sorted(entry_for(p).access_string for p in content.permissions),

@@ -15,7 +15,13 @@ from orchestrators import groups, labels
 from orchestrators.models import OrchestratorGroup
 from portal.access.catalogue import CATALOGUE, Permission, entry_for
 from portal.access.reach import EVERYTHING, Reach
-from portal.access.role_changes import content_of, delete_role, restore_role, save_role
+from portal.access.role_changes import (
+    content_of,
+    delete_role,
+    description_of,
+    restore_role,
+    save_role,
+)
 from portal.audit.trail import Actor
 from portal.management.base import Answer, CommandFailed, JSONCommand
 
@@ -25,6 +31,7 @@ class Command(JSONCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", required=True)
+        parser.add_argument("--description", help="what it is for; empty removes it")
         what = parser.add_mutually_exclusive_group()
         what.add_argument(
             "--permission",
@@ -58,6 +65,7 @@ class Command(JSONCommand):
                 name,
                 permissions=_permissions(options["permission"]),
                 limit=_limit(options),
+                description=options["description"],
                 giver=None,
                 actor=actor,
             )
@@ -66,6 +74,7 @@ class Command(JSONCommand):
         return {
             "changed": changed,
             "name": role.name,
+            "description": description_of(role),
             "permissions": sorted(entry_for(p).access_string for p in content.permissions),
             "limited": not content.limit.everything,
             "only_groups": sorted(known.values_list("name", flat=True)),

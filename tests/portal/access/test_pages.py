@@ -47,6 +47,7 @@ def test_a_role_is_made_limited_changed_and_removed(admin: Client) -> None:
     berlin = group("Berlin")
     form = {
         "name": "Berlin operators",
+        "description": "Who looks after Berlin",
         "permissions": ["agents_read", "agents_reset"],
         "groups": [str(berlin.pk)],
         "labels": "Site = b1\n\n",
@@ -58,6 +59,7 @@ def test_a_role_is_made_limited_changed_and_removed(admin: Client) -> None:
     assert content.permissions == {P.AGENTS_READ, P.AGENTS_RESET}
     assert content.limit == Reach(groups=frozenset({berlin.pk}), labels=frozenset({("site", "b1")}))
     assert "group Berlin, label site=b1" in text_of(admin, f"/access/roles/{made.pk}")
+    assert "Who looks after Berlin" in text_of(admin, f"/access/roles/{made.pk}")
     admin.post(f"/access/roles/{made.pk}", {**form, "groups": [], "labels": ""})
     assert content_of(made).limit.everything
     assert admin.post(f"/access/roles/{made.pk}/delete")["Location"] == "/access"

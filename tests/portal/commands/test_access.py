@@ -18,10 +18,12 @@ def test_a_role_is_made_limited_and_made_unlimited(run: Any) -> None:
     run("group", "--name", "Berlin")
     flags = ("--name", "Berlin operators", "--permission", "/agents/management/read/")
     flags += ("--permission", "AgentManagement: Modify", "--only-group", "berlin")
+    flags += ("--description", "Keeps Berlin going")
     made = run("role", *flags, "--only-label", "Site=b1")
     assert made == {
         "changed": True,
         "name": "Berlin operators",
+        "description": "Keeps Berlin going",
         "permissions": ["/agents/management/modify/", "/agents/management/read/"],
         "limited": True,
         "only_groups": ["Berlin"],

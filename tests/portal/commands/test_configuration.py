@@ -32,6 +32,7 @@ WANTED: dict[str, Any] = {
     "settings": {"CertificateAuthorityForSubmittedCSRs": "local"},
     "roles": {
         "Berlin admins": {
+            "description": "Keeps Berlin going",
             "permissions": ["/portal/read/", "/agents/management/read/"],
             "only_groups": ["Berlin"],
             "only_labels": ["site=b1"],
@@ -83,6 +84,7 @@ def test_a_document_is_planned_applied_and_exported_again(
     web = exported["auto_registration_rules"]["Web"]
     assert web | WANTED["auto_registration_rules"]["Web"] == web
     assert exported["roles"]["Berlin admins"] == {
+        "description": "Keeps Berlin going",
         "permissions": ["/agents/management/read/", "/portal/read/"],
         "only_groups": ["Berlin"],
         "only_labels": ["site=b1"],

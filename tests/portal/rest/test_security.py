@@ -18,11 +18,12 @@ pytestmark = pytest.mark.django_db
 def test_a_role_is_made_changed_given_and_removed(admin: Caller) -> None:
     body = {
         "Name": "Night shift",
-        "Description": "Night shift",
+        "Description": "Looks after the fleet at  night",
         "Permissions": ["/agents/management/read/", "ApplicationSettings:Read"],
     }
     made = admin.post("Security/Roles", body).json()
     assert made["Permissions"] == ["/agents/management/read/", "/application_settings/read/"]
+    assert made["Description"] == "Looks after the fleet at night"
     ben = user_with(None, "ben")
     path = f"Security/Roles/{made['Id']}/Identities"
     given = admin.send("PUT", path, [{"AccountName": "ben"}]).json()
@@ -31,6 +32,15 @@ def test_a_role_is_made_changed_given_and_removed(admin: Caller) -> None:
     change = {"Id": made["Id"], "Name": "Late shift", "Permissions": ["/auditing/read/"]}
     changed = admin.send("PUT", "Security/Roles", change).json()
     assert (changed["Name"], changed["Permissions"]) == ("Late shift", ["/auditing/read/"])
+    assert changed["Description"] == "Looks after the fleet at night"
+    (told,) = [r for r in admin.get("Security/Roles").json() if r["Id"] == made["Id"]]
+    assert told == changed
+    emptied = admin.send("PUT", "Security/Roles", {**change, "Description": ""}).json()
+    assert emptied["Description"] == ""
+    told_audit = AuditEntry.objects.filter(action="role_changed").latest("pk")
+    assert told_audit.before["description"] == "Looks after the fleet at night"
+    long = {**change, "Description": "x" * 501}
+    refused(admin.send("PUT", "Security/Roles", long), 400, "value_invalid")
     assert ben.groups.count() == 1
     assert admin.send("DELETE", f"Security/Roles/{made['Id']}").status_code == 204
     refused(admin.get(f"Security/Roles/{made['Id']}"), 404, "role_unknown")
