@@ -1,7 +1,8 @@
 """The endpoints under /AutoRegistration: the rules in their order, and trying them.
 
-Owns the way from a request to `orchestrators/registration/editing.py` and back, and the form of a
-rule. What a rule may be and what it decides is `orchestrators/registration`'s.
+Owns the way from a request to `orchestrators/registration/editing.py` and back. The form of a rule
+is in `auto_registration_rule.py`; what a rule may be and what it decides is
+`orchestrators/registration`'s.
 """
 
 from __future__ import annotations
@@ -13,20 +14,27 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orchestrators import groups
-from orchestrators.labels import GroupingRefused
-from orchestrators.models import AutoRegistrationRule, Orchestrator, OrchestratorGroup, Status
+from orchestrators.models import AutoRegistrationRule, Orchestrator, Status
 from orchestrators.protocol.messages import MessageError
 from orchestrators.reach import within
 from orchestrators.registration import editing
 from orchestrators.registration.editing import Contents, RuleRefused
 from portal.access.catalogue import Permission
-from portal.access.reach import EVERYTHING, reach
+from portal.access.reach import reach
 from portal.rest import bodies
+from portal.rest.auto_registration_rule import (
+    CONTENTS,
+    NewRule,
+    RuleChange,
+    RuleResponse,
+    given,
+    group_names,
+    pairs,
+    shown,
+)
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
-from portal.rest.moments import zulu_or_none
 from portal.rest.refusals import actor_of
 from renewal.identity import attempt as attempts
 
@@ -37,74 +45,6 @@ _CODES = {
     "rules_changed": ErrorCode.RULE_CHANGED,
     "would_widen_reach": ErrorCode.BEYOND_OWN_PERMISSIONS,
 }
-_CONTENTS = {
-    "Outcome": "outcome",
-    "Description": "description",
-    "Enabled": "enabled",
-    "NamePatterns": "name_patterns",
-    "Networks": "networks",
-    "ServiceAccount": "service_account",
-    "Role": "role",
-    "Credential": "credential",
-    "Parameters": "parameters",
-    "AssignServiceAccount": "assign_service_account",
-    "AssignGroup": "assign_group",
-    "AssignLabels": "assign_labels",
-}
-
-
-class RuleContents(TypedDict):
-    """What a rule says; what is left out stays as it is, or is empty in a new one."""
-
-    Outcome: NotRequired[str]
-    Description: NotRequired[str]
-    Enabled: NotRequired[bool]
-    NamePatterns: NotRequired[list[str]]
-    Networks: NotRequired[list[str]]
-    ServiceAccount: NotRequired[str]
-    Role: NotRequired[str]
-    Credential: NotRequired[str]
-    Parameters: NotRequired[dict[str, str]]
-    AssignServiceAccount: NotRequired[str]
-    AssignGroup: NotRequired[str]
-    AssignLabels: NotRequired[dict[str, str]]
-
-
-class NewRule(RuleContents):
-    """A new rule, asked after all others."""
-
-    Name: str
-
-
-class RuleChange(RuleContents):
-    """A change; ``Version`` is the one that was read, and another one since is refused."""
-
-    Name: NotRequired[str]
-    Position: NotRequired[int]
-    Version: NotRequired[int]
-
-
-class RuleResponse(TypedDict):
-    """One rule. ``Position`` counts from 1; the first that applies decides."""
-
-    Id: int
-    Position: int
-    Version: int
-    Name: str
-    Outcome: str
-    Description: str
-    Enabled: bool
-    NamePatterns: list[str]
-    Networks: list[str]
-    ServiceAccount: str
-    Role: str
-    Credential: str
-    Parameters: dict[str, str]
-    AssignServiceAccount: str
-    AssignGroup: str
-    AssignLabels: dict[str, str]
-    Hits: int
-    LastHit: str | None
 
 
 class TryRequest(TypedDict):
@@ -153,16 +93,16 @@ class RuleList(ApiView):
 
     def get(self, request: Request) -> Response:
         rows = editing.ordered()
-        names = _group_names(rows)
-        return Response([_shown(row, at, names) for at, row in enumerate(rows, start=1)])
+        names = group_names(rows)
+        return Response([shown(row, at, names) for at, row in enumerate(rows, start=1)])
 
     def post(self, request: Request) -> Response:
-        body = bodies.members(request.data, known=("Name",), optional=tuple(_CONTENTS))
+        body = bodies.members(request.data, known=("Name",), optional=tuple(CONTENTS))
         name = bodies.text(body.pop("Name"), "Name")
         try:
             row, _ = editing.save(
                 name,
-                replace(Contents(), **_given(body)),
+                replace(Contents(), **given(body)),
                 actor=actor_of(request),
                 author=request.user,
                 now=timezone.now(),
@@ -190,7 +130,7 @@ class RuleDetail(ApiView):
     def put(self, request: Request, rule_id: str) -> Response:
         row = _found(rule_id)
         body = bodies.members(
-            request.data, known=(), optional=("Name", "Position", "Version", *_CONTENTS)
+            request.data, known=(), optional=("Name", "Position", "Version", *CONTENTS)
         )
         position, version = _whole(body, "Position"), _whole(body, "Version")
         name = bodies.text(body.pop("Name", None) or row.name, "Name")
@@ -198,7 +138,7 @@ class RuleDetail(ApiView):
         try:
             editing.save_at(
                 name,
-                replace(editing.contents_of(row), **_given(body)),
+                replace(editing.contents_of(row), **given(body)),
                 position=position,
                 actor=actor,
                 author=request.user,
@@ -249,7 +189,7 @@ class TryRules(ApiView):
                 bodies.text(body["ClientMachine"], "ClientMachine"),
                 address=bodies.text(body.get("Address") or "", "Address"),
                 credential=credential,
-                parameters=_pairs(body.get("Parameters") or {}, "Parameters"),
+                parameters=pairs(body.get("Parameters") or {}, "Parameters"),
             )
         except MessageError as problem:
             raise ApiError(
@@ -273,57 +213,6 @@ class TryRules(ApiView):
             "RulesNotAsked": found.rules_not_asked,
         }
         return Response(told)
-
-
-# --- reading ------------------------------------------------------------------------------------
-
-
-def _given(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the contents that a body names, as a rule keeps them."""
-    return {
-        _CONTENTS[name]: _value(name, value)
-        for name, value in body.items()
-        if name in _CONTENTS and value is not None
-    }
-
-
-def _value(name: str, value: object) -> object:
-    match name:
-        case "Enabled":
-            if not isinstance(value, bool):
-                raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is true or false.")
-            return value
-        case "NamePatterns" | "Networks":
-            return tuple(bodies.texts(value, name, may_be_empty=True))
-        case "Parameters" | "AssignLabels":
-            return tuple(_pairs(value, name).items())
-        case "AssignGroup":
-            return _group(bodies.text(value, name))
-        case "Outcome":
-            return bodies.text(value, name).lower()
-        case _:
-            return bodies.text(value, name)
-
-
-def _pairs(value: object, name: str) -> dict[str, str]:
-    if not isinstance(value, dict) or len(value) > editing.MOST_VALUES:
-        raise ApiError(
-            ErrorCode.VALUE_INVALID,
-            f"{name} is an object of at most {editing.MOST_VALUES} strings.",
-        )
-    return {
-        bodies.text(key, f"A key of {name}"): bodies.text(entry, f"A value of {name}")
-        for key, entry in value.items()
-    }
-
-
-def _group(name: str) -> int | None:
-    if not name:
-        return None
-    try:
-        return groups.named(name, EVERYTHING).pk
-    except GroupingRefused as refused:
-        raise ApiError(ErrorCode.VALUE_INVALID, str(refused)) from None
 
 
 def _whole(body: dict[str, Any], name: str) -> int | None:
@@ -363,34 +252,5 @@ def _one(pk: int) -> RuleResponse:
     rows = editing.ordered()
     for at, row in enumerate(rows, start=1):
         if row.pk == pk:
-            return _shown(row, at, _group_names([row]))
+            return shown(row, at, group_names([row]))
     raise _unknown()
-
-
-def _group_names(rows: list[AutoRegistrationRule]) -> dict[int, str]:
-    wanted = {row.assign_group for row in rows if row.assign_group is not None}
-    found = OrchestratorGroup.objects.filter(pk__in=wanted)
-    return dict(found.values_list("pk", "name"))
-
-
-def _shown(row: AutoRegistrationRule, at: int, names: dict[int, str]) -> RuleResponse:
-    return {
-        "Id": row.pk,
-        "Position": at,
-        "Version": row.version,
-        "Name": row.name,
-        "Outcome": row.outcome.title(),
-        "Description": row.description,
-        "Enabled": row.enabled,
-        "NamePatterns": row.name_patterns,
-        "Networks": row.networks,
-        "ServiceAccount": row.service_account,
-        "Role": row.role,
-        "Credential": row.credential,
-        "Parameters": dict(row.parameters),
-        "AssignServiceAccount": row.assign_service_account,
-        "AssignGroup": names.get(row.assign_group or 0, ""),
-        "AssignLabels": dict(row.assign_labels),
-        "Hits": row.hits,
-        "LastHit": zulu_or_none(row.last_hit_at),
-    }

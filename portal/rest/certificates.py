@@ -1,14 +1,14 @@
-"""The endpoints under /Certificates.
+"""The endpoints under /Certificates; those that revoke are in `certificate_revocation.py`.
 
-Owns the way from a request to a service and back. What a revocation means is `renewal`'s; formats
-are in `certificate_response.py` and `certificate_files.py`.
+Owns the way from a request to a service and back, and which certificates a caller sees. Formats are
+in `certificate_response.py` and `certificate_files.py`.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar, NotRequired, TypedDict
 
 from django.db.models import Q, QuerySet
@@ -33,56 +33,13 @@ from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.moments import zulu
 from portal.rest.paging import flag
-from portal.rest.query_fields import condition
-from portal.rest.query_language import QueryInvalid, parse
-from portal.rest.refusals import actor_of
-from renewal import chains, operator_revocations
-from renewal.ca.base import RevocationReason
+from renewal import chains
 from renewal.models import Certificate, Enrollment
-from renewal.operator_revocations import REASONS, CertificatesUnknown
 
 _EXTENT = frozenset(
     {"collectionid", "includelocations", "includemetadata", "includehasprivatekey", "verbose"}
 )
-_CLOCKS_DIFFER = timedelta(minutes=5)
 _LARGEST_ID = 2**63 - 1
-_MOST_REVOKED = 1000
-_MOST_NAMED = 20
-
-
-class RevokeRequest(TypedDict):
-    """Which certificates are revoked, and why."""
-
-    CertificateIds: list[int]
-    Reason: NotRequired[int]
-    Comment: str
-    EffectiveDate: NotRequired[datetime]
-    CollectionId: NotRequired[int]
-
-
-class RevokeAllRequest(TypedDict):
-    """Which query names the certificates that are revoked, and why."""
-
-    Query: str
-    Reason: NotRequired[int]
-    Comment: str
-    EffectiveDate: NotRequired[datetime]
-    IncludeRevoked: NotRequired[bool]
-    IncludeExpired: NotRequired[bool]
-    CollectionId: NotRequired[int]
-
-
-class SuspendedRevocation(TypedDict):
-    CertId: int
-    WorkflowId: str
-    Message: str
-
-
-class RevokeResponse(TypedDict):
-    """What was revoked; nothing ever waits for a workflow."""
-
-    RevokedIds: list[int]
-    SuspendedCerts: list[SuspendedRevocation]
 
 
 class DownloadRequest(TypedDict):
@@ -175,7 +132,7 @@ class CertificateList(CertificateView):
 
     def get(self, request: Request) -> Response:
         self.check_collection()
-        rows = _shown(
+        rows = shown(
             self.seen(),
             revoked=flag(self.given, "includerevoked"),
             expired=flag(self.given, "includeexpired"),
@@ -213,87 +170,6 @@ class CertificateHistory(CertificateView):
             about |= Q(object_type="enrollment", object_id=str(enrollment.pk))
         page, headers = self.listed(AuditEntry.objects.filter(about), CERTIFICATE_HISTORY)
         return Response([_operation(entry) for entry in page], headers=headers)
-
-
-class CertificatesRevoke(CertificateView):
-    """POST /Certificates/Revoke: all of the list or none."""
-
-    needs = {"POST": Permission.CERTIFICATES_REVOKE}
-    takes = {"POST": RevokeRequest}
-    in_database = True
-    returns = {"POST": RevokeResponse}
-
-    def post(self, request: Request) -> Response:
-        body = shapes.read(request.data, RevokeRequest)
-        self.check_collection(body.get("CollectionId", 0))
-        ids = body["CertificateIds"]
-        if not ids:
-            raise ApiError(ErrorCode.LIST_EMPTY, "CertificateIds names no certificate.")
-        return Response(self.revoked(ids, body))
-
-    def revoked(self, ids: list[int], body: RevokeRequest | RevokeAllRequest) -> RevokeResponse:
-        """Revoke certificates. Raises ApiError."""
-        now = timezone.now()
-        reason = _reason(body.get("Reason", 0))
-        if not body["Comment"].strip():
-            raise ApiError(ErrorCode.VALUE_INVALID, "Comment says why: it must not be empty.")
-        if body.get("EffectiveDate", now) > now + _CLOCKS_DIFFER:
-            raise ApiError(
-                ErrorCode.VALUE_INVALID,
-                "A revocation holds at once: EffectiveDate does not lie in the future.",
-            )
-        try:
-            done = operator_revocations.revoke(
-                ids,
-                reason,
-                comment=body["Comment"].strip(),
-                reaches=self.reaches(Permission.CERTIFICATES_REVOKE),
-                actor=actor_of(self.request),
-                now=now,
-            )
-        except CertificatesUnknown as unknown:
-            raise ApiError(
-                ErrorCode.CERTIFICATE_UNKNOWN,
-                f"Nothing was changed. {unknown}",
-                status=400,
-                failed=[
-                    {"CertId": str(pk), "Reason": str(unknown)} for pk in unknown.ids[:_MOST_NAMED]
-                ],
-            ) from None
-        return {"RevokedIds": done, "SuspendedCerts": []}
-
-
-class CertificatesRevokeAll(CertificatesRevoke):
-    """POST /Certificates/RevokeAll: those that a query names."""
-
-    parameters: ClassVar[frozenset[str]] = frozenset({"collectionid"})
-    takes = {"POST": RevokeAllRequest}
-
-    def post(self, request: Request) -> Response:
-        body = shapes.read(request.data, RevokeAllRequest)
-        self.check_collection(body.get("CollectionId", 0))
-        if not body["Query"].strip():
-            raise ApiError(
-                ErrorCode.VALUE_INVALID,
-                "Query must name something: an empty one would revoke every certificate.",
-            )
-        rows = _shown(
-            self.seen(Permission.CERTIFICATES_REVOKE),
-            revoked=body.get("IncludeRevoked", False),
-            expired=body.get("IncludeExpired", False),
-            now=timezone.now(),
-        )
-        try:
-            rows = rows.filter(condition(parse(body["Query"]), CERTIFICATES.fields))
-        except QueryInvalid as invalid:
-            raise ApiError(invalid.code, str(invalid)) from None
-        ids = list(rows.order_by("pk").values_list("pk", flat=True)[: _MOST_REVOKED + 1])
-        if len(ids) > _MOST_REVOKED:
-            raise ApiError(
-                ErrorCode.LIST_TOO_LONG,
-                f"The query names more than {_MOST_REVOKED} certificates: narrow it.",
-            )
-        return Response(self.revoked(ids, body))
 
 
 class CertificatesDownload(CertificateView):
@@ -342,21 +218,15 @@ class CertificatesAnalyze(CertificateView):
         return Response([details])
 
 
-def _shown(
+def shown(
     rows: QuerySet[Certificate], *, revoked: bool, expired: bool, now: datetime
 ) -> QuerySet[Certificate]:
+    """Leave the revoked and the expired ones out, unless they are wanted."""
     if not revoked:
         rows = rows.filter(revoked_at=None)
     if not expired:
         rows = rows.filter(not_after__gte=now.replace(microsecond=0))
     return rows
-
-
-def _reason(number: int) -> RevocationReason:
-    if number not in REASONS:
-        known = ", ".join(f"{n} ({reason.value})" for n, reason in sorted(REASONS.items()))
-        raise ApiError(ErrorCode.VALUE_INVALID, f"Reason is one of {known}.")
-    return REASONS[number]
 
 
 def _named(body: Mapping[str, object]) -> Q:
