@@ -15,7 +15,7 @@ from portal.preferences import store
 from renewal import crl, dispatch, own_certificates, retention, revocations
 from renewal.bulk.work import run as work_on_bulk_job
 from renewal.bulk.work import waiting as free_bulk_jobs
-from renewal.enrollment import lookups, work
+from renewal.enrollment import lookups, sweeping, work
 from renewal.identity import approval_expiry, trust
 from renewal.rules.alarms import LOOKED_AFTER_EVERY
 
@@ -49,7 +49,7 @@ def publish_crl(authority_id: int) -> None:
 @shared_task(ignore_result=True)
 def sweep_enrollments() -> None:
     """Find enrollments that were lost and set them going again; no CA is asked here."""
-    rows = work.sweep(now=timezone.now())
+    rows = sweeping.sweep(now=timezone.now())
     for authority_id in lookups.to_be_asked(now=timezone.now()):
         dispatch.ask(authority_id)
     if any(at_once for _, at_once in rows):

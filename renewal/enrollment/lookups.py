@@ -22,7 +22,8 @@ from renewal.ca.base import (
     RepeatsIdentically,
 )
 from renewal.enrollment import delivery
-from renewal.enrollment.work import end_row, one_by_one, open_rows, request_of
+from renewal.enrollment.sweeping import one_by_one
+from renewal.enrollment.work import end_row, open_rows, request_of
 from renewal.models import Enrollment
 from renewal.rules.lifecycle import IN_FLIGHT, EnrollmentEvent, EnrollmentState
 from renewal.rules.retry import retry_delay

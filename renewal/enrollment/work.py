@@ -1,6 +1,7 @@
 """What workers do: claim intents by lease, ask the CA, verify, write.
 
-Owns every state change of an `Enrollment` after its insertion. No transaction is open during a CA
+Owns the state changes of an `Enrollment` that a worker makes; what no worker came back for is
+`sweeping.py`'s. No transaction is open during a CA
 call; each write is a compare-and-swap on state and lease holder, so two workers on one row, a
 message delivered twice and a worker that died are all harmless.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -39,7 +40,7 @@ from renewal.rules.lifecycle import (
     EnrollmentState,
     next_enrollment,
 )
-from renewal.rules.retry import ENROLLMENT_TIME_LIMIT, PENDING_TIME_LIMIT, retry_delay
+from renewal.rules.retry import retry_delay
 from renewal.x509.names import SanKind
 
 log = logging.getLogger(__name__)
@@ -279,7 +280,7 @@ def end_row(
         if broken:
             _note_failure(row.authority, error, now=now)
         if action := _TOLD.get(after):
-            _audit(row, action, error)
+            audit(row, action, error)
     dispatch.announce(row.serial_number)
 
 
@@ -306,39 +307,6 @@ def _note_failure(authority: CertificateAuthority, error: str, *, now: datetime)
     ).update(resume_at=now + _BREAKER_PAUSE)
 
 
-def sweep(*, now: datetime, limit: int = 500) -> Sequence[tuple[int, bool]]:
-    """Find what was lost; return (id, whether its CA answers at once) of the rows that are due.
-
-    Leases that ran out become "outcome unknown"; old ones are given up. Asks no CA.
-    """
-    expired = Enrollment.objects.filter(leases.ended(), state=EnrollmentState.SUBMITTED)
-    one_by_one(_lose, expired.select_related("authority")[:limit], now)
-    _expire(now)
-    return [
-        (row.pk, issuers.answers_at_once(row.authority))
-        for row in open_rows(EnrollmentState.WAITING, now=now)[:limit]
-    ]
-
-
-def one_by_one(
-    act: Callable[[Enrollment, datetime], None], rows: Iterable[Enrollment], now: datetime
-) -> None:
-    """Act on each row; one that cannot be worked does not keep the others from their turn."""
-    for row in rows:
-        try:
-            act(row, now)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            log.exception("enrollment %s: the sweep failed", row.pk)
-
-
-def _lose(row: Enrollment, now: datetime) -> None:
-    end_row(row, EnrollmentEvent.LOSE, now=now, error="the worker did not come back")
-    # A call that may be repeated need not wait for the next look.
-    Enrollment.objects.filter(pk=row.pk, state=EnrollmentState.UNKNOWN).update(next_attempt_at=now)
-
-
 def open_rows(state: EnrollmentState, *, now: datetime) -> Any:
     return (
         Enrollment.objects.filter(state=state, next_attempt_at__lte=now)
@@ -348,24 +316,8 @@ def open_rows(state: EnrollmentState, *, now: datetime) -> Any:
     )
 
 
-def _expire(now: datetime, limit: int = 500) -> None:
-    """Give up what is older than its time limit, each row with its audit row."""
-    for state, longest in (
-        (EnrollmentState.WAITING, ENROLLMENT_TIME_LIMIT),
-        (EnrollmentState.UNKNOWN, PENDING_TIME_LIMIT),
-        (EnrollmentState.PENDING, PENDING_TIME_LIMIT),
-    ):
-        old = Enrollment.objects.filter(state=state, created_at__lt=now - longest)
-        for row in old.select_related("authority")[:limit]:
-            with transaction.atomic():
-                ended = Enrollment.objects.filter(pk=row.pk, state=state).update(
-                    state=next_enrollment(state, EnrollmentEvent.EXPIRE), finished_at=now
-                )
-                if ended:
-                    _audit(row, "enrollment_expired", row.last_error)
-
-
-def _audit(row: Enrollment, action: str, error: str) -> None:
+def audit(row: Enrollment, action: str, error: str) -> None:
+    """Tell the end of an enrollment without a certificate."""
     record(
         PORTAL,
         Category.ENROLLMENT,

@@ -30,7 +30,7 @@ from portal.preferences import store
 from renewal import revocations
 from renewal.ca.base import CAUnavailable, Issued, IssueRequest
 from renewal.ca.local import LocalCA
-from renewal.enrollment import lookups, work
+from renewal.enrollment import lookups, sweeping, work
 from renewal.identity import approvals
 from renewal.models import Certificate, CertificateAuthority
 from tests.pki import name as rfc4514
@@ -152,7 +152,7 @@ class FrontDoor:
 
     def run_workers(self) -> None:
         """What the sweeps do: lost rows, enrollments, revocations."""
-        work.sweep(now=self.now)
+        sweeping.sweep(now=self.now)
         for authority_id in lookups.to_be_asked(now=self.now):
             lookups.ask(authority_id, now=self.now)
         work.drain(now=self.now)
