@@ -9,6 +9,7 @@
 #   make screenshots  every page in both themes and two widths (PAGES="settings audit": some)
 #   make agent     the reference orchestrator as one file
 #   make portalctl the command line over the REST API as one file
+#   make openapi   write the OpenAPI document of the REST API anew
 #   make clean     remove the virtual environment and what tools left; data stays
 
 PYTHON ?= python3
@@ -33,7 +34,7 @@ SAFE := PORTAL_EDGE=both \
 	DATABASE_URL=postgres:///portal \
 	REDIS_URL=redis://127.0.0.1:6379/0
 
-.PHONY: help setup run demo test torture bench screenshots agent portalctl clean
+.PHONY: help setup run demo test torture bench screenshots agent portalctl openapi clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -100,6 +101,9 @@ agent: $(VENV)/.run-stamp
 
 portalctl: $(VENV)/.run-stamp
 	@$(BIN)/python -m portal.ctl.build --output dist/portalctl
+
+openapi: $(VENV)/.run-stamp
+	@$(BIN)/python manage.py shell --no-imports -c "from portal.rest import schema; schema.write()"
 
 clean:
 	rm -rf $(VENV) dist screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -1,4 +1,4 @@
-"""The endpoints under /Audit: the audit log, read and checked row by row.
+"""The endpoints under /Audit: the audit log, read, downloaded and checked row by row.
 
 Owns the numbers that existing clients know for what the portal writes. Rows are written by
 services; what a seal proves is `portal/audit`'s.
@@ -6,7 +6,10 @@ services; what a seal proves is `portal/audit`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypedDict
 from xml.etree import ElementTree
 
@@ -18,6 +21,7 @@ from rest_framework.response import Response
 from orchestrators.reach import within
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
+from portal.audit.export import safe_cell
 from portal.audit.models import AuditEntry, AuditSeal, Category
 from portal.audit.verification import entry_holds
 from portal.rest import bodies, paging
@@ -64,6 +68,7 @@ _OPERATIONS = (
 )
 """The number of an operation by a word of the action; any other is 2, Updated."""
 _UPDATED = 2
+_MOST_THINGS = 50
 _INFORMATION, _WARNING, _FAILURE = 0, 1, 2
 
 
@@ -127,6 +132,9 @@ class AuditResponse(TypedDict):
     OrchestratorId: str | None
 
 
+_COLUMNS = tuple(AuditResponse.__annotations__)
+
+
 class _AuditView(ApiView):
     """A view of the rows within the caller's reach."""
 
@@ -154,6 +162,38 @@ class AuditList(_AuditView):
         return Response(_shown(page), headers=headers)
 
 
+class AuditDownload(_AuditView):
+    """GET /Audit/Download: a page of the audit log as CSV, which is the string of the reply."""
+
+    needs = {"GET": Permission.AUDITING_READ}
+    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
+    returns = {"GET": str}
+
+    def get(self, request: Request) -> Response:
+        page, headers = self.listed(self.seen(), AUDIT)
+        return Response(_table(_shown(page)), headers=headers)
+
+
+class AuditRelated(_AuditView):
+    """GET /Audit/RelatedEntities: all that happened to what a query's rows are about.
+
+    A row is about its object and its orchestrator. A query whose rows are about more than 50
+    things is refused.
+    """
+
+    needs = {"GET": Permission.AUDITING_READ}
+    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
+    returns = {"GET": list[AuditResponse]}
+
+    def get(self, request: Request) -> Response:
+        wanted = paging.page_request(self.given, AUDIT)
+        if not wanted.query.strip():
+            raise ApiError(ErrorCode.PARAMETER_INVALID, "QueryString says whose rows are wanted.")
+        about = paging.matching(self.seen(), wanted, AUDIT)
+        page, headers = self.listed(self.seen().filter(_same(about)), AUDIT, is_filtered=True)
+        return Response(_shown(page), headers=headers)
+
+
 class AuditDetail(_AuditView):
     """GET /Audit/{id}: one row of the audit log."""
 
@@ -175,6 +215,38 @@ class AuditValidate(_AuditView):
         if holds is None:
             raise ApiError(ErrorCode.NOT_SEALED, "It is sealed within a second: ask again.")
         return Response(holds)
+
+
+def _same(rows: QuerySet[AuditEntry]) -> Q:
+    """Return the condition for the rows about what these are about. Raises ApiError."""
+    things = rows.order_by().values_list("object_type", "object_id", "orchestrator_id").distinct()
+    found = list(things[: _MOST_THINGS + 1])
+    if len(found) > _MOST_THINGS:
+        raise ApiError(
+            ErrorCode.QUERY_TOO_LARGE,
+            f"The query's rows are about more than {_MOST_THINGS} things: narrow it.",
+        )
+    same = Q(orchestrator_id__in={pk for *_, pk in found if pk is not None})
+    for kind in {kind for kind, *_ in found}:
+        same |= Q(object_type=kind, object_id__in={pk for each, pk, _ in found if each == kind})
+    return same
+
+
+def _table(rows: Iterable[AuditResponse]) -> str:
+    """Return rows as CSV (RFC 4180) with a line of names; no cell is taken for a formula."""
+    stream = io.StringIO()
+    lines = csv.writer(stream)
+    lines.writerow(_COLUMNS)
+    for row in rows:
+        values: Mapping[str, object] = row
+        lines.writerow([safe_cell(_cell(values[name])) for name in _COLUMNS])
+    return stream.getvalue()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)
 
 
 def _shown(rows: Iterable[AuditEntry]) -> list[AuditResponse]:

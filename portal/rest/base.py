@@ -166,9 +166,17 @@ class ApiView(APIView):
             final.add_post_render_callback(_without_body)
         return final
 
-    def listed(self, rows: QuerySet[M], listing: Listing[M]) -> tuple[list[M], dict[str, str]]:
-        """Return the page that was asked for, and the headers that lead to the next one."""
-        found, cursor = paging.page_of(rows, paging.page_request(self.given, listing), listing)
+    def listed(
+        self, rows: QuerySet[M], listing: Listing[M], *, is_filtered: bool = False
+    ) -> tuple[list[M], dict[str, str]]:
+        """Return the page that was asked for, and the headers that lead to the next one.
+
+        ``is_filtered``: the rows are what the query means already. Raises ApiError.
+        """
+        wanted = paging.page_request(self.given, listing)
+        if not is_filtered:
+            rows = paging.matching(rows, wanted, listing)
+        found, cursor = paging.page_of(rows, wanted, listing)
         if cursor is None:
             return found, {}
         link = paging.next_link(self.request.path, self.request.query_params, cursor)

@@ -149,18 +149,22 @@ def page_request(parameters: Mapping[str, str], listing: Listing[Any]) -> PageRe
     )
 
 
+def matching(rows: QuerySet[M], wanted: PageRequest, listing: Listing[M]) -> QuerySet[M]:
+    """Return the rows that the query names. Raises ApiError."""
+    try:
+        return rows.filter(condition(parse(wanted.query), listing.fields))
+    except QueryInvalid as invalid:
+        raise ApiError(invalid.code, str(invalid)) from None
+
+
 def page_of(
     rows: QuerySet[M], wanted: PageRequest, listing: Listing[M]
 ) -> tuple[list[M], str | None]:
-    """Return a page and the cursor of the next one, with one query. Raises ApiError.
+    """Return a page of these rows and the cursor of the next one, with one query. Raises ApiError.
 
     An order in groups (by level, for instance) takes one query for each group that the page
     touches.
     """
-    try:
-        rows = rows.filter(condition(parse(wanted.query), listing.fields))
-    except QueryInvalid as invalid:
-        raise ApiError(invalid.code, str(invalid)) from None
     key = listing.key(wanted.sort)
     assert key is not None
     if key.expression is not None:

@@ -2,7 +2,7 @@
 
 Owns how permissions, parameters, bodies and replies of `base.ApiView` are written in OpenAPI, and
 nothing that they say. The document is checked in beside this file (`openapi.json`); a test fails
-where the two differ, and ``python -m portal.rest.schema`` writes it anew.
+where the two differ, and ``make openapi`` writes it anew.
 """
 
 from __future__ import annotations
@@ -303,16 +303,6 @@ class _Schemas:
         return dict(component.ref)
 
 
-def main() -> None:
+def write() -> None:
     """Write the document."""
     DOCUMENT.write_text(json.dumps(generated(), indent=1, ensure_ascii=False) + "\n")
-
-
-if __name__ == "__main__":
-    import os
-
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-    django.setup()
-    main()

@@ -19,11 +19,14 @@ from portal.access.catalogue import CATALOGUE, ROLES, Permission, entry_for
 from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.access.role_changes import RoleContent
-from portal.rest import bodies, shapes
+from portal.rest import bodies, paging, shapes
+from portal.rest import query_fields as kinds
+from portal.rest import sort_keys as sort
 from portal.rest.access_errors import account_error
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
+from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
 
 _MOST_SHOWN = 1000
@@ -34,6 +37,23 @@ _BY_NAME = {
     for name in (entry.access_string, entry.older_name.replace(": ", ":"), str(entry.permission))
     if name
 }
+
+
+_ROLE_NAME = sort.column("name", sort.TEXT, is_indexed=True)
+_USER_NAME = sort.column("username", sort.TEXT, is_indexed=True)
+
+ROLE_ROWS: Listing[Group] = Listing(
+    fields={"Id": kinds.number("pk", is_large=True), "Name": kinds.text("name")},
+    sort={"Id": sort.BY_IDENTITY, "Name": _ROLE_NAME},
+    default="Name",
+    identity=sort.LARGE,
+)
+IDENTITY_ROWS: Listing[User] = Listing(
+    fields={"Id": kinds.number("pk", is_large=True), "AccountName": kinds.text("username")},
+    sort={"Id": sort.BY_IDENTITY, "AccountName": _USER_NAME},
+    default="AccountName",
+    identity=sort.LARGE,
+)
 
 
 class IdentityName(TypedDict):
@@ -89,17 +109,20 @@ class RoleList(ApiView):
 
     needs = {"GET": _READ, "POST": _MODIFY, "PUT": _MODIFY}
     sees = (_READ,)
+    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
     in_database = True
     takes = {"POST": RoleRequest, "PUT": RoleUpdate}
     returns = {"GET": list[RoleResponse], "POST": RoleResponse, "PUT": RoleResponse}
     summaries: ClassVar[dict[str, str]] = {
-        "GET": "All roles",
+        "GET": "Roles, filtered, sorted and paged",
         "POST": "A new role",
         "PUT": "Changes a role",
     }
 
     def get(self, request: Request) -> Response:
-        return Response([_role(role, content) for role, content in effective.roles()])
+        rows = Group.objects.prefetch_related("permissions", "reach")
+        page, headers = self.listed(rows, ROLE_ROWS)
+        return Response([_role(row, effective.contained(row)) for row in page], headers=headers)
 
     def post(self, request: Request) -> Response:
         body = shapes.read(request.data, RoleRequest)
@@ -109,7 +132,7 @@ class RoleList(ApiView):
 
     def put(self, request: Request) -> Response:
         body = shapes.read(request.data, RoleUpdate)
-        return self._saved(request, body, _found_role(str(body["Id"])).pk)
+        return self._saved(request, body, found_role(str(body["Id"])).pk)
 
     def _saved(self, request: Request, body: RoleRequest | RoleUpdate, pk: int | None) -> Response:
         if not body.get("Enabled", True) or body.get("Private", False):
@@ -121,7 +144,7 @@ class RoleList(ApiView):
             with transaction.atomic():
                 role, _ = role_changes.save_role(
                     body["Name"],
-                    permissions=None if given is None else [_permission(text) for text in given],
+                    permissions=None if given is None else [permission_named(p) for p in given],
                     description=body.get("Description"),
                     pk=pk,
                     giver=request.user,
@@ -144,12 +167,12 @@ class RoleDetail(ApiView):
     summaries: ClassVar[dict[str, str]] = {"GET": "One role", "DELETE": "Removes a role"}
 
     def get(self, request: Request, role_id: str) -> Response:
-        role = _found_role(role_id)
+        role = found_role(role_id)
         return Response(_role(role, role_changes.content_of(role)))
 
     def delete(self, request: Request, role_id: str) -> Response:
         self.no_body()
-        role = _found_role(role_id)
+        role = found_role(role_id)
         try:
             role_changes.delete_role(role.pk, giver=request.user, actor=actor_of(request))
         except AccountRefused as refused:
@@ -171,10 +194,10 @@ class RoleIdentities(ApiView):
     }
 
     def get(self, request: Request, role_id: str) -> Response:
-        return Response(_holders(_found_role(role_id)))
+        return Response(_holders(found_role(role_id)))
 
     def put(self, request: Request, role_id: str) -> Response:
-        role = _found_role(role_id)
+        role = found_role(role_id)
         names = [each["AccountName"] for each in shapes.read_list(request.data, IdentityName)]
         try:
             _give(request, role, names)
@@ -188,17 +211,18 @@ class IdentityList(ApiView):
 
     needs = {"GET": _READ, "POST": _MODIFY}
     sees = (_READ,)
+    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
     in_database = True
     takes = {"POST": IdentityName}
     returns = {"GET": list[IdentityResponse], "POST": IdentityResponse}
     summaries: ClassVar[dict[str, str]] = {
-        "GET": "Users and service accounts, the first 1,000 by name",
+        "GET": "Users and service accounts, filtered, sorted and paged",
         "POST": "A new user, without a password and without roles",
     }
 
     def get(self, request: Request) -> Response:
-        rows = User.objects.prefetch_related("groups").order_by("username")
-        return Response([_identity(user) for user in rows[:_MOST_SHOWN]])
+        page, headers = self.listed(User.objects.prefetch_related("groups"), IDENTITY_ROWS)
+        return Response([_identity(user) for user in page], headers=headers)
 
     def post(self, request: Request) -> Response:
         name = shapes.read(request.data, IdentityName)["AccountName"]
@@ -254,9 +278,10 @@ class IdentityLookup(ApiView):
         return Response(User.objects.filter(username=name).exists())
 
 
-def _permission(text: str) -> Permission:
+def permission_named(text: str) -> Permission:
     name = text.strip().lower().replace(": ", ":")
-    found = _BY_NAME.get(name) or _BY_NAME.get(f"/{name.strip('/')}/")
+    path = "/".join(part for part in name.replace(":", "/").split("/") if part)
+    found = _BY_NAME.get(name) or _BY_NAME.get(f"/{path}/")
     if found is None:
         raise ApiError(ErrorCode.VALUE_INVALID, "Permissions has an entry that is no permission.")
     return found
@@ -275,7 +300,7 @@ def _give(request: Request, role: Group, names: Iterable[str]) -> None:
         accounts.save_user(name, roles=sorted(roles), giver=request.user, actor=actor_of(request))
 
 
-def _found_role(text: str) -> Group:
+def found_role(text: str) -> Group:
     role = Group.objects.filter(pk=bodies.row_number(text)).first()
     if role is None:
         raise ApiError(ErrorCode.ROLE_UNKNOWN, "There is no such role.")

@@ -1,10 +1,12 @@
-"""GET /Status/Endpoints, by which existing clients try their credentials, health, unknown paths."""
+"""GET /Status/Endpoints, by which existing clients try their credentials, health, licence, unknown
+paths.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from django.http import Http404
 from rest_framework.request import Request
@@ -52,6 +54,46 @@ class HealthCheck(ApiView):
 
     def get(self, request: Request) -> Response:
         return Response(status=204)
+
+
+class LicenseCustomer(TypedDict):
+    """Nobody in particular."""
+
+    Name: str
+    Id: str
+
+
+class LicenseData(TypedDict):
+    """The portal's licence: it neither ends nor counts."""
+
+    LicenseId: str
+    Customer: LicenseCustomer
+    LicensedProducts: list[dict[str, str]]
+
+
+class LicenseResponse(TypedDict):
+    """The level of the API, and the licence."""
+
+    KeyfactorVersion: str
+    LicenseData: LicenseData
+
+
+class License(ApiView):
+    """GET /License: the level of the API that clients may assume, and the portal's licence."""
+
+    needs = {"GET": None}
+    returns = {"GET": LicenseResponse}
+
+    def get(self, request: Request) -> Response:
+        told: LicenseResponse = {
+            "KeyfactorVersion": PRODUCT_VERSION,
+            "LicenseData": {
+                "LicenseId": "Apache-2.0",
+                "Customer": {"Name": "", "Id": ""},
+                "LicensedProducts": [],
+            },
+        }
+        return Response(told)
 
 
 class UnknownEndpoint(ApiView):

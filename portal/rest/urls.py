@@ -18,13 +18,14 @@ from portal.rest import (
     explanation,
     fleet_import,
     jobs,
+    role_permissions,
     security,
     settings,
     templates,
     tokens,
 )
 from portal.rest.base import ApiView
-from portal.rest.status import HealthCheck, StatusEndpoints, UnknownEndpoint
+from portal.rest.status import HealthCheck, License, StatusEndpoints, UnknownEndpoint
 
 ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Agents", agents.AgentList),
@@ -51,6 +52,8 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Certificates/<str:certificate_id>", certificates.CertificateDetail),
     ("Certificates/<str:certificate_id>/History", certificates.CertificateHistory),
     ("Audit", audit.AuditList),
+    ("Audit/Download", audit.AuditDownload),
+    ("Audit/RelatedEntities", audit.AuditRelated),
     ("Audit/<str:entry_id>", audit.AuditDetail),
     ("Audit/<str:entry_id>/Validate", audit.AuditValidate),
     ("CertificateAuthority", authorities.AuthorityList),
@@ -73,12 +76,15 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Security/Roles", security.RoleList),
     ("Security/Roles/<str:role_id>", security.RoleDetail),
     ("Security/Roles/<str:role_id>/Identities", security.RoleIdentities),
+    ("Security/Roles/<str:role_id>/Permissions", role_permissions.RolePermissions),
+    ("Security/Roles/<str:role_id>/Permissions/Global", role_permissions.RoleGlobalPermissions),
     ("Security/Identities", security.IdentityList),
     ("Security/Identities/Lookup", security.IdentityLookup),
     ("Security/Identities/<str:identity_id>", security.IdentityDetail),
     ("BulkJobs/<str:job_id>", bulk_jobs.BulkJobDetail),
     ("BulkJobs/<str:job_id>/Items", bulk_jobs.BulkJobItems),
     ("Status/HealthCheck", HealthCheck),
+    ("License", License),
 )
 
 OPERATIONS: tuple[tuple[str, type[ApiView]], ...] = (

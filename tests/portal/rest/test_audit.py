@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -95,9 +97,45 @@ def test_a_row_that_is_not_sealed_yet_is_told_so(admin: Caller, log: dict[str, A
 
 
 def test_rows_outside_a_roles_groups_do_not_exist(log: dict[str, AuditEntry]) -> None:
-    berlin = group("Berlin", Orchestrator.objects.get())
+    berlin_agent = Orchestrator.objects.get()
+    berlin = group("Berlin", berlin_agent)
     scoped = role("Berlin", ROLES["Administrator"], only_groups=[berlin])
     bea = Caller({"Authorization": basic(user("bea", scoped).username, rows.PASSWORD)})
-    assert ids(bea.get("Audit", query={"QueryString": "User -eq carl"})) == [log["approved"].pk]
+    mine = {"QueryString": "User -eq carl"}
+    assert ids(bea.get("Audit", query=mine)) == [log["approved"].pk]
+    related = AuditEntry.objects.filter(orchestrator_id=berlin_agent.pk).order_by("-pk")
+    seen = ids(bea.get("Audit/RelatedEntities", query=mine))
+    assert seen == list(related.values_list("pk", flat=True))
     refused(bea.get(f"Audit/{log['failed'].pk}"), 404, "audit_entry_unknown")
     refused(caller_with("Operator").get("Audit"), 403, "permission_missing")
+
+
+def test_a_download_has_the_rows_of_the_list_and_no_formula(
+    admin: Caller, log: dict[str, AuditEntry]
+) -> None:
+    record(Actor("carl"), Category.SETTING, "x", object_type="thing", object_id="=1+1")
+    query = {"pq.queryString": "User -eq carl", "pq.returnLimit": "3"}
+    answer = admin.get("Audit/Download", query=query)
+    names, *lines = csv.reader(io.StringIO(answer.json()))
+    assert [line[names.index("Id")] for line in lines] == [
+        str(row["Id"]) for row in admin.get("Audit", query=query).json()
+    ]
+    assert "'=1+1" in lines[0]
+    assert answer["X-Next-Cursor"]
+
+
+def test_related_rows_are_all_about_the_same_things(
+    admin: Caller, log: dict[str, AuditEntry]
+) -> None:
+    path = "Audit/RelatedEntities"
+    told = {"object_type": "setting", "object_id": "A"}
+    first = record(Actor("carl"), Category.SETTING, "x", **told)
+    second = record(Actor("dora"), Category.SETTING, "y", **told)
+    by_id = {"pq.queryString": f"Id -eq {first.pk}", "pq.returnLimit": "1"}
+    answer = admin.get(path, query=by_id)
+    following = admin.get(path, query={**by_id, "cursor": answer["X-Next-Cursor"]})
+    assert ids(answer) + ids(following) == [second.pk, first.pk]
+    refused(admin.get(path), 400, "parameter_invalid")
+    for number in range(51):
+        record(Actor("eve"), Category.SETTING, "x", object_type="thing", object_id=number)
+    refused(admin.get(path, query={"QueryString": "User -eq eve"}), 400, "query_too_large")

@@ -15,6 +15,7 @@ from portal.rest.authorities import AUTHORITIES
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
 from portal.rest.jobs import HISTORY, SCHEDULED
+from portal.rest.security import IDENTITY_ROWS, ROLE_ROWS
 from portal.rest.status import documented
 from portal.rest.templates import TEMPLATES
 from portal.rest.urls import ENDPOINTS
@@ -57,6 +58,8 @@ LISTINGS = {
     "Certificates": CERTIFICATES,
     "Certificate history": CERTIFICATE_HISTORY,
     "Audit": AUDIT,
+    "Roles": ROLE_ROWS,
+    "Identities": IDENTITY_ROWS,
     "Certificate authorities": AUTHORITIES,
     "Templates": TEMPLATES,
     "Job history": HISTORY,

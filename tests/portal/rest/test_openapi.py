@@ -44,8 +44,8 @@ DOCUMENT = schema.document()
 
 def test_the_document_is_what_the_views_declare() -> None:
     assert schema.generated() == DOCUMENT, (
-        "Write it anew with `python -m portal.rest.schema`, and read the difference before you "
-        "keep it: clients are made from it."
+        "Write it anew with `make openapi`, and read the difference before you keep it: clients "
+        "are made from it."
     )
 
 

@@ -113,3 +113,27 @@ def test_a_bad_role_is_refused(admin: Caller, body: dict[str, object], code: str
     before = Group.objects.count()
     refused(admin.post("Security/Roles", body), 400, code)
     assert Group.objects.count() == before
+
+
+def test_roles_and_identities_are_found_by_name_as_existing_clients_ask(admin: Caller) -> None:
+    for path, query in (
+        ("Security/Roles", 'name -eq "Auditor"'),
+        ("Security/Identities", 'AccountName -eq "ada"'),
+    ):
+        (found,) = admin.get(path, query={"pq.queryString": query}).json()
+        assert admin.get(f"{path}/{found['Id']}").json() == found
+
+
+def test_permissions_are_read_granted_and_set_by_area(admin: Caller) -> None:
+    made = admin.post("Security/Roles", {"Name": "Night shift"}).json()
+    path = f"Security/Roles/{made['Id']}/Permissions"
+    audit = {"Area": "Auditing", "Permission": "Read"}
+    reset = {"Area": "/agents/management/modify/", "Permission": "reset"}
+    assert admin.post(f"{path}/Global", [audit]).json() == [audit]
+    assert admin.post(f"{path}/Global", [reset]).json() == [reset, audit]
+    assert admin.send("PUT", f"{path}/Global", [reset]).json() == [reset]
+    assert admin.get(path).json() == [{"Type": "Global", **reset}]
+    unknown = [{"Area": "Auditing", "Permission": "Forge"}]
+    refused(admin.post(f"{path}/Global", unknown), 400, "value_invalid")
+    keeper = caller_with("Auditor", "eve")
+    refused(keeper.send("PUT", f"{path}/Global", [audit]), 403, "permission_missing")
