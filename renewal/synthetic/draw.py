@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
+from typing import TypeVar
+
+Choice = TypeVar("Choice")
 
 DOMAIN = ".synthetic.invalid"
 """RFC 2606 §2: a name below `invalid` is nobody's. All names have one length."""
 _ROLES = ("webs", "edge", "load", "mail", "iams", "file", "mqtt", "plcs")
-_SITES = (
+SITES = (
     *("ber", "lyo", "osl", "mad", "rom", "lis", "vie", "prg", "waw", "cph", "hel", "dub"),
     *("nyc", "chi", "dfw", "sfo", "yyz", "gru", "hnd", "sin", "syd", "jnb"),
 )
+PILOT = "pilot"
+"""A group of a few, beside one for each site."""
+_TIERS = (("production", 70), ("staging", 20), ("laboratory", 10))
 DAY = timedelta(days=1)
 
 
@@ -109,7 +115,30 @@ def plans(random: Random, count: int, certificates: int) -> list[Plan]:
 
 def name_of(random: Random, number: int) -> str:
     """Return the name of the orchestrator with this number; no two numbers share one."""
-    return f"{random.choice(_ROLES)}-{random.choice(_SITES)}-{number:06x}{DOMAIN}"
+    return f"{random.choice(_ROLES)}-{random.choice(SITES)}-{number:06x}{DOMAIN}"
+
+
+def site_of(name: str) -> str:
+    """Return the site that stands in a name."""
+    return name[5:8]
+
+
+def group_of(random: Random, name: str) -> str | None:
+    """Return the group that an orchestrator is in: mostly that of its site."""
+    drawn = random.random()
+    if drawn < 0.001:
+        return PILOT
+    return site_of(name) if drawn < 0.85 else None
+
+
+def labels_of(random: Random, name: str) -> dict[str, str]:
+    """Return the labels that operators put on an orchestrator."""
+    labels = {"site": site_of(name)}
+    if random.random() < 0.9:
+        labels["tier"] = _pick(random, _TIERS)
+    if random.random() < 0.02:
+        labels["critical"] = "yes"
+    return labels
 
 
 def lifetime(random: Random) -> timedelta:
@@ -147,5 +176,5 @@ def address_of(random: Random) -> str:
     return f"198.{random.choice((18, 19))}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
-def _pick(random: Random, weighted: Sequence[tuple[int, int]]) -> int:
+def _pick(random: Random, weighted: Sequence[tuple[Choice, int]]) -> Choice:
     return random.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]

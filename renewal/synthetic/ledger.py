@@ -34,6 +34,8 @@ class World:
     service_account: int
     service_account_name: str
     credential: int
+    groups: Mapping[str, int]
+    """By the word that `draw.group_of` says."""
     is_demonstration: bool
 
 
@@ -96,6 +98,5 @@ class Ledger:
             object_id=object_id or str(pk),
             object_name=name,
             orchestrator_id=pk,
-            before={},
             after=after,
         )

@@ -10,12 +10,14 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+from orchestrators.confusables import skeleton
 from orchestrators.models import (
     AgentSession,
     EnrollmentClaim,
     Job,
     JobState,
     Orchestrator,
+    OrchestratorLabel,
     Reenrollment,
     Status,
 )
@@ -31,6 +33,7 @@ from renewal.synthetic.ledger import OPERATORS, SECOND, Ledger
 
 MODELS = (
     Orchestrator,
+    OrchestratorLabel,
     Certificate,
     Enrollment,
     Revocation,
@@ -92,11 +95,12 @@ class Lives:
             "client_machine": name,
             "name_key": name,
             "claim_key": name,
+            "name_skeleton": skeleton(name),
             "service_account_id": self._ledger.world.service_account,
             "platform": random.choice(_PLATFORMS),
             "version": random.choice(_VERSIONS),
             "capabilities": random.choice(_CAPABILITIES),
-            "client_parameters": {"site": name[5:8]},
+            "client_parameters": {"site": draw.site_of(name)},
             "status": int(status),
             "generation": int(is_fenced),
             "flag": flag,
@@ -123,7 +127,12 @@ class Lives:
             values["last_error_at"] = seen
         reset_at = now - random.randrange(1, 10) * DAY if plan.fate is Fate.RESET else None
         values["reset_at"] = reset_at
+        group = draw.group_of(random, name)
+        if group is not None:
+            values["group_id"] = self._ledger.world.groups[group]
         self._ledger.sheets[Orchestrator].add(**values)
+        for key, value in draw.labels_of(random, name).items():
+            self._ledger.sheets[OrchestratorLabel].add(orchestrator_id=pk, key=key, value=value)
         if status == Status.NEW:
             by = OPERATORS[0] if reset_at is not None else ""
             self._ledger.asks_for_approval(pk, name, reset_at or born, reset_by=by)

@@ -12,28 +12,28 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from random import Random
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
+from orchestrators import groups
 from orchestrators.models import BootstrapCredential, Orchestrator
 from portal.access.models import User
 from portal.audit.models import AuditEntry, Category
 from portal.audit.trail import Actor, record
 from renewal import authorities, templates
 from renewal.rules.periods import whole_second
-from renewal.synthetic import draw
-from renewal.synthetic.documents import Printer
-from renewal.synthetic.ledger import Ledger, World
-from renewal.synthetic.lives import MODELS, Lives
-from renewal.synthetic.sheets import Sheet, without_indexes
+from renewal.synthetic import draw, tables
+from renewal.synthetic.chunks import chunks, drawn, texts
+from renewal.synthetic.ledger import World
+from renewal.synthetic.lives import MODELS
+from renewal.synthetic.processes import spread
 
 NAME = "synthetic-fleet"
-"""Of the service account, the CA, the template and the bootstrap credential."""
+"""Of the service account, the CA, the template, the bootstrap credential; begins its groups'."""
 CHUNK = 2_000
 _LARGE = 20_000
-"""From here on building indexes afresh is faster than filling them."""
+"""From here on building indexes afresh is faster than filling them, and more processes pay."""
 MOST_ORCHESTRATORS = 16**6
 _LOADED = "synthetic_fleet_loaded"
 
@@ -82,9 +82,11 @@ def load(
     _check(order)
     world = _world(order, actor=actor, now=now)
     with transaction.atomic():
-        is_large = order.orchestrators >= _LARGE and not order.is_beside_real
-        with without_indexes(MODELS) if is_large else nullcontext():
-            _fill(order, world, told)
+        is_large = order.orchestrators >= _LARGE
+        is_spread = is_large and connection.vendor == "postgresql"
+        is_alone = is_large and not order.is_beside_real
+        with tables.without_indexes(MODELS) if is_alone else nullcontext():
+            _fill(order, world, told, is_spread=is_spread)
         record(
             actor,
             Category.ORCHESTRATOR,
@@ -97,24 +99,29 @@ def load(
     return order.orchestrators
 
 
-def _fill(order: Order, world: World, told: Callable[[int], None]) -> None:
-    sheets = {model: Sheet(model) for model in MODELS}
-    for sheet in sheets.values():
-        sheet.start()
-    for first in range(0, order.orchestrators, CHUNK):
-        count = min(CHUNK, order.orchestrators - first)
-        # Nothing secret is drawn: the same seed must give the same fleet.
-        random = Random(f"{order.seed}/{first}")  # noqa: S311
-        share = (
-            order.certificates * (first + count) // order.orchestrators
-            - order.certificates * first // order.orchestrators
-        )
-        lives = Lives(Ledger(sheets, random, world), Printer(random))
-        for place, plan in enumerate(draw.plans(random, count, share)):
-            lives.live(first + place, plan)
-        for sheet in sheets.values():
-            sheet.write()
-        told(first + count)
+def _fill(order: Order, world: World, told: Callable[[int], None], *, is_spread: bool) -> None:
+    ordered = chunks(
+        order.orchestrators,
+        order.certificates,
+        size=CHUNK,
+        seed=order.seed,
+        numbers={model._meta.label: tables.next_number(model) for model in MODELS},
+        world=world,
+    )
+    done = 0
+    if is_spread:
+        for written in spread(texts, ordered):
+            for model, text in zip(MODELS, written, strict=True):
+                tables.copy(model, text)
+            done = min(done + CHUNK, order.orchestrators)
+            told(done)
+    else:
+        for chunk in ordered:
+            for sheet in drawn(chunk):
+                tables.insert(sheet)
+            done += chunk.count
+            told(done)
+    tables.number_on(MODELS)
 
 
 def _is_loaded(order: Order) -> bool:
@@ -177,5 +184,9 @@ def _world(order: Order, *, actor: Actor, now: datetime) -> World:
         service_account=account.pk,
         service_account_name=NAME,
         credential=credential.pk,
+        groups={
+            word: groups.save_group(f"{NAME} {word}", actor=actor, now=now)[0].pk
+            for word in (*draw.SITES, draw.PILOT)
+        },
         is_demonstration=order.is_beside_real,
     )

@@ -1,161 +1,106 @@
-"""Rows on their way into the database by the thousand: COPY on PostgreSQL, inserts elsewhere.
+"""Rows on their way into the database: numbered, and as text that PostgreSQL's COPY reads.
 
-Owns numbering and writing; knows nothing of what the rows say. What a row leaves out has its
-model's default. Every write is part of the caller's transaction.
+PURE. Owns numbering and the text; knows nothing of what the rows say. What a row leaves out has its
+model's default. Writing is `tables.py`'s.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
-from django.db import connection
-from django.db.models import AutoField, Field, JSONField, Max, Model
+from django.db.models import AutoField, Field, Model
+
+_Line = Callable[[dict[str, Any]], str]
 
 _NOTHING = "\\N"
 _SPECIAL = re.compile(r"[\\\t\n\r]").search
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Sheet:
-    """New rows of one model."""
+    """New rows of one model, numbered from ``first`` on."""
 
-    def __init__(self, model: type[Model]) -> None:
+    def __init__(self, model: type[Model], first: int = 1) -> None:
         self.model = model
-        self._fields: list[Field[Any, Any]] = list(model._meta.concrete_fields)
-        self._place = {field.attname: place for place, field in enumerate(self._fields)}
-        self._is_json = [isinstance(field, JSONField) for field in self._fields]
-        self._is_numbered = isinstance(model._meta.pk, AutoField)
-        self._defaults = [None if f.primary_key else f.get_default() for f in self._fields]
-        self._key = self._place[model._meta.pk.attname]
-        self._next = 0
-        self.rows: list[list[Any]] = []
-
-    def start(self) -> None:
-        """Begin: number on from the largest number that is there."""
-        if self._is_numbered:
-            largest = self.model._default_manager.aggregate(largest=Max("pk"))["largest"]
-            self._next = (largest or 0) + 1
+        self.fields: list[Field[Any, Any]] = list(model._meta.concrete_fields)
+        self.is_numbered = is_numbered(model)
+        self.rows: list[dict[str, Any]] = []
+        self._key = model._meta.pk.attname
+        self._next = first
+        self._lines: dict[tuple[str, ...], _Line] = {}
 
     def add(self, **values: Any) -> int:
         """Add a row; return its number (0 for models that are not numbered)."""
-        row = self._defaults.copy()
-        for name, value in values.items():
-            row[self._place[name]] = value
-        self.rows.append(row)
-        if not self._is_numbered:
+        self.rows.append(values)
+        if not self.is_numbered:
             return 0
         number = self._next
-        row[self._key] = number
+        values[self._key] = number
         self._next += 1
         return number
 
-    def write(self) -> None:
-        """Write all rows and begin a new sheet."""
-        if self.rows and connection.vendor == "postgresql":
-            self._copy()
-        elif self.rows:
-            names = [field.attname for field in self._fields]
-            objects = [self.model(**dict(zip(names, row, strict=True))) for row in self.rows]
-            self.model._default_manager.bulk_create(objects, batch_size=500)
-        self.rows = []
+    def text(self) -> bytes:
+        """Return all rows in COPY's text format, every column in the order of ``fields``."""
+        written = []
+        for row in self.rows:
+            names = tuple(row)
+            line = self._lines.get(names)
+            if line is None:
+                line = self._lines[names] = self._line(names)
+            written.append(line(row))
+        return "".join(written).encode()
 
-    def _copy(self) -> None:
-        quote = connection.ops.quote_name
-        table = quote(self.model._meta.db_table)
-        columns = ", ".join(quote(str(field.column)) for field in self._fields)
-        with connection.cursor() as cursor:
-            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                for piece in self._pieces():
-                    copy.write(piece)
-            if self._is_numbered:
-                # Whoever inserts next gets a number beyond ours.
-                cursor.execute(
-                    "SELECT setval(pg_get_serial_sequence(%s, %s), %s)",
-                    [table, self._fields[self._key].column, self._next - 1],
-                )
-
-    def _pieces(self) -> Iterator[str]:
-        cells = [_json_cell if is_json else None for is_json in self._is_json]
-        defaults = [
-            (value, (cell or _cell)(value))
-            for value, cell in zip(self._defaults, cells, strict=True)
+    def _line(self, names: tuple[str, ...]) -> _Line:
+        """Return what writes rows that give these columns; the others' cells stand ready."""
+        given = [field.attname for field in self.fields if field.attname in names]
+        if len(given) != len(names):
+            raise TypeError(f"{self.model.__name__} has no {sorted(set(names) - set(given))}")
+        ready = [
+            "%s" if field.attname in names else _cell(field.get_default()).replace("%", "%%")
+            for field in self.fields
         ]
-        for start in range(0, len(self.rows), 500):
-            lines = []
-            for row in self.rows[start : start + 500]:
-                line = [
-                    text if value is default else (cell or _CELLS.get(type(value), _cell))(value)
-                    for value, (default, text), cell in zip(row, defaults, cells, strict=True)
-                ]
-                lines.append("\t".join(line))
-            yield "\n".join(lines) + "\n"
+        frame, values, cells = "\t".join(ready) + "\n", itemgetter(*given, given[0]), _CELLS
+
+        def line(row: dict[str, Any]) -> str:
+            return frame % tuple([cells[type(value)](value) for value in values(row)[:-1]])
+
+        return line
 
 
-def _json_cell(value: Any) -> str:
-    text = json.dumps(value)
-    return text.translate(_ESCAPES) if "\\" in text else text
+def is_numbered(model: type[Model]) -> bool:
+    return isinstance(model._meta.pk, AutoField)
 
 
 def _text_cell(value: str) -> str:
     return value.translate(_ESCAPES) if _SPECIAL(value) else value
 
 
-def _cell(value: Any) -> str:
-    """Return a value as COPY's text format has it."""
-    return _NOTHING if value is None else _text_cell(str(value))
+def _json_cell(value: Any) -> str:
+    text = _JSON(value)
+    return text.translate(_ESCAPES) if "\\" in text else text
 
 
 _CELLS: dict[type, Callable[[Any], str]] = {
     str: _text_cell,
     int: str,
     datetime: str,
+    UUID: str,
     bool: lambda value: "t" if value else "f",
     bytes: lambda value: f"\\\\x{value.hex()}",
+    list: _json_cell,
+    dict: _json_cell,
+    type(None): lambda _: _NOTHING,
 }
 
 
-@contextmanager
-def without_indexes(models: Sequence[type[Model]]) -> Iterator[None]:
-    """Let tables be filled without indexes and foreign keys, built again at the end (PostgreSQL).
-
-    Primary keys stay. Runs in the caller's transaction: after a failure everything is as before.
-    """
-    if connection.vendor != "postgresql":
-        yield
-        return
-    tables = [model._meta.db_table for model in models]
-    again = []
-    with connection.cursor() as cursor:
-        # Tables with checks that are still to come cannot be changed.
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
-        for kind in ("f", "u"):
-            cursor.execute(
-                "SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid) "
-                "FROM pg_constraint WHERE contype = %s AND conrelid::regclass::text = ANY(%s)",
-                [kind, tables],
-            )
-            for table, name, definition in cursor.fetchall():
-                cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
-                again.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
-        cursor.execute(
-            "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
-            "WHERE NOT indisprimary AND indrelid::regclass::text = ANY(%s)",
-            [tables],
-        )
-        for name, definition in cursor.fetchall():
-            cursor.execute(f"DROP INDEX {name}")
-            again.append(definition)
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL maintenance_work_mem = '256MB'")
-        # Foreign keys last: what they refer to is unique by then.
-        for statement in reversed(again):
-            cursor.execute(statement)
-        for table in tables:
-            cursor.execute(f"ANALYZE {table}")
+def _cell(value: Any) -> str:
+    """Return a value, an enum's too, as COPY's text format has it."""
+    kind = next(kind for kind in type(value).__mro__ if kind in _CELLS)
+    return _CELLS[kind](kind(value) if kind in (int, str) else value)

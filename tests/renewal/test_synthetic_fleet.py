@@ -14,7 +14,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from orchestrators.models import AgentSession, Orchestrator, Status
+from orchestrators.confusables import skeleton
+from orchestrators.labels import bearers
+from orchestrators.models import AgentSession, Orchestrator, OrchestratorGroup, Status
 from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
 from portal.management.base import CommandFailed
@@ -22,7 +24,7 @@ from renewal.invariants.verify import verify
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.standing import Standing
-from renewal.synthetic import draw
+from renewal.synthetic import draw, tables
 from renewal.synthetic import load as loading
 from renewal.synthetic.documents import Printer
 from renewal.synthetic.ledger import Ledger, World
@@ -89,6 +91,11 @@ def test_it_has_something_of_everything_that_a_fleet_has() -> None:
         )
     )
     assert len(ends) >= 10
+    assert OrchestratorGroup.objects.filter(orchestrators__isnull=False).distinct().count() > 20
+    assert Orchestrator.objects.filter(group=None).exists()
+    assert bearers("tier=production").count() > 500
+    named = Orchestrator.objects.values_list("client_machine", "name_skeleton")
+    assert all(skeleton(name) == stored for name, stored in named)
 
 
 def test_every_document_is_what_its_row_says() -> None:
@@ -187,10 +194,33 @@ def test_rows_that_come_later_get_numbers_of_their_own() -> None:
     assert made.pk > largest
 
 
+def test_text_for_copy_comes_back_as_it_was_whatever_characters_it_has() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("COPY is PostgreSQL's")
+    odd = "tab\t, end\r\n, back\\slash, \\N, 100 %, %s, é"
+    sheet = Sheet(AuditEntry, tables.next_number(AuditEntry))
+    at = datetime(2026, 5, 1, 2, 3, 4, 567, tzinfo=UTC)
+    number = sheet.add(at=at, actor_name=odd, category="access", action="a", after={odd: [odd]})
+
+    tables.copy(AuditEntry, sheet.text())
+
+    row = AuditEntry.objects.get(pk=number)
+    assert (row.at, row.actor_name, row.after, row.before) == (at, odd, {odd: [odd]}, {})
+    assert (row.actor_id, row.message) == (None, "")
+
+
+def test_an_unknown_column_is_an_error() -> None:
+    sheet = Sheet(AuditEntry)
+    sheet.add(colour="red")
+    with pytest.raises(TypeError, match="colour"):
+        sheet.text()
+
+
 def _sheets(order: loading.Order) -> list[Any]:
     random = Random(order.seed)
     sheets = {model: Sheet(model) for model in MODELS}
-    world = World(order.at, 1, 1, 1, "synthetic", 1, is_demonstration=False)
+    groups = dict.fromkeys((*draw.SITES, draw.PILOT), 1)
+    world = World(order.at, 1, 1, 1, "synthetic", 1, groups, is_demonstration=False)
     lives = Lives(Ledger(sheets, random, world), Printer(random))
     plans = draw.plans(random, order.orchestrators, order.certificates)
     for number, plan in enumerate(plans):
