@@ -6,8 +6,10 @@ Owns `Job` rows. A job is handed out with a session and can be worked on only in
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import UUIDField
 
 from orchestrators.models import Job, JobState, Orchestrator
 from orchestrators.protocol.messages import (
@@ -19,6 +21,7 @@ from orchestrators.protocol.messages import (
 from orchestrators.records import parse_agent_id
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from portal.statements import Parameter, Select
 
 CONFIGURATION_ENDPOINT = "/Jobs/FetchLogs/Configuration"
 COMPLETION_ENDPOINT = "/Jobs/FetchLogs/Completion"
@@ -50,19 +53,31 @@ def request_logs(orchestrator: Orchestrator, *, actor: Actor, now: datetime) -> 
     return job
 
 
+def _ticket(job_id: UUID, capability: str) -> JobTicket:
+    return JobTicket(
+        job_id=str(job_id),
+        capability=capability,
+        configuration_endpoint=CONFIGURATION_ENDPOINT,
+        completion_endpoint=COMPLETION_ENDPOINT,
+    )
+
+
+_OPEN_JOBS = Select(
+    lambda: (
+        Job.objects.filter(
+            orchestrator_id=Parameter("orchestrator", UUIDField()),
+            state__in=[JobState.WAITING, JobState.IN_PROCESS],
+        )
+        .order_by("pk")
+        .values_list("job_id", "capability")[:100]
+    ),
+    _ticket,
+)
+
+
 def tickets(orchestrator: Orchestrator) -> tuple[JobTicket, ...]:
     """Return the jobs to hand out with a session (one query)."""
-    return tuple(
-        JobTicket(
-            job_id=str(job.job_id),
-            capability=job.capability,
-            configuration_endpoint=CONFIGURATION_ENDPOINT,
-            completion_endpoint=COMPLETION_ENDPOINT,
-        )
-        for job in Job.objects.filter(
-            orchestrator=orchestrator, state__in=[JobState.WAITING, JobState.IN_PROCESS]
-        ).order_by("pk")[:100]
-    )
+    return tuple(_OPEN_JOBS.all(orchestrator=orchestrator.pk))
 
 
 def start(orchestrator: Orchestrator, job_id: str, *, now: datetime) -> Job | None:

@@ -28,8 +28,14 @@ def within(rows: QuerySet[M], *reaches: Reach, by: str = "pk") -> QuerySet[M]:
     ``by`` is the column with the orchestrator's id. No query of its own, and none per row. Rows of
     no orchestrator are seen by who reaches everything.
     """
+    own = by == "pk" and rows.model is Orchestrator
     for each in reaches:
-        if not each.everything:
+        if each.everything:
+            continue
+        if own and each.groups and not each.labels:
+            # The group stands in the row and in the indexes of the lists.
+            rows = rows.filter(group_id__in=sorted(each.groups))
+        else:
             rows = rows.filter(**{f"{by}__in": _ids(each)})
     return rows
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, UUIDField
 
 from orchestrators.confusables import skeleton
 from orchestrators.models import Orchestrator, Status
@@ -20,10 +20,26 @@ from portal.access.models import User
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from portal.statements import Parameter, Update
 
 NAME_FIELDS = ["client_machine", "name_key", "claim_key", "name_skeleton"]
 _CONTACT_FIELDS = ["last_seen", "last_address", "last_thumbprint_used"]
 _BODY_FIELDS = ["platform", "version", "capabilities", "client_parameters"]
+_TOUCHED = (*_CONTACT_FIELDS, "last_error_code", "last_error_message", "last_error_at")
+_OWN_WORDS = (*_BODY_FIELDS, "client_machine_seen")
+
+
+def _writing(*fields: str) -> Update:
+    """Return the UPDATE of these columns of one record."""
+    columns = {
+        field.attname: Parameter(field.attname, field)
+        for field in Orchestrator._meta.concrete_fields
+        if field.attname in fields
+    }
+    return Update(lambda: Orchestrator.objects.filter(pk=Parameter("pk", UUIDField())), **columns)
+
+
+_TOUCH, _TOUCH_WITH_BODY = _writing(*_TOUCHED), _writing(*_TOUCHED, *_OWN_WORDS)
 
 
 @dataclass(frozen=True)
@@ -172,27 +188,23 @@ def touch(
 ) -> None:
     """Note the last contact, the thumbprint used and the last error (one UPDATE).
 
-    With a body of the orchestrator itself also platform, version, capabilities and parameters.
+    With a body of the orchestrator itself also platform, version, capabilities and parameters. The
+    caller has the row locked: columns that stay as they are are written too.
     """
-    fields = list(_CONTACT_FIELDS)
     if body is not None:
         _refresh(orchestrator, body, contact, now)
-        fields += _BODY_FIELDS
         seen = body.client_machine
         differs = bool(seen) and claim_key(seen) != orchestrator.claim_key
         orchestrator.client_machine_seen = seen if differs else ""
-        fields.append("client_machine_seen")
     else:
         _contact(orchestrator, contact, now)
-    if (error_code, error_message) != (
-        orchestrator.last_error_code,
-        orchestrator.last_error_message,
-    ) or error_code:
+    if error_code or (orchestrator.last_error_code, orchestrator.last_error_message) != ("", ""):
         orchestrator.last_error_code = error_code
         orchestrator.last_error_message = error_message[:1000]
         orchestrator.last_error_at = now if error_code else None
-        fields += ["last_error_code", "last_error_message", "last_error_at"]
-    orchestrator.save(update_fields=fields)
+    fields = _TOUCHED if body is None else (*_TOUCHED, *_OWN_WORDS)
+    written = _TOUCH if body is None else _TOUCH_WITH_BODY
+    written.run(pk=orchestrator.pk, **{name: getattr(orchestrator, name) for name in fields})
 
 
 def _contact(orchestrator: Orchestrator, contact: Contact, now: datetime) -> None:

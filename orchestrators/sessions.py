@@ -10,7 +10,19 @@ import hashlib
 import uuid
 from datetime import datetime, timedelta
 
+from django.db.models import CharField, DateTimeField, UUIDField
+
 from orchestrators.models import AgentSession, Orchestrator
+from portal.statements import Insert, Parameter, Update
+
+_OPEN = Insert(lambda: AgentSession)
+_END = Update(
+    lambda: AgentSession.objects.filter(
+        orchestrator_id=Parameter("orchestrator", UUIDField()), ended_at=None
+    ),
+    ended_at=Parameter("now", DateTimeField()),
+    end_reason=Parameter("reason", CharField()),
+)
 
 
 def token_digest(token: str) -> str:
@@ -30,11 +42,13 @@ def open_session(
     """Grant a session and end the earlier ones; return its token (a GUID, as agents need it)."""
     end_sessions(orchestrator, reason="a new session", now=now)
     token = str(uuid.uuid4())
-    AgentSession.objects.create(
-        orchestrator=orchestrator,
+    _OPEN.run(
+        orchestrator_id=orchestrator.pk,
         token_digest=token_digest(token),
         started_at=now,
         expires_at=now + lasts,
+        ended_at=None,
+        end_reason="",
         heartbeat_minutes=heartbeat_minutes,
         thumbprint=thumbprint,
         address=address[:64],
@@ -44,6 +58,4 @@ def open_session(
 
 def end_sessions(orchestrator: Orchestrator, *, reason: str, now: datetime) -> int:
     """End every session of a record; its next heartbeat says so. Return how many ended."""
-    return AgentSession.objects.filter(orchestrator=orchestrator, ended_at=None).update(
-        ended_at=now, end_reason=reason
-    )
+    return _END.run(orchestrator=orchestrator.pk, reason=reason, now=now)

@@ -73,6 +73,9 @@ class PortalConfig:
     audit_syslog: str = ""
     """PORTAL_AUDIT_SYSLOG: ``host:port`` (UDP) or a socket that gets each checkpoint."""
     database_conn_max_age: int | None = None
+    database_prepares: bool = True
+    """PORTAL_DATABASE_PREPARES: off behind a pooler that shares connections by transaction and
+    does not carry prepared statements along."""
 
     @property
     def audit_folder(self) -> Path:
@@ -167,6 +170,7 @@ def load(environment: Mapping[str, str] | None = None) -> PortalConfig:
         audit_checkpoints_file=env.str("PORTAL_AUDIT_CHECKPOINTS", default=""),
         audit_syslog=env.str("PORTAL_AUDIT_SYSLOG", default=""),
         database_conn_max_age=env.int("PORTAL_DATABASE_CONN_MAX_AGE", default=600),
+        database_prepares=env.bool("PORTAL_DATABASE_PREPARES", default=True),
     )
 
 

@@ -83,6 +83,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = CONFIG.database_conn_max_age
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    if CONFIG.database_prepares:
+        # For `portal/statements.py`; the ORM's other statements carry their values in the text.
+        DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 5
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "access.User"

@@ -1,4 +1,4 @@
-"""Gathering the facts of a Register or a Heartbeat from rows; deciding is `rules/decision.py`'s.
+"""Gathering the facts of a Register from rows; deciding is `rules/decision.py`'s.
 
 Owns the queries. The agent endpoint and the explainer on the orchestrator's page both gather
 here, so that what the page foretells is what happens.
@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F, FilteredRelation, Q, Subquery
+from django.db.models import CharField
 
 from orchestrators import credentials, records
 from orchestrators.models import BootstrapCredential, Orchestrator
 from orchestrators.protocol.messages import RegisterRequest
-from orchestrators.sessions import token_digest
-from portal.preferences.models import Setting
 from portal.preferences.store import Preferences
+from portal.statements import Instances, Parameter
 from renewal.configuration import periods
 from renewal.models import Certificate
 from renewal.rules.decision import (
@@ -29,7 +28,7 @@ from renewal.rules.decision import (
     Status,
 )
 from renewal.rules.periods import is_valid
-from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
+from renewal.rules.standing import UNPROVEN, Standing
 from renewal.x509.certificates import CertificateFacts as Parsed
 
 
@@ -199,14 +198,20 @@ def _locked_if_new(orchestrator: Orchestrator | None) -> Orchestrator | None:
     return records.locked(orchestrator.pk)
 
 
-def _locked(fingerprint: str) -> Certificate | None:
-    """Return the certificate with its orchestrator's row locked; None if it has none."""
-    return (
+_LOCKED = Instances(
+    lambda: (
         Certificate.objects.select_for_update(of=("orchestrator",))
         .select_related("orchestrator__service_account")
-        .filter(fingerprint_sha256=fingerprint, orchestrator__isnull=False)
-        .first()
+        .filter(
+            fingerprint_sha256=Parameter("fingerprint", CharField()), orchestrator__isnull=False
+        )
     )
+)
+
+
+def _locked(fingerprint: str) -> Certificate | None:
+    """Return the certificate with its orchestrator's row locked; None if it has none."""
+    return _LOCKED.one(fingerprint=fingerprint)
 
 
 def _record_of_seen(
@@ -221,42 +226,6 @@ def _record_of_seen(
     return own, own is not None
 
 
-# --- heartbeat and job calls ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SessionFacts:
-    """What a call inside a session is judged on."""
-
-    certificate: Certificate
-    orchestrator: Orchestrator
-    session_live: bool
-    heartbeat_minutes: int | None
-    trust_revision: int
-
-    def is_authentic(self, now: datetime) -> bool:
-        """Say whether the certificate authenticates its approved orchestrator now."""
-        certificate = self.certificate
-        return (
-            self.orchestrator.status == Status.APPROVED.value
-            and certificate.standing in ACCEPTED
-            and certificate.revoked_at is None
-            and is_valid(
-                not_before=certificate.not_before, not_after=certificate.not_after, now=now
-            )
-        )
-
-    def clears_flag(self) -> bool:
-        """A heartbeat with the new certificate clears the flag, and nothing else (S41, S44)."""
-        counter = self.certificate.intent_flag_counter
-        return (
-            self.orchestrator.flag != 0
-            and counter is not None
-            and counter >= self.orchestrator.flag_counter
-            and self.certificate.standing in (*UNPROVEN, Standing.CURRENT)
-        )
-
-
 def is_first_use(parsed: Parsed | None) -> bool:
     """Say whether a certificate was issued by this portal and no session has proven it yet."""
     return (
@@ -264,39 +233,4 @@ def is_first_use(parsed: Parsed | None) -> bool:
         and Certificate.objects.filter(
             fingerprint_sha256=parsed.fingerprint_sha256, standing__in=sorted(UNPROVEN)
         ).exists()
-    )
-
-
-def for_session(fingerprint: str, token: str, *, now: datetime) -> SessionFacts | None:
-    """Gather for a call inside a session, in one query; None for a certificate of nobody."""
-    row = (
-        Certificate.objects.filter(fingerprint_sha256=fingerprint, orchestrator__isnull=False)
-        .select_related("orchestrator")
-        .defer("der")
-        .annotate(
-            called=FilteredRelation(
-                "orchestrator__agent_sessions",
-                condition=Q(orchestrator__agent_sessions__token_digest=token_digest(token)),
-            ),
-        )
-        .annotate(
-            session_expires_at=F("called__expires_at"),
-            session_ended_at=F("called__ended_at"),
-            session_heartbeat=F("called__heartbeat_minutes"),
-            trust_revision=Subquery(
-                Setting.objects.filter(name="TrustAnchorsRevision").values("value")[:1]
-            ),
-        )
-        .first()
-    )
-    if row is None or row.orchestrator is None:
-        return None
-    return SessionFacts(
-        certificate=row,
-        orchestrator=row.orchestrator,
-        session_live=row.session_expires_at is not None
-        and row.session_ended_at is None
-        and row.session_expires_at > now,
-        heartbeat_minutes=row.session_heartbeat,
-        trust_revision=int(row.trust_revision or 0),
     )

@@ -49,9 +49,10 @@ from portal.audit.trail import Actor, record
 from portal.edge import queueing
 from portal.edge.request_id import current_request_id
 from portal.preferences import store
-from renewal import gather
-from renewal.gather import SessionFacts
+from renewal import gather, in_session
 from renewal.identity import standings
+from renewal.in_session import SessionFacts
+from renewal.models import Certificate
 from renewal.rules.limits import is_overloaded
 
 _TRIES = 3
@@ -108,7 +109,7 @@ def heartbeat(request: HttpRequest) -> JsonResponse:
         # A credential holds no session; without either it is nobody.
         credential_of(request)
         return _no_session()
-    session = gather.for_session(caller.parsed.fingerprint_sha256, _token_in(raw), now=now)
+    session = in_session.for_session(caller.parsed.fingerprint_sha256, _token_in(raw))
     revision = (
         session.trust_revision
         if session is not None
@@ -117,13 +118,14 @@ def heartbeat(request: HttpRequest) -> JsonResponse:
     caller.check(revision=revision, now=now)
     if session is None or not session.is_authentic(now):
         return _no_session()
-    if session.session_live:
+    is_live = session.is_live(now)
+    if is_live:
         _note_heartbeat(session, request, now=now)
     return reply(
         heartbeat_reply(
             success(),
             heartbeat_minutes=session.heartbeat_minutes or store.load().heartbeat_minutes,
-            session_valid=session.session_live,
+            session_valid=is_live,
         )
     )
 
@@ -193,10 +195,10 @@ def _caller_of(request: HttpRequest) -> CallerCertificate:
 def _in_session(caller: CallerCertificate, token: str) -> Orchestrator | None:
     """Return the orchestrator whose live session this is; None for every other caller."""
     now = timezone.now()
-    session = gather.for_session(caller.parsed.fingerprint_sha256, token, now=now)
-    if session is None or not session.is_authentic(now) or not session.session_live:
+    session = in_session.for_session(caller.parsed.fingerprint_sha256, token)
+    if session is None or not session.is_authentic(now) or not session.is_live(now):
         return None
-    return session.orchestrator
+    return Orchestrator.objects.filter(pk=session.orchestrator_id).first()
 
 
 def _token_in(raw: dict[str, Any]) -> str:
@@ -216,26 +218,26 @@ def _no_session() -> JsonResponse:
 
 
 def _note_heartbeat(session: SessionFacts, request: HttpRequest, *, now: datetime) -> None:
-    orchestrator, certificate = session.orchestrator, session.certificate
     if session.clears_flag():
-        with transaction.atomic():
-            standings.clear_flag(
-                orchestrator,
-                certificate,
-                actor=Actor(
-                    name=f"orchestrator {orchestrator.client_machine}",
-                    source_address=address_of(request),
-                    request_id=current_request_id(),
-                ),
-            )
+        _clear_flag(session, request)
     interval = timedelta(minutes=session.heartbeat_minutes or 1) * _FRESH_SHARE
-    stale = orchestrator.last_seen is None or now - orchestrator.last_seen >= interval
-    if stale or orchestrator.last_thumbprint_used != certificate.thumbprint:
-        Orchestrator.objects.filter(pk=orchestrator.pk).update(
-            last_seen=now,
-            last_address=address_of(request)[:64],
-            last_thumbprint_used=certificate.thumbprint,
-        )
+    stale = session.last_seen is None or now - session.last_seen >= interval
+    if stale or session.last_thumbprint_used != session.thumbprint:
+        in_session.note_contact(session, address=address_of(request), now=now)
+
+
+def _clear_flag(session: SessionFacts, request: HttpRequest) -> None:
+    certificate = Certificate.objects.select_related("orchestrator").get(pk=session.certificate_id)
+    orchestrator = certificate.orchestrator
+    if orchestrator is None:
+        return
+    actor = Actor(
+        name=f"orchestrator {orchestrator.client_machine}",
+        source_address=address_of(request),
+        request_id=current_request_id(),
+    )
+    with transaction.atomic():
+        standings.clear_flag(orchestrator, certificate, actor=actor)
 
 
 def _audit_ignored_basic(request: HttpRequest, thumbprint: str) -> None:

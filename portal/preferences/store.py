@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db import transaction
@@ -17,6 +18,7 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences.definitions import BY_NAME, DEFINITIONS, Definition, SettingInvalid
 from portal.preferences.models import Setting
+from portal.statements import Select
 
 Validator = Callable[[str], None]
 _VALIDATORS: dict[str, Validator] = {}
@@ -58,9 +60,21 @@ class Preferences:
         return timedelta(minutes=self.number("SessionLengthMinutes"))
 
 
+_STORED = Select(
+    lambda: Setting.objects.order_by("name").values_list("name", "value"),
+    lambda name, value: (name, value),
+)
+
+
 def load() -> Preferences:
     """Return all settings, read in one query."""
-    stored = dict(Setting.objects.values_list("name", "value"))
+    return _parsed(tuple(_STORED.all()))
+
+
+@lru_cache(maxsize=4)
+def _parsed(rows: tuple[tuple[str, str], ...]) -> Preferences:
+    """Settings seldom change between two calls: what the same rows say is the same."""
+    stored = dict(rows)
     return Preferences({d.name: d.parse(stored.get(d.name, d.default)) for d in DEFINITIONS})
 
 

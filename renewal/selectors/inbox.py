@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from orchestrators.models import Status
 from orchestrators.reach import within
@@ -128,6 +129,9 @@ def chosen(
 
 
 def _whole(rows: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
+    # Counted for each row of a page: a join would group the whole list before it is cut.
+    votes = ApprovalVote.objects.filter(request=OuterRef("pk"), voided_at=None).order_by()
+    counted = votes.values("request").annotate(number=Count("pk")).values("number")
     return (
         rows.select_related(
             "orchestrator",
@@ -137,7 +141,7 @@ def _whole(rows: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
             "new_credential",
         )
         .defer("old_certificate__der", "new_certificate__der")
-        .annotate(vote_count=Count("votes", filter=Q(votes__voided_at=None)))
+        .annotate(vote_count=Coalesce(Subquery(counted), 0))
     )
 
 

@@ -1,0 +1,126 @@
+"""A prepared statement says what its queryset says, on either database, however often it runs."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import CharField, DateTimeField, UUIDField
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from orchestrators import sessions
+from orchestrators.models import Orchestrator
+from portal.statements import Parameter, Select, Update, _Statement
+from renewal import in_session
+from renewal.models import Certificate
+from tests.renewal.fleet import Fleet
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+_ENOUGH = 8
+"""Runs until a server has planned a statement for good."""
+
+
+@pytest.fixture
+def fleet(settings: Any, tmp_path: Any) -> Fleet:
+    from tests.renewal.fleet import scratch
+
+    scratch(settings, tmp_path)
+    return Fleet()
+
+
+def test_what_a_heartbeat_is_judged_on_is_what_the_orm_reads(fleet: Fleet) -> None:
+    now = timezone.now()
+    for name in ("a", "b"):
+        orchestrator = fleet.entered(name)
+        token = sessions.open_session(
+            orchestrator,
+            lasts=timedelta(hours=3),
+            heartbeat_minutes=7,
+            thumbprint="",
+            address="",
+            now=now,
+        )
+        fingerprint = Certificate.objects.get(orchestrator=orchestrator).fingerprint_sha256
+        for shown in (token, "another"):
+            digest = sessions.token_digest(shown)
+            (expected,) = in_session.query(fingerprint, digest)
+            for _ in range(_ENOUGH):
+                facts = in_session.for_session(fingerprint, shown)
+                assert tuple(facts or ()) == expected
+                assert facts is not None
+                assert facts.is_live(now) == (shown == token)
+                assert facts.orchestrator_id == orchestrator.pk
+    assert in_session.for_session("0" * 64, "another") is None
+
+
+def test_a_contact_is_written_to_its_record_alone(fleet: Fleet) -> None:
+    ours, other = fleet.entered("a"), fleet.entered("b")
+    fingerprint = Certificate.objects.get(orchestrator=ours).fingerprint_sha256
+    facts = in_session.for_session(fingerprint, "")
+    assert facts is not None
+    before = Orchestrator.objects.filter(pk=other.pk).values().get()
+
+    at = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=timezone.now().tzinfo)
+    in_session.note_contact(facts, address="192.0.2.7", now=at)
+
+    ours.refresh_from_db()
+    assert (ours.last_seen, ours.last_address) == (at, "192.0.2.7")
+    assert ours.last_thumbprint_used == facts.thumbprint
+    assert Orchestrator.objects.filter(pk=other.pk).values().get() == before
+
+
+def test_values_of_every_kind_come_back_as_the_orm_gives_them(fleet: Fleet) -> None:
+    made = fleet.entered("a'b\\c %s")
+    columns = ("pk", "client_machine", "capabilities", "had_session", "last_seen", "created_at")
+    prepared = Select(
+        lambda: Orchestrator.objects.filter(
+            pk=Parameter("pk", UUIDField()),
+            client_machine=Parameter("name", CharField()),
+            created_at__lte=Parameter("now", DateTimeField()),
+        ).values_list(*columns),
+        lambda *row: row,
+    )
+    expected = Orchestrator.objects.values_list(*columns).get(pk=made.pk)
+
+    for _ in range(_ENOUGH):
+        values = {"name": made.client_machine, "now": timezone.now()}
+        assert prepared.one(pk=made.pk, **values) == expected
+        assert prepared.all(pk=uuid.uuid4(), **values) == []
+
+
+def test_an_update_says_how_many_rows_it_changed(fleet: Fleet) -> None:
+    made = fleet.entered("a")
+    rename = Update(
+        lambda: Orchestrator.objects.filter(pk=Parameter("pk", UUIDField())),
+        version=Parameter("version", CharField()),
+    )
+
+    assert rename.run(pk=made.pk, version="1 'quoted'") == 1
+    assert rename.run(pk=uuid.uuid4(), version="2") == 0
+    made.refresh_from_db()
+    assert made.version == "1 'quoted'"
+
+
+def test_it_is_compiled_once_in_a_thread(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[int] = []
+    begin = _Statement.__init__
+
+    def counted(self: _Statement, *arguments: Any) -> None:
+        compiled.append(threading.get_ident())
+        begin(self, *arguments)
+
+    monkeypatch.setattr(_Statement, "__init__", counted)
+    names = Select(lambda: Orchestrator.objects.values_list("name_key"), lambda name: name)
+    fleet.entered("a")
+
+    with CaptureQueriesContext(connection) as statements:
+        assert [names.one(), names.one(), names.all()] == ["a", "a", ["a"]]
+
+    assert len(compiled) == 1
+    assert len(statements) == 3
