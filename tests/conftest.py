@@ -6,6 +6,7 @@ in ``tests/services``.
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import transaction
+from django.test import override_settings
 
 from tests.services.missing import find, skip_without, skips_are_failures
 from tests.services.portal import PortalUnderTest, Template, portal_under_test
@@ -60,6 +64,21 @@ def _a_flush_empties_the_audit_log() -> None:
     DatabaseOperations.execute_sql_flush = without_triggers  # type: ignore[method-assign]
 
 
+@pytest.fixture(scope="module")
+def kept(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """What a module's fixtures write stays for all of its tests, which undo only their own rows.
+
+    For modules without tests that commit. Returns the module's data folder.
+    """
+    folder = tmp_path_factory.mktemp("kept")
+    config = dataclasses.replace(settings.CONFIG, data_dir=folder)
+    with django_db_blocker.unblock(), override_settings(CONFIG=config), transaction.atomic():
+        yield folder
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A scratch folder whose path leaves room for a unix socket's name."""
@@ -77,8 +96,6 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgresql(run_folder: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     """A private PostgreSQL: the one that the suite runs on, else one for this run."""
-    from django.conf import settings
-
     if running_on := server_of(settings.CONFIG.database_url):
         yield running_on
         return

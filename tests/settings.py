@@ -20,5 +20,8 @@ from portal.settings import *  # noqa: F403
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Thousands of calls come from one address; tests of the limits set some.
 CONFIG = replace(CONFIG, api_calls_per_caller=0, api_calls_per_address=0)  # noqa: F405
+# A test's client makes the middleware anew, which reads every static file unless told to look
+# for a file when it is asked for.
+WHITENOISE_AUTOREFRESH = True
 # A hint that nobody takes; tests of the broker start one of their own.
 CELERY_BROKER_URL = "memory://"

@@ -30,7 +30,7 @@ from renewal import retention
 from renewal.bulk import flags, service, work
 from renewal.bulk.selection import Selection
 from renewal.bulk.service import BulkRefused, Frozen, Order
-from renewal.identity import approvals
+from renewal.identity import approvals, trust
 from renewal.invariants.verify import verify
 from renewal.models import BulkItem, BulkJob, Claimant
 from renewal.rules.acts import FLAGS, VOTE, VOTED, Act, Outcome
@@ -38,20 +38,24 @@ from renewal.rules.bulk_lifecycle import BulkState, ItemState
 from renewal.selectors.filters import Filters
 from renewal.selectors.states import RenewalState
 from renewal.synthetic import load as loading
-from tests.renewal.fleet import scratch
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 EVERYBODY = Selection(filters=Filters())
 
 
-@pytest.fixture
-def now(settings: Any, tmp_path: Path) -> datetime:
-    """A fleet of 240 in every state, and its moment."""
-    scratch(settings, tmp_path)
+@pytest.fixture(scope="module")
+def loaded(kept: Path) -> datetime:
+    trust.forget()
     moment = timezone.now()
     loading.load(loading.Order(240, 600, 5, moment), actor=Actor("test"), now=moment)
     return moment
+
+
+@pytest.fixture
+def now(loaded: datetime, db: None) -> datetime:
+    """A fleet of 240 in every state, and its moment."""
+    return loaded
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +22,7 @@ from orchestrators.models import Orchestrator
 from portal.audit import sealing
 from portal.audit.models import AuditEntry
 from renewal import revocations
+from renewal.identity import trust
 from renewal.invariants.report import MOST_PER_QUESTION, Violation, told
 from renewal.invariants.verify import INVARIANTS, verify
 from renewal.models import (
@@ -50,9 +53,9 @@ class Healthy:
     waiting: Enrollment
 
 
-@pytest.fixture
-def healthy(settings: Any, tmp_path: Path) -> Healthy:
-    scratch(settings, tmp_path)
+@pytest.fixture(scope="module")
+def made(kept: Path) -> Healthy:
+    trust.forget()
     fleet = Fleet()
     entered = {
         name: fleet.entered(name)
@@ -83,6 +86,13 @@ def healthy(settings: Any, tmp_path: Path) -> Healthy:
     for orchestrator in entered.values():
         orchestrator.refresh_from_db()
     return Healthy(fleet=fleet, waiting=waiting, **entered)
+
+
+@pytest.fixture
+def healthy(made: Healthy, db: None, kept: Path, settings: Any, tmp_path: Path) -> Healthy:
+    # Files are not undone by a roll-back: each test has its own.
+    scratch(settings, shutil.copytree(kept, tmp_path / "data"))
+    return copy.deepcopy(made)
 
 
 def found() -> set[str]:
