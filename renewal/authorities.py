@@ -11,7 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences import store
 from renewal import crl, issuers
-from renewal.ca.base import CABackend
+from renewal.ca.base import CABackend, PublishesCRL
 from renewal.ca.local import LocalCA
 from renewal.configuration import CA_SETTING
 from renewal.identity import trust
@@ -79,13 +79,19 @@ def save(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[CertificateAut
 
     Raises AuthorityRefused, CAMisconfigured, NameTaken.
     """
+    row, changed = save_row(wanted, actor=actor, now=now)
+    return row, publish_first(row, now=now) or changed
+
+
+def save_row(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[CertificateAuthority, bool]:
+    """Do what `save` does to the database, and have nothing signed."""
     check_name(wanted.name)
     row = CertificateAuthority.objects.filter(name=wanted.name).first()
     if row is not None and not wanted.is_new and row.type != wanted.type:
         raise AuthorityRefused(
             "type_differs", f"{wanted.name!r} is of type {row.type}; a type never changes."
         )
-    row, changed = issuers.save_authority(
+    return issuers.save_authority(
         name=wanted.name,
         alias=wanted.type,
         options={**(row.options if row else {}), **wanted.options},
@@ -95,7 +101,6 @@ def save(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[CertificateAut
         actor=actor,
         now=now,
     )
-    return row, _publish_first(row, now=now) or changed
 
 
 def create_local(
@@ -109,31 +114,10 @@ def create_local(
     """
     check_name(wanted.name)
     row = CertificateAuthority.objects.filter(name=wanted.name).first()
-    if row is not None and (wanted.is_new or not _is_unfinished(row)):
+    if row is not None and (wanted.is_new or not is_unfinished(row)):
         return save(wanted, actor=actor, now=now)
-    directory = settings.CONFIG.data_dir / "ca" / _slug(wanted.name)
-    if row is None and directory.exists():
-        if CertificateAuthority.objects.filter(name=wanted.name).exists():
-            # Whoever made it since has committed the row before the folder.
-            raise NameTaken(wanted.name)
-        raise AuthorityRefused(
-            "folder_exists",
-            f"{directory} holds a CA already. To use it, give its folder as option directory and "
-            "its passphrase instead of creating one.",
-        )
-    options: dict[str, Any] = {
-        "crl_url": crl_url(wanted.name),
-        "issuer_url": issuer_url(wanted.name),
-        **wanted.options,
-    }
-    options["directory"] = str(directory)
-    passphrase = options.get("passphrase") or (
-        issuers.open_secrets(row.encrypted_secrets)["passphrase"]
-        if row is not None
-        else secrets.token_urlsafe(32)
-    )
-    options["passphrase"] = passphrase
-    LocalCA.validate_options(options)
+    options = _local_options(wanted, row)
+    directory, passphrase = Path(options["directory"]), options["passphrase"]
     issuers.save_authority(
         name=wanted.name,
         alias="local",
@@ -158,8 +142,29 @@ def create_local(
         actor=actor,
         now=now,
     )
-    published = _publish_first(row, now=now)
+    published = publish_first(row, now=now)
     return row, published or changed or not is_made
+
+
+def rehearse(
+    wanted: Wanted, *, actor: Actor, now: datetime
+) -> tuple[CertificateAuthority, list[str]]:
+    """Do what `save` and `create_local` do to the database, for a transaction that is taken back;
+    return what the CA would be asked besides: ``make_keys``, ``publish_crl``.
+
+    Raises AuthorityRefused, CAError, NameTaken.
+    """
+    check_name(wanted.name)
+    row = CertificateAuthority.objects.filter(name=wanted.name).first()
+    calls = []
+    if wanted.type == "local" and (row is None or (not wanted.is_new and is_unfinished(row))):
+        options = _local_options(wanted, row)
+        calls = [] if row is not None and Path(options["directory"]).exists() else ["make_keys"]
+        wanted = replace(wanted, options=options)
+    row, _ = save_row(wanted, actor=actor, now=now)
+    if _lacks_crl(row) and isinstance(issuers.backend(row), PublishesCRL):
+        calls.append("publish_crl")
+    return row, calls
 
 
 def crl_url(name: str) -> str:
@@ -259,13 +264,46 @@ def write_ca_file(row: CertificateAuthority, *, replaces: bool) -> bool:
     return True
 
 
-def _publish_first(row: CertificateAuthority, *, now: datetime) -> bool:
-    if not row.enabled or RevocationList.objects.filter(authority=row).exists():
-        return False
-    return crl.publish(row.pk, now=now) is not None
+def _local_options(wanted: Wanted, row: CertificateAuthority | None) -> dict[str, Any]:
+    """Return the options of a local CA that is made, its folder and passphrase among them.
+
+    Raises AuthorityRefused, CAMisconfigured, NameTaken.
+    """
+    directory = settings.CONFIG.data_dir / "ca" / _slug(wanted.name)
+    if row is None and directory.exists():
+        if CertificateAuthority.objects.filter(name=wanted.name).exists():
+            # Whoever made it since has committed the row before the folder.
+            raise NameTaken(wanted.name)
+        raise AuthorityRefused(
+            "folder_exists",
+            f"{directory} holds a CA already. To use it, give its folder as option directory and "
+            "its passphrase instead of creating one.",
+        )
+    options: dict[str, Any] = {
+        "crl_url": crl_url(wanted.name),
+        "issuer_url": issuer_url(wanted.name),
+        **wanted.options,
+    }
+    options["directory"] = str(directory)
+    options["passphrase"] = options.get("passphrase") or (
+        issuers.open_secrets(row.encrypted_secrets)["passphrase"]
+        if row is not None
+        else secrets.token_urlsafe(32)
+    )
+    LocalCA.validate_options(options)
+    return options
 
 
-def _is_unfinished(row: CertificateAuthority) -> bool:
+def publish_first(row: CertificateAuthority, *, now: datetime) -> bool:
+    """Have the first CRL of a CA signed and served, if it is due; say whether it was."""
+    return _lacks_crl(row) and crl.publish(row.pk, now=now) is not None
+
+
+def _lacks_crl(row: CertificateAuthority) -> bool:
+    return row.enabled and not RevocationList.objects.filter(authority=row).exists()
+
+
+def is_unfinished(row: CertificateAuthority) -> bool:
     """Say whether the making of a local CA broke off before it was enabled."""
     return (
         row.type == "local"

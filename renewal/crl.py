@@ -56,6 +56,17 @@ def publish(
             return made
 
 
+def foreseen(authority: CertificateAuthority, *, now: datetime) -> tuple[int, int] | None:
+    """Return number and entries of the next CRL, signing nothing; None as of `publish`.
+
+    Raises CAError.
+    """
+    if not isinstance(issuers.backend(authority), PublishesCRL):
+        return None
+    known = RevocationList.objects.filter(authority=authority).first()
+    return known.number + 1 if known else 1, len(_entries(authority, now))
+
+
 def _stored(made: RevocationList, known: RevocationList | None, actor: Actor | None) -> bool:
     """Store a signed list if the one before it is still ``known``; say whether it was."""
     try:

@@ -65,6 +65,17 @@ def enroll(
     Return the enrollment (with its certificate, or still open if the CA is slow) and whether it is
     a new one: the same key and CA give the same certificate. Raises RequestRefused.
     """
+    row, created = intend(order, actor=actor, now=now, requester=requester)
+    return _finished(row, now=now, sleep=sleep), created
+
+
+def intend(
+    order: Order, *, actor: Actor, now: datetime, requester: User | None = None
+) -> tuple[Enrollment, bool]:
+    """Keep what a CA is to be asked, and ask nobody; say whether it is a new request.
+
+    Raises RequestRefused.
+    """
     csr, admitted = _admitted(order, requester)
     validity = _validity(order, now)
     with transaction.atomic():
@@ -82,7 +93,7 @@ def enroll(
                 now=now,
                 validity=validity,
             )
-    return _finished(row, now=now, sleep=sleep), created
+    return row, created
 
 
 def open_to(user: User) -> tuple[list[CertificateAuthority], list[Template]]:

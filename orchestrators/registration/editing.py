@@ -77,6 +77,11 @@ def ordered() -> list[AutoRegistrationRule]:
     return list(AutoRegistrationRule.objects.order_by("position", "pk"))
 
 
+def locked() -> list[AutoRegistrationRule]:
+    """Return all rules, in order and locked: two changes of the list follow one another."""
+    return list(AutoRegistrationRule.objects.select_for_update().order_by("position", "pk"))
+
+
 def save(
     name: str,
     contents: Contents,
@@ -95,7 +100,7 @@ def save(
     name, contents = _checked(name, contents)
     _check_gives_author_nothing(contents, author)
     with transaction.atomic():
-        rows = _locked()
+        rows = locked()
         row = next((r for r in rows if r.pk == pk), None)
         if pk is not None and row is None:
             raise RuleRefused("unknown_rule", "The rule does not exist any more.")
@@ -144,7 +149,7 @@ def switch(
 ) -> bool:
     """Switch a rule on or off; say whether that changed anything. Raises RuleRefused."""
     with transaction.atomic():
-        row = next((r for r in _locked() if r.pk == pk), None)
+        row = next((r for r in locked() if r.pk == pk), None)
         if row is None:
             raise RuleRefused("unknown_rule", "The rule does not exist any more.")
         wanted = replace(contents_of(row), enabled=enabled)
@@ -157,7 +162,7 @@ def move(pk: int, position: int, *, expected: str | None, actor: Actor, now: dat
     ``expected``: the revision of the list that was shown. Raises RuleRefused.
     """
     with transaction.atomic():
-        rows = _locked()
+        rows = locked()
         if expected is not None and revision(rows) != expected:
             raise RuleRefused(
                 "rules_changed", "Somebody else changed the rules meanwhile: look at them again."
@@ -183,7 +188,7 @@ def move(pk: int, position: int, *, expected: str | None, actor: Actor, now: dat
 def delete(pk: int, *, expected: str | None, actor: Actor) -> bool:
     """Delete a rule; False if there is none. Raises RuleRefused if the list was changed."""
     with transaction.atomic():
-        rows = _locked()
+        rows = locked()
         row = next((r for r in rows if r.pk == pk), None)
         if row is None:
             return False
@@ -326,11 +331,6 @@ def _text(text: str, field: str, *, most: int) -> str:
         raise RuleRefused(
             "text_invalid", "It contains a control or direction character.", field=field
         ) from None
-
-
-def _locked() -> list[AutoRegistrationRule]:
-    """Return all rules, in order and locked: two changes of the list are one after the other."""
-    return list(AutoRegistrationRule.objects.select_for_update().order_by("position", "pk"))
 
 
 def _frozen(value: Any) -> Any:

@@ -159,6 +159,18 @@ def _write(
     return True
 
 
+def lock(name: str, *, actor: Actor, now: datetime) -> None:
+    """Let nobody else change a setting while the transaction is open.
+
+    One that was never set has no row to lock: it gets one, of its default. Raises KeyError.
+    """
+    Setting.objects.get_or_create(
+        name=name,
+        defaults={"value": BY_NAME[name].default, "changed_at": now, "changed_by": actor.name},
+    )
+    Setting.objects.select_for_update().get(name=name)
+
+
 def raise_revision(name: str, *, now: datetime) -> None:
     """Raise an internal counter in the transaction that is open."""
     definition = BY_NAME[name]

@@ -27,7 +27,6 @@ from portal.rest.base import ApiView
 from portal.rest.codes import REASONS, ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.refusals import actor_of
-from portal.rest.writing import etag
 from renewal.bulk.selection import Selection
 from renewal.bulk.service import Order
 from renewal.identity import approvals, deletion
@@ -68,12 +67,13 @@ class AgentView(ApiView):
 
     sees = (Permission.AGENTS_READ,)
 
-    def version(self, agent_id: str = "") -> object | None:
-        if not agent_id:
-            return None
+    # With the last contact every tag would be an old one within minutes.
+    unversioned = frozenset({"LastSeen", "Renewal"})
+
+    def version(self, agent_id: str) -> object:
         found = found_agent(self.request, agent_id)
         Orchestrator.objects.select_for_update().filter(pk=found.pk).first()
-        return agent_version(agents().get(pk=found.pk))
+        return agent_response(agents().get(pk=found.pk), None)
 
 
 class AgentList(AgentView):
@@ -99,14 +99,14 @@ class AgentDetail(AgentView):
     parameters: ClassVar[frozenset[str]] = frozenset({"includerenewal", "force"})
     returns = {"GET": AgentResponse}
     summaries = {"GET": "One orchestrator", "DELETE": "Removes a disapproved orchestrator"}
+    versioned = frozenset({"GET", "DELETE"})
     in_database = True
 
     def get(self, request: Request, agent_id: str) -> Response:
         is_full = paging.flag(self.given, "includerenewal")
         found = found_agent(request, agent_id)
         known = renewals([found], now=timezone.now()) if is_full else {}
-        tag = {"ETag": etag(agent_version(found))}
-        return Response(agent_response(found, known.get(found.pk)), headers=tag)
+        return Response(agent_response(found, known.get(found.pk)))
 
     def delete(self, request: Request, agent_id: str) -> Response:
         self.no_body()
@@ -190,6 +190,7 @@ class AgentReset(AgentView):
 
     needs = {"POST": Permission.AGENTS_RESET}
     summaries = {"POST": "Resets one orchestrator"}
+    versioned = frozenset({"POST"})
     in_database = True
 
     def post(self, request: Request, agent_id: str) -> Response:
@@ -207,6 +208,7 @@ class AgentFetchLogs(AgentView):
 
     needs = {"POST": Permission.AGENTS_LOGS}
     summaries = {"POST": "Asks one orchestrator for its log"}
+    versioned = frozenset({"POST"})
     in_database = True
 
     def post(self, request: Request, agent_id: str) -> Response:
@@ -276,14 +278,6 @@ def found_agent(request: Request, text: str, *acts: Permission) -> Orchestrator:
     if found is None:
         raise unknown_agent()
     return found
-
-
-def agent_version(record: Orchestrator) -> dict[str, object]:
-    """Return what an entity tag stands for: all that is shown but for the last contact, which
-    would make every tag an old one within minutes.
-    """
-    shown = agent_response(record, None)
-    return {name: value for name, value in shown.items() if name != "LastSeen"}
 
 
 def unknown_agent() -> ApiError:

@@ -64,6 +64,7 @@ class AgentApprove(AgentView):
     in_database = True
     takes = {"POST": ApproveRequest}
     returns = {"POST": ApproveResponse}
+    versioned = frozenset({"POST"})
 
     def post(self, request: Request, agent_id: str) -> Response:
         body = bodies.members(

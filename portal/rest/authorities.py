@@ -1,41 +1,49 @@
-"""The endpoints under /CertificateAuthority.
+"""The endpoints /CertificateAuthority and /CertificateAuthority/{id}.
 
-Owns the way from a request to `renewal/authorities.py` and back. What a CA of a type can do, and
-which options it has, is its type's; secrets go in and never come out.
+Owns the way from a request to `renewal/authorities.py` and back. What is asked of a CA by itself is
+in `authority_calls.py`. What a CA of a type can do, and which options it has, is its type's;
+secrets go in and never come out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, NotRequired, TypedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.access.catalogue import Permission
 from portal.access.models import User
-from portal.rest import bodies, paging, shapes
+from portal.rest import bodies, paging, shapes, versions
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
+from portal.rest.authority_response import (
+    FIXED,
+    ONLY_READ,
+    AuthorityRequest,
+    AuthorityResponse,
+    authority_response,
+)
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
+from portal.rest.dry_run import Ask
 from portal.rest.errors import ApiError
-from portal.rest.moments import zulu_or_none
 from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
-from renewal import authorities, crl, issuers, readiness
+from renewal import authorities
 from renewal.authorities import AuthorityRefused, Wanted
 from renewal.ca.base import CAError
 from renewal.issuers import NameTaken
 from renewal.models import CertificateAuthority
 
-CSR_ONLY = 2
-"""AllowedEnrollmentTypes: keys are never made here, so a certificate takes a CSR."""
 _LOCAL = "local"
 _OF_THE_HOST = frozenset({"directory", "passphrase"})
 """Options of a local CA that name files of this host: they are set where the host is run."""
-_HTTPS_TYPE = 1
 
 AUTHORITIES: Listing[CertificateAuthority] = Listing(
     fields={
@@ -53,76 +61,14 @@ AUTHORITIES: Listing[CertificateAuthority] = Listing(
 )
 
 
-class AuthorityResponse(TypedDict):
-    """One certificate authority; options without their secrets."""
-
-    Id: int
-    LogicalName: str
-    HostName: str
-    ConfigurationTenant: str
-    Remote: bool
-    Agent: str | None
-    Standalone: bool
-    AllowedEnrollmentTypes: int
-    KeyRetention: int
-    SubscriberTerms: bool
-    UseAllowedRequesters: bool
-    AllowedRequesters: list[str]
-    FullScan: dict[str, Any] | None
-    IncrementalScan: dict[str, Any] | None
-    CAType: int
-    EnforceUniqueDN: bool
-    LastScan: str | None
-    Type: str
-    Options: dict[str, Any]
-    Enabled: bool
-    HoldSeconds: int
-    LastError: str | None
-    TestedAt: str | None
-    TestPassed: bool | None
-
-
-class AuthorityRequest(TypedDict):
-    """A certificate authority as it shall be; what is left out stays as it is."""
-
-    Id: NotRequired[int]
-    LogicalName: str
-    Type: NotRequired[str]
-    Options: NotRequired[dict[str, Any]]
-    Enabled: NotRequired[bool]
-    HoldSeconds: NotRequired[int]
-    UseAllowedRequesters: NotRequired[bool]
-    AllowedRequesters: NotRequired[list[str]]
-    HostName: NotRequired[str]
-    ConfigurationTenant: NotRequired[str]
-
-
-class AuthorityTestRequest(TypedDict):
-    """Which authority is tried: by Id or by LogicalName."""
-
-    Id: NotRequired[int]
-    LogicalName: NotRequired[str]
-    HostName: NotRequired[str]
-    ConfigurationTenant: NotRequired[str]
-
-
-class AuthorityTestResponse(TypedDict):
-    Success: bool
-    Message: str
-
-
-class PublishRequest(TypedDict):
-    CertificateAuthorityLogicalName: str
-    CertificateAuthorityHostName: NotRequired[str]
-
-
-class _AuthorityView(ApiView):
+class AuthorityView(ApiView):
     """A view of authorities: whoever changes one must be allowed to see it."""
 
     sees = (Permission.AUTHORITIES_READ,)
+    unversioned = frozenset({"LastError", "TestedAt", "TestPassed"})
 
 
-class AuthorityList(_AuthorityView):
+class AuthorityList(AuthorityView):
     """GET, POST and PUT /CertificateAuthority: all of them, a new one, a change of one."""
 
     needs = {
@@ -146,69 +92,61 @@ class AuthorityList(_AuthorityView):
     def get(self, request: Request) -> Response:
         rows = CertificateAuthority.objects.prefetch_related("allowed_requesters")
         page, headers = self.listed(rows, AUTHORITIES)
-        return Response([_shown(row) for row in page], headers=headers)
+        return Response([authority_response(row) for row in page], headers=headers)
+
+    versioned = frozenset({"PUT"})
+
+    def version(self) -> object:
+        body = shapes.read(self.request.data, AuthorityRequest)
+        return authority_response(_named(body, CertificateAuthority.objects.select_for_update()))
 
     def post(self, request: Request) -> Response:
         body = shapes.read(request.data, AuthorityRequest)
-        if body.get("Id"):
-            raise ApiError(ErrorCode.VALUE_INVALID, "A new authority gets its Id: leave it out.")
-        return Response(_shown(self.saved(body, body.get("Type", _LOCAL))))
+        wanted, requesters = _wanted(body, None)
+        create = authorities.create_local if wanted.type == _LOCAL else authorities.save
+        actor = actor_of(request)
+        with _refusals():
+            row, _ = create(wanted, actor=actor, now=timezone.now())
+        if requesters is not None:
+            authorities.set_requesters(row, requesters, actor=actor)
+        return Response(authority_response(row))
 
     def put(self, request: Request) -> Response:
         body = shapes.read(request.data, AuthorityRequest)
-        row = CertificateAuthority.objects.filter(pk=body.get("Id", 0)).first()
-        if row is None:
-            raise ApiError(
-                ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.", status=400
-            )
-        if body["LogicalName"] != row.name:
-            raise ApiError(
-                ErrorCode.AUTHORITY_INVALID,
-                "The name stands in the addresses of certificates that it issued: it stays.",
-            )
-        return Response(_shown(self.saved(body, body.get("Type", row.type), row)))
+        row = _named(body, CertificateAuthority.objects.all())
+        wanted, requesters = _wanted(body, row)
+        actor, now = actor_of(request), timezone.now()
+        with _refusals():
+            with transaction.atomic():
+                versions.check(self, request, self.version)
+                row, _ = authorities.save_row(wanted, actor=actor, now=now)
+                if requesters is not None:
+                    authorities.set_requesters(row, requesters, actor=actor)
+            # Nobody is asked while the row is locked.
+            if authorities.is_unfinished(row):
+                row, _ = authorities.create_local(wanted, actor=actor, now=now)
+            else:
+                authorities.publish_first(row, now=now)
+        return Response(authority_response(row))
 
-    def saved(
-        self, body: AuthorityRequest, kind: str, row: CertificateAuthority | None = None
-    ) -> CertificateAuthority:
-        """Create an authority, or change ``row``. Raises ApiError."""
-        options = body.get("Options", {})
-        known = {} if row is None else row.options
-        moved = [name for name in _OF_THE_HOST & options.keys() if options[name] != known.get(name)]
-        if kind == _LOCAL and moved:
-            raise ApiError(
-                ErrorCode.AUTHORITY_INVALID,
-                "The folder and passphrase of a local CA are set on the host, by "
-                "manage.py certificate_authority.",
-            )
-        requesters = requesters_of(body)
-        wanted = Wanted(
-            body["LogicalName"],
-            kind,
-            options,
-            body.get("HoldSeconds"),
-            body.get("Enabled"),
-            is_new=row is None,
-        )
-        save = authorities.create_local if kind == _LOCAL else authorities.save
-        actor, now = actor_of(self.request), timezone.now()
-        if not 0 <= body.get("HoldSeconds", 0) <= authorities.MOST_HOLD_SECONDS:
-            raise ApiError(
-                ErrorCode.AUTHORITY_INVALID,
-                f"HoldSeconds is 0 to {authorities.MOST_HOLD_SECONDS}.",
-            )
-        try:
-            row, _ = save(wanted, actor=actor, now=now)
-        except NameTaken as taken:
-            raise ApiError(ErrorCode.NAME_TAKEN, str(taken)) from None
-        except (AuthorityRefused, CAError) as refused:
-            raise ApiError(ErrorCode.AUTHORITY_INVALID, str(refused)) from None
-        if requesters is not None:
-            authorities.set_requesters(row, requesters, actor=actor)
-        return row
+    def rehearse(
+        self, act: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
+    ) -> list[Ask]:
+        body = shapes.read(request.data, AuthorityRequest)
+        known = None
+        if request.method == "PUT":
+            versions.check(self, request, self.version)
+            known = _named(body, CertificateAuthority.objects.all())
+        wanted, requesters = _wanted(body, known)
+        actor, now = actor_of(request), timezone.now()
+        with _refusals():
+            row, calls = authorities.rehearse(wanted, actor=actor, now=now)
+            if requesters is not None:
+                authorities.set_requesters(row, requesters, actor=actor)
+        return [{"Authority": row.name, "Call": call, "About": {}} for call in calls]
 
 
-class AuthorityDetail(_AuthorityView):
+class AuthorityDetail(AuthorityView):
     """GET and DELETE /CertificateAuthority/{id}."""
 
     needs = {"GET": Permission.AUTHORITIES_READ, "DELETE": Permission.AUTHORITIES_MODIFY}
@@ -218,9 +156,15 @@ class AuthorityDetail(_AuthorityView):
         "GET": "One certificate authority",
         "DELETE": "Removes a certificate authority that nothing needs",
     }
+    versioned = frozenset({"GET", "DELETE"})
+
+    def version(self, authority_id: str) -> object:
+        return authority_response(
+            _found(authority_id, CertificateAuthority.objects.select_for_update())
+        )
 
     def get(self, request: Request, authority_id: str) -> Response:
-        return Response(_shown(_found(authority_id)))
+        return Response(authority_response(_found(authority_id)))
 
     def delete(self, request: Request, authority_id: str) -> Response:
         self.no_body()
@@ -231,57 +175,73 @@ class AuthorityDetail(_AuthorityView):
         return Response(status=204)
 
 
-class AuthorityTest(_AuthorityView):
-    """POST /CertificateAuthority/Test: ask it whether it would answer."""
-
-    needs = {"POST": Permission.AUTHORITIES_MODIFY}
-    takes = {"POST": AuthorityTestRequest}
-    returns = {"POST": AuthorityTestResponse}
-
-    def post(self, request: Request) -> Response:
-        body = shapes.read(request.data, AuthorityTestRequest)
-        rows = CertificateAuthority.objects.all()
-        if number := body.get("Id"):
-            rows = rows.filter(pk=number)
-        else:
-            rows = rows.filter(name=body.get("LogicalName", ""))
-        row = rows.first()
-        if row is None:
-            raise ApiError(
-                ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.", status=400
-            )
-        health = readiness.test_call(row, actor=actor_of(request), now=timezone.now())
-        answer: AuthorityTestResponse = {"Success": health.is_ok, "Message": health.message}
-        return Response(answer)
-
-
-class AuthorityPublish(_AuthorityView):
-    """POST /CertificateAuthority/PublishCRL: sign and serve a new revocation list."""
-
-    needs = {"POST": Permission.AUTHORITIES_MODIFY}
-    takes = {"POST": PublishRequest}
-
-    def post(self, request: Request) -> Response:
-        name = shapes.read(request.data, PublishRequest)["CertificateAuthorityLogicalName"]
-        row = CertificateAuthority.objects.filter(name=name).first()
-        if row is None:
-            raise ApiError(
-                ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.", status=400
-            )
-        try:
-            published = crl.publish(row.pk, actor=actor_of(request), now=timezone.now())
-        except (CAError, OSError) as problem:
-            raise ApiError(ErrorCode.AUTHORITY_INVALID, f"It did not sign: {problem}") from None
-        if published is None:
-            raise ApiError(ErrorCode.AUTHORITY_INVALID, "This CA publishes its list itself.")
-        return Response(status=204)
-
-
-def _found(text: str) -> CertificateAuthority:
-    row = CertificateAuthority.objects.filter(pk=bodies.row_number(text)).first()
+def _found(text: str, rows: QuerySet[CertificateAuthority] | None = None) -> CertificateAuthority:
+    known = CertificateAuthority.objects.all() if rows is None else rows
+    row = known.filter(pk=bodies.row_number(text)).first()
     if row is None:
         raise ApiError(ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.")
     return row
+
+
+def _named(body: AuthorityRequest, rows: QuerySet[CertificateAuthority]) -> CertificateAuthority:
+    row = rows.filter(pk=body.get("Id", 0)).first()
+    if row is None:
+        raise unknown_authority()
+    return row
+
+
+def unknown_authority() -> ApiError:
+    """Return the refusal of a body that names no authority."""
+    return ApiError(
+        ErrorCode.AUTHORITY_UNKNOWN, "There is no such certificate authority.", status=400
+    )
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except NameTaken as taken:
+        raise ApiError(ErrorCode.NAME_TAKEN, str(taken)) from None
+    except (AuthorityRefused, CAError) as refused:
+        raise ApiError(ErrorCode.AUTHORITY_INVALID, str(refused)) from None
+
+
+def _wanted(
+    body: AuthorityRequest, row: CertificateAuthority | None
+) -> tuple[Wanted, list[User] | None]:
+    """Return what a body asks for, and who may ask. Raises ApiError."""
+    if row is None and body.get("Id"):
+        raise ApiError(ErrorCode.VALUE_INVALID, "A new authority gets its Id: leave it out.")
+    if row is not None and body["LogicalName"] != row.name:
+        raise ApiError(
+            ErrorCode.AUTHORITY_INVALID,
+            "The name stands in the addresses of certificates that it issued: it stays.",
+        )
+    shapes.unchanged(body, FIXED if row is None else {**authority_response(row)}, ONLY_READ)
+    options = body.get("Options", {})
+    kind = body.get("Type", _LOCAL if row is None else row.type)
+    known = {} if row is None else row.options
+    moved = [name for name in _OF_THE_HOST & options.keys() if options[name] != known.get(name)]
+    if kind == _LOCAL and moved:
+        raise ApiError(
+            ErrorCode.AUTHORITY_INVALID,
+            "The folder and passphrase of a local CA are set on the host, by "
+            "manage.py certificate_authority.",
+        )
+    if not 0 <= body.get("HoldSeconds", 0) <= authorities.MOST_HOLD_SECONDS:
+        raise ApiError(
+            ErrorCode.AUTHORITY_INVALID, f"HoldSeconds is 0 to {authorities.MOST_HOLD_SECONDS}."
+        )
+    wanted = Wanted(
+        body["LogicalName"],
+        kind,
+        options,
+        body.get("HoldSeconds"),
+        body.get("Enabled"),
+        is_new=row is None,
+    )
+    return wanted, requesters_of(body)
 
 
 def requesters_of(body: Mapping[str, Any]) -> list[User] | None:
@@ -299,33 +259,3 @@ def requesters_of(body: Mapping[str, Any]) -> list[User] | None:
             ErrorCode.VALUE_INVALID, f"AllowedRequesters names nobody: {unknown[0][:80]!a}."
         )
     return users
-
-
-def _shown(row: CertificateAuthority) -> AuthorityResponse:
-    requesters = sorted(user.username for user in row.allowed_requesters.all())
-    return {
-        "Id": row.pk,
-        "LogicalName": row.name,
-        "HostName": "",
-        "ConfigurationTenant": "",
-        "Remote": False,
-        "Agent": None,
-        "Standalone": False,
-        "AllowedEnrollmentTypes": CSR_ONLY,
-        "KeyRetention": 0,
-        "SubscriberTerms": False,
-        "UseAllowedRequesters": bool(requesters),
-        "AllowedRequesters": requesters,
-        "FullScan": None,
-        "IncrementalScan": None,
-        "CAType": _HTTPS_TYPE,
-        "EnforceUniqueDN": False,
-        "LastScan": None,
-        "Type": row.type,
-        "Options": issuers.shown_options(row),
-        "Enabled": row.enabled,
-        "HoldSeconds": row.hold_seconds,
-        "LastError": row.last_error or None,
-        "TestedAt": zulu_or_none(row.tested_at),
-        "TestPassed": row.test_passed,
-    }

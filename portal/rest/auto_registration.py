@@ -123,6 +123,12 @@ class RuleDetail(ApiView):
     in_database = True
     takes = {"PUT": RuleChange}
     returns = {"GET": RuleResponse, "PUT": RuleResponse}
+    versioned = frozenset({"GET", "PUT", "DELETE"})
+    unversioned = frozenset({"Hits", "LastHit"})
+
+    def version(self, rule_id: str) -> object:
+        editing.locked()
+        return _one(_found(rule_id).pk)
 
     def get(self, request: Request, rule_id: str) -> Response:
         return Response(_one(_number(rule_id)))

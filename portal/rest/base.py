@@ -5,7 +5,7 @@ Owns the order in which a request is judged: headers, sign-in, permission, param
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -22,8 +22,9 @@ from portal.access.authentication import SignInLocked
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
-from portal.rest import bodies, limits, paging, writing
+from portal.rest import bodies, limits, paging, versions, writing
 from portal.rest.codes import ErrorCode
+from portal.rest.dry_run import Ask
 from portal.rest.errors import ApiError
 from portal.rest.negotiation import JSONNegotiation
 from portal.rest.paging import NEXT_CURSOR_HEADER, Listing, read_parameters
@@ -58,9 +59,11 @@ class ApiView(APIView):
     where the docstring's first line does not do.
 
     ``in_database`` says that a write touches the database alone: then it takes ``dry_run``, and
-    with an Idempotency-Key it is one transaction with its reply. ``has_order`` says that `order`
-    tells what it does to which orchestrators: then it can be foreseen and become a job.
-    ``keeps_replies`` is False where a reply has a secret in it.
+    with an Idempotency-Key it is one transaction with its reply. Any other write takes ``dry_run``
+    if it has a `rehearse` of its own. ``has_order`` says that `order` tells what it does to which
+    orchestrators: then it can be foreseen and become a job. ``keeps_replies`` is False where a
+    reply has a secret in it. ``versioned`` are the methods that answer with an ETag or take
+    If-Match, ``unversioned`` the members of the reply that are no part of its version.
     """
 
     needs: ClassVar[Mapping[str, Permission | None]] = {}
@@ -74,6 +77,8 @@ class ApiView(APIView):
     in_database: ClassVar[bool] = False
     has_order: ClassVar[bool] = False
     keeps_replies: ClassVar[bool] = True
+    versioned: ClassVar[frozenset[str]] = frozenset()
+    unversioned: ClassVar[frozenset[str]] = frozenset()
     content_negotiation_class = JSONNegotiation
     http_method_names = ["get", "post", "put", "delete", "head"]
 
@@ -120,22 +125,41 @@ class ApiView(APIView):
             # A handler without a permission beside it would serve whoever is signed in.
             raise MethodNotAllowed(str(request.method))
         self.given = read_parameters(request.query_params, self.taken_parameters())
+        name = str(request.method).lower()
         if request.method not in SAFE_METHODS:
-            name = str(request.method).lower()
             setattr(self, name, partial(writing.perform, self, getattr(self, name)))
+        elif "GET" in self.versioned:
+            setattr(self, name, partial(versions.tagged, self, getattr(self, name)))
 
     def taken_parameters(self) -> frozenset[str]:
         """Return the query parameters of this call."""
         is_write = self.request.method not in SAFE_METHODS
-        return self.parameters | (DRY_RUN if is_write and self.in_database else frozenset())
+        return self.parameters | (DRY_RUN if is_write and self.takes_dry_run() else frozenset())
+
+    @classmethod
+    def takes_dry_run(cls) -> bool:
+        """Say whether the writes can be asked for as a dry run."""
+        return cls.in_database or cls.rehearse is not ApiView.rehearse
+
+    def rehearse(
+        self, act: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
+    ) -> list[Ask]:
+        """Do what a write does to the database, in a transaction that is taken back, and return
+        what it would ask of certificate authorities. Raises ApiError.
+        """
+        act(request, *args, **kwargs)
+        return []
 
     def order(self, request: Request) -> Order:
         """Return what a write does to which orchestrators. Raises ApiError."""
         raise NotImplementedError
 
-    def version(self, *args: Any, **kwargs: Any) -> object | None:
-        """Return what If-Match speaks of, locked for this transaction; None if of nothing."""
-        return None
+    def version(self, *args: Any, **kwargs: Any) -> object:
+        """Return what GET shows of what a write changes, locked for this transaction.
+
+        Raises ApiError.
+        """
+        raise NotImplementedError
 
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)

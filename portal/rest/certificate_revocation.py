@@ -6,8 +6,9 @@ is `renewal`'s; which certificates a caller sees is `certificates.py`'s.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 from django.utils import timezone
 from rest_framework.request import Request
@@ -18,12 +19,14 @@ from portal.rest import shapes
 from portal.rest.certificate_listing import CERTIFICATES
 from portal.rest.certificates import CertificateView, shown
 from portal.rest.codes import ErrorCode
+from portal.rest.dry_run import Ask
 from portal.rest.errors import ApiError
 from portal.rest.query_fields import condition
 from portal.rest.query_language import QueryInvalid, parse
 from portal.rest.refusals import actor_of
 from renewal import operator_revocations
 from renewal.ca.base import RevocationReason
+from renewal.models import Revocation
 from renewal.operator_revocations import REASONS, CertificatesUnknown
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
@@ -81,6 +84,20 @@ class CertificatesRevoke(CertificateView):
         if not ids:
             raise ApiError(ErrorCode.LIST_EMPTY, "CertificateIds names no certificate.")
         return Response(self.revoked(ids, body))
+
+    def rehearse(
+        self, act: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
+    ) -> list[Ask]:
+        newest = Revocation.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        act(request, *args, **kwargs)
+        rows = Revocation.objects.filter(pk__gt=newest, certificate__authority__isnull=False)
+        asked = rows.order_by("certificate_id").values_list(
+            "certificate__authority__name", "certificate_id", "certificate__serial_number"
+        )
+        return [
+            {"Authority": name, "Call": "revoke", "About": {"Id": pk, "SerialNumber": serial}}
+            for name, pk, serial in asked
+        ]
 
     def revoked(self, ids: list[int], body: RevokeRequest | RevokeAllRequest) -> RevokeResponse:
         """Revoke certificates. Raises ApiError."""

@@ -6,6 +6,7 @@ rows as an orchestrator's (`renewal/operator_requests.py`); nothing is judged he
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, NotRequired, TypedDict
 
@@ -19,17 +20,17 @@ from portal.preferences import store
 from portal.rest import shapes
 from portal.rest.base import ApiView
 from portal.rest.certificate_files import as_texts, format_of
-from portal.rest.certificates import CertificateView
 from portal.rest.codes import ErrorCode
+from portal.rest.dry_run import Ask
 from portal.rest.errors import ApiError
+from portal.rest.moments import zulu
 from portal.rest.paging import flag
 from portal.rest.refusals import actor_of
 from portal.rest.templates import key_words
 from renewal import chains, operator_requests
 from renewal.configuration import NotConfigured, choose
-from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
+from renewal.models import CertificateAuthority, Enrollment, Template
 from renewal.operator_requests import RequestRefused
-from renewal.rules.standing import ACCEPTED
 from renewal.x509.csr_door import CSRRefused, ParsedCSR, open_csr
 
 _SAN_KINDS = {"dns": "dns", "ip": "ip", "ip4": "ip", "ip6": "ip", "uri": "uri", "email": "email"}
@@ -39,7 +40,6 @@ _REFUSALS = {
     "key_reuse": (ErrorCode.KEY_REUSE, 400),
     "authority_disabled": (ErrorCode.AUTHORITY_UNKNOWN, 400),
 }
-_NO_RENEWAL, _WITH_A_CSR = 0, 1
 
 
 class CsrRequest(TypedDict):
@@ -109,13 +109,6 @@ class ParseRequest(TypedDict):
     CSR: str
 
 
-class AvailableRenewal(TypedDict):
-    """Whether a certificate can be renewed here: 0 not at all, 1 with a CSR of a new key."""
-
-    AvailableRenewalType: int
-    Message: str
-
-
 class EnrollCsr(ApiView):
     """POST /Enrollment/CSR: a certificate of nobody's, so that no limit of a role can name it."""
 
@@ -127,25 +120,41 @@ class EnrollCsr(ApiView):
     returns = {"POST": CsrResponse}
 
     def post(self, request: Request) -> Response:
-        self.demand_everywhere(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR)
-        flag(self.given, "forceenroll")
         form = format_of(request.META.get("HTTP_X_CERTIFICATEFORMAT", ""))
-        body = shapes.read(request.data, CsrRequest)
-        _check_extras(body)
-        authority, template = _chosen(body)
-        assert isinstance(request.user, User)
+        body, order = self.ordered(request)
         try:
-            row, _ = operator_requests.enroll(
-                operator_requests.Order(body["CSR"], authority, template),
-                actor=actor_of(request),
-                now=timezone.now(),
-                requester=request.user,
-            )
+            row, _ = operator_requests.enroll(order, **_by_whom(request))
         except RequestRefused as refused:
             raise _refusal(refused) from None
         information = _information(row, form, with_chain=body.get("IncludeChain", False))
         answer: CsrResponse = {"CertificateInformation": information, "Metadata": {}}
         return Response(answer)
+
+    def rehearse(
+        self, act: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
+    ) -> list[Ask]:
+        _, order = self.ordered(request)
+        try:
+            row, is_new = operator_requests.intend(order, **_by_whom(request))
+        except RequestRefused as refused:
+            raise _refusal(refused) from None
+        if not is_new:
+            return []
+        about = {
+            "Template": row.template.name,
+            "Subject": open_csr(order.csr).subject.rfc4514_string(),
+            "NotAfter": zulu(row.not_after),
+        }
+        return [{"Authority": row.authority.name, "Call": "issue", "About": about}]
+
+    def ordered(self, request: Request) -> tuple[CsrRequest, operator_requests.Order]:
+        """Return the body, and what it asks for. Raises ApiError, PermissionDenied."""
+        self.demand_everywhere(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR)
+        flag(self.given, "forceenroll")
+        body = shapes.read(request.data, CsrRequest)
+        _check_extras(body)
+        authority, template = _chosen(body)
+        return body, operator_requests.Order(body["CSR"], authority, template)
 
 
 class CsrContext(ApiView):
@@ -180,28 +189,9 @@ class CsrParse(ApiView):
         return Response(_properties(csr))
 
 
-class RenewalById(CertificateView):
-    """GET /Enrollment/AvailableRenewal/Id/{id}."""
-
-    needs = {"GET": Permission.CERTIFICATES_READ}
-    parameters: ClassVar[frozenset[str]] = frozenset({"collectionid"})
-    returns = {"GET": AvailableRenewal}
-
-    def get(self, request: Request, certificate_id: str) -> Response:
-        self.check_collection()
-        return Response(_available(self.found(certificate_id), timezone.now()))
-
-
-class RenewalByThumbprint(CertificateView):
-    """GET /Enrollment/AvailableRenewal/Thumbprint/{thumbprint}."""
-
-    needs = {"GET": Permission.CERTIFICATES_READ}
-    parameters: ClassVar[frozenset[str]] = frozenset({"collectionid"})
-    returns = {"GET": AvailableRenewal}
-
-    def get(self, request: Request, thumbprint: str) -> Response:
-        self.check_collection()
-        return Response(_available(self.found_by_thumbprint(thumbprint), timezone.now()))
+def _by_whom(request: Request) -> dict[str, Any]:
+    assert isinstance(request.user, User)
+    return {"actor": actor_of(request), "now": timezone.now(), "requester": request.user}
 
 
 def _check_extras(body: CsrRequest) -> None:
@@ -302,9 +292,10 @@ def _template(row: Template, authorities: list[str]) -> ContextTemplate:
         "DisplayName": row.name,
         "Forest": "",
         "RequiresApproval": False,
-        "RFCEnforcement": True,
+        "RFCEnforcement": False,
         "CAs": [
-            {"Name": name, "RFCEnforcement": True, "SubscriberTerms": False} for name in authorities
+            {"Name": name, "RFCEnforcement": False, "SubscriberTerms": False}
+            for name in authorities
         ],
         "EnrollmentFields": [],
         "MetadataFields": [],
@@ -321,27 +312,6 @@ def _properties(csr: ParsedCSR) -> list[str]:
     ]
     sans = [f"{_SAN_WORDS.get(str(kind), str(kind))}={value}" for kind, value in csr.sans]
     return [*names, *sans, f"Key Type={csr.key_type}"]
-
-
-def _available(row: Certificate, now: datetime) -> AvailableRenewal:
-    """Say how a certificate can be renewed. Only its holder has the key of the next one."""
-    if row.revoked_at is not None:
-        return _renewal(_NO_RENEWAL, "It is revoked.")
-    if row.not_after < now.replace(microsecond=0):
-        return _renewal(_NO_RENEWAL, "It has expired.")
-    if row.orchestrator_id is not None:
-        does = "renews it itself" if row.standing in ACCEPTED else "uses another one by now"
-        return _renewal(
-            _NO_RENEWAL,
-            f"Its orchestrator {does}: ask it with POST /Agents/SetAuthCertificateReenrollment.",
-        )
-    if row.authority_id is None:
-        return _renewal(_NO_RENEWAL, "No CA of this portal issued it.")
-    return _renewal(_WITH_A_CSR, "Make a new key and send its CSR to POST /Enrollment/CSR.")
-
-
-def _renewal(kind: int, message: str) -> AvailableRenewal:
-    return {"AvailableRenewalType": kind, "Message": message}
 
 
 def _sentence(detail: str) -> str:

@@ -56,7 +56,9 @@ PARAMETERS: Mapping[str, ParameterText] = {
         ParameterText("forceEnroll", _FLAG, "Taken and without effect."),
         ParameterText("accountName", _TEXT, "Name of a user."),
         ParameterText("after", _number(0), "The value of X-Next-Cursor of the page before."),
-        ParameterText("dry_run", _FLAG, "Says what the call would change, and changes nothing."),
+        ParameterText(
+            "dry_run", _FLAG, "Says what the call would change and ask a CA, and does neither."
+        ),
     )
 }
 

@@ -21,7 +21,7 @@ from portal.rest import shapes
 from portal.rest.access_errors import account_error
 from portal.rest.base import ApiView
 from portal.rest.refusals import actor_of
-from portal.rest.security import found_role, permission_named
+from portal.rest.security import found_role, locked_role, permission_named
 
 _READ, _MODIFY = Permission.SECURITY_READ, Permission.SECURITY_MODIFY
 
@@ -69,18 +69,22 @@ class RoleGlobalPermissions(ApiView):
         "POST": "Grants more to a role",
         "PUT": "What a role grants from now on, and nothing else",
     }
+    versioned = frozenset({"GET", "POST", "PUT"})
+
+    def version(self, role_id: str) -> object:
+        return _shown(locked_role(role_id))
 
     def get(self, request: Request, role_id: str) -> Response:
         return Response(_shown(found_role(role_id)))
 
     @transaction.atomic
     def post(self, request: Request, role_id: str) -> Response:
-        role = _locked(role_id)
+        role = locked_role(role_id)
         return self._set(role, role_changes.content_of(role).permissions | self._given())
 
     @transaction.atomic
     def put(self, request: Request, role_id: str) -> Response:
-        return self._set(_locked(role_id), self._given())
+        return self._set(locked_role(role_id), self._given())
 
     def _given(self) -> set[Permission]:
         given = shapes.read_list(self.request.data, AreaPermission)
@@ -98,11 +102,6 @@ class RoleGlobalPermissions(ApiView):
         except AccountRefused as refused:
             raise account_error(refused) from None
         return Response(_shown(role))
-
-
-def _locked(text: str) -> Group:
-    role = found_role(text)
-    return Group.objects.select_for_update().filter(pk=role.pk).first() or role
 
 
 def _shown(role: Group) -> list[AreaPermission]:

@@ -34,10 +34,10 @@ from rest_framework.permissions import SAFE_METHODS
 from portal.access.catalogue import entry_for
 from portal.rest.base import DRY_RUN, ApiView
 from portal.rest.codes import CODES, ErrorCode
+from portal.rest.dry_run import DryRunResponse
 from portal.rest.jobs_response import BulkJobResponse
 from portal.rest.negotiation import PROBLEM
 from portal.rest.parameter_texts import HEADERS, PARAMETERS
-from portal.rest.writing import DryRunResponse
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
 _REFUSALS = (400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415, 422, 429, 503)
@@ -166,7 +166,7 @@ def _parameters(view: type[ApiView], method: str, path: str) -> Iterator[dict[st
     for name in re.findall(r"{(\w+)}", path):
         yield {"name": name, "in": "path", "required": True, "schema": dict(_IN_PATH)}
     is_write = method not in SAFE_METHODS
-    for name in sorted(view.parameters | (DRY_RUN if is_write and view.in_database else set())):
+    for name in sorted(view.parameters | (DRY_RUN if is_write and view.takes_dry_run() else set())):
         text = PARAMETERS[name]
         yield {
             "name": text.name,
@@ -181,7 +181,7 @@ def _parameters(view: type[ApiView], method: str, path: str) -> Iterator[dict[st
         "required": True,
         "schema": {"type": "string", "enum": ["APIClient", "XMLHttpRequest"]},
     }
-    for header in (*view.reads_headers, *_asked_for(view, method, path)):
+    for header in (*view.reads_headers, *_asked_for(view, method)):
         yield {
             "name": header,
             "in": "header",
@@ -191,13 +191,13 @@ def _parameters(view: type[ApiView], method: str, path: str) -> Iterator[dict[st
         }
 
 
-def _asked_for(view: type[ApiView], method: str, path: str) -> Iterator[str]:
+def _asked_for(view: type[ApiView], method: str) -> Iterator[str]:
     """Yield the headers of `writing.py` that a call takes."""
     if method in SAFE_METHODS:
         return
     if view.keeps_replies:
         yield "Idempotency-Key"
-    if view.in_database and view.version is not ApiView.version and "{" in path:
+    if method in view.versioned:
         yield "If-Match"
     if view.has_order:
         yield "Prefer"
@@ -211,10 +211,10 @@ def _responses(
         told += ["X-Next-Cursor", "Link"]
     headers = {name: _header(name) for name in told}
     is_write = method not in SAFE_METHODS
-    takes_dry_run = is_write and view.in_database
+    takes_dry_run = is_write and view.takes_dry_run()
     if is_write and view.keeps_replies:
         headers["Idempotency-Replayed"] = _header("Idempotency-Replayed")
-    if method == "GET" and view.version is not ApiView.version and "{" in path:
+    if method == "GET" and method in view.versioned:
         headers["ETag"] = _header("ETag")
     shapes = [view.returns[method]] if method in view.returns else []
     if takes_dry_run:

@@ -1,4 +1,4 @@
-"""The endpoints under /Security: roles, and the identities (users) that have them.
+"""The endpoints under /Security/Roles: roles, and who has them.
 
 Owns the way from a request to `portal/access` and back. What nobody may give, take or leave undone
 is `portal/access/guard.py`'s, on the pages and here alike.
@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from portal.access import accounts, effective, role_changes
 from portal.access.catalogue import CATALOGUE, ROLES, Permission, entry_for
-from portal.access.guard import AccountRefused
+from portal.access.guard import AccountRefused, access_change
 from portal.access.models import User
 from portal.access.role_changes import RoleContent
 from portal.rest import bodies, paging, shapes
@@ -26,6 +26,7 @@ from portal.rest.access_errors import account_error
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
+from portal.rest.identities import IdentityName, IdentityResponse, identity_response
 from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
 
@@ -40,7 +41,6 @@ _BY_NAME = {
 
 
 _ROLE_NAME = sort.column("name", sort.TEXT, is_indexed=True)
-_USER_NAME = sort.column("username", sort.TEXT, is_indexed=True)
 
 ROLE_ROWS: Listing[Group] = Listing(
     fields={"Id": kinds.number("pk", is_large=True), "Name": kinds.text("name")},
@@ -48,18 +48,6 @@ ROLE_ROWS: Listing[Group] = Listing(
     default="Name",
     identity=sort.LARGE,
 )
-IDENTITY_ROWS: Listing[User] = Listing(
-    fields={"Id": kinds.number("pk", is_large=True), "AccountName": kinds.text("username")},
-    sort={"Id": sort.BY_IDENTITY, "AccountName": _USER_NAME},
-    default="AccountName",
-    identity=sort.LARGE,
-)
-
-
-class IdentityName(TypedDict):
-    """An identity by its name."""
-
-    AccountName: str
 
 
 class RoleResponse(TypedDict):
@@ -94,16 +82,6 @@ class RoleUpdate(RoleRequest):
     Id: int
 
 
-class IdentityResponse(TypedDict):
-    """A user, or a service account."""
-
-    Id: int
-    AccountName: str
-    IdentityType: str
-    Valid: bool
-    Roles: list[str]
-
-
 class RoleList(ApiView):
     """GET, POST and PUT /Security/Roles."""
 
@@ -118,9 +96,14 @@ class RoleList(ApiView):
         "POST": "A new role",
         "PUT": "Changes a role",
     }
+    versioned = frozenset({"PUT"})
+
+    def version(self) -> object:
+        body = shapes.read(self.request.data, RoleUpdate)
+        return _locked(str(body["Id"]))
 
     def get(self, request: Request) -> Response:
-        rows = Group.objects.prefetch_related("permissions", "reach")
+        rows = Group.objects.select_related("described").prefetch_related("permissions", "reach")
         page, headers = self.listed(rows, ROLE_ROWS)
         return Response([_role(row, effective.contained(row)) for row in page], headers=headers)
 
@@ -165,6 +148,10 @@ class RoleDetail(ApiView):
     in_database = True
     returns = {"GET": RoleResponse}
     summaries: ClassVar[dict[str, str]] = {"GET": "One role", "DELETE": "Removes a role"}
+    versioned = frozenset({"GET", "DELETE"})
+
+    def version(self, role_id: str) -> object:
+        return _locked(role_id)
 
     def get(self, request: Request, role_id: str) -> Response:
         role = found_role(role_id)
@@ -192,6 +179,10 @@ class RoleIdentities(ApiView):
         "GET": "Who has a role",
         "PUT": "Who has a role from now on, and nobody else",
     }
+    versioned = frozenset({"GET", "PUT"})
+
+    def version(self, role_id: str) -> object:
+        return _holders(locked_role(role_id))
 
     def get(self, request: Request, role_id: str) -> Response:
         return Response(_holders(found_role(role_id)))
@@ -204,78 +195,6 @@ class RoleIdentities(ApiView):
         except AccountRefused as refused:
             raise account_error(refused) from None
         return Response(_holders(role))
-
-
-class IdentityList(ApiView):
-    """GET and POST /Security/Identities."""
-
-    needs = {"GET": _READ, "POST": _MODIFY}
-    sees = (_READ,)
-    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
-    in_database = True
-    takes = {"POST": IdentityName}
-    returns = {"GET": list[IdentityResponse], "POST": IdentityResponse}
-    summaries: ClassVar[dict[str, str]] = {
-        "GET": "Users and service accounts, filtered, sorted and paged",
-        "POST": "A new user, without a password and without roles",
-    }
-
-    def get(self, request: Request) -> Response:
-        page, headers = self.listed(User.objects.prefetch_related("groups"), IDENTITY_ROWS)
-        return Response([_identity(user) for user in page], headers=headers)
-
-    def post(self, request: Request) -> Response:
-        name = shapes.read(request.data, IdentityName)["AccountName"]
-        if User.objects.filter(username=name).exists():
-            raise ApiError(ErrorCode.NAME_TAKEN, "There is a user of this name already.")
-        try:
-            user, _ = accounts.save_user(name, giver=request.user, actor=actor_of(request))
-        except AccountRefused as refused:
-            raise account_error(refused) from None
-        return Response(_identity(user))
-
-
-class IdentityDetail(ApiView):
-    """GET and DELETE /Security/Identities/{id}."""
-
-    needs = {"GET": _READ, "DELETE": _MODIFY}
-    sees = (_READ,)
-    in_database = True
-    returns = {"GET": IdentityResponse}
-    summaries: ClassVar[dict[str, str]] = {
-        "GET": "One user or service account",
-        "DELETE": "Deactivates a user: the audit log still names it",
-    }
-
-    def get(self, request: Request, identity_id: str) -> Response:
-        return Response(_identity(_found_identity(identity_id)))
-
-    def delete(self, request: Request, identity_id: str) -> Response:
-        self.no_body()
-        user = _found_identity(identity_id)
-        try:
-            accounts.save_user(
-                user.username,
-                is_active=False,
-                roles=[],
-                giver=request.user,
-                actor=actor_of(request),
-            )
-        except AccountRefused as refused:
-            raise account_error(refused) from None
-        return Response(status=204)
-
-
-class IdentityLookup(ApiView):
-    """GET /Security/Identities/Lookup: whether there is an identity of this name."""
-
-    needs = {"GET": _READ}
-    parameters: ClassVar[frozenset[str]] = frozenset({"accountname"})
-    returns = {"GET": bool}
-
-    def get(self, request: Request) -> Response:
-        name = self.given.get("accountname", "").replace("\0", "")
-        return Response(User.objects.filter(username=name).exists())
 
 
 def permission_named(text: str) -> Permission:
@@ -307,16 +226,21 @@ def found_role(text: str) -> Group:
     return role
 
 
-def _found_identity(text: str) -> User:
-    user = User.objects.filter(pk=bodies.row_number(text)).first()
-    if user is None:
-        raise ApiError(ErrorCode.IDENTITY_UNKNOWN, "There is no such identity.")
-    return user
+def locked_role(text: str) -> Group:
+    """Return a role that nobody else changes while the transaction is open. Raises ApiError."""
+    role = found_role(text)
+    with access_change():
+        return Group.objects.select_for_update().filter(pk=role.pk).first() or role
+
+
+def _locked(text: str) -> RoleResponse:
+    role = locked_role(text)
+    return _role(role, role_changes.content_of(role))
 
 
 def _holders(role: Group) -> list[IdentityResponse]:
     rows = role.user_set.prefetch_related("groups").order_by("username")
-    return [_identity(user) for user in rows[:_MOST_SHOWN]]
+    return [identity_response(user) for user in rows[:_MOST_SHOWN]]
 
 
 def _role(role: Group, content: RoleContent) -> RoleResponse:
@@ -329,14 +253,4 @@ def _role(role: Group, content: RoleContent) -> RoleResponse:
         "Permissions": sorted(entry_for(p).access_string for p in content.permissions),
         "IsShipped": role.name in ROLES,
         "IsLimited": not content.limit.everything,
-    }
-
-
-def _identity(user: User) -> IdentityResponse:
-    return {
-        "Id": user.pk,
-        "AccountName": user.username,
-        "IdentityType": "ServiceAccount" if user.is_service_account else "User",
-        "Valid": user.is_active,
-        "Roles": sorted(group.name for group in user.groups.all()),
     }

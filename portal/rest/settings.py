@@ -59,6 +59,11 @@ class _SettingView(ApiView):
     instead = (Permission.RENEWAL_PERIODS_MODIFY,)
     in_database = True
 
+    def version(self, setting_id: str) -> object:
+        definition = _found(setting_id)
+        store.lock(definition.name, actor=actor_of(self.request), now=timezone.now())
+        return _shown(definition)[0]
+
     def change(self, changes: Mapping[Definition, str]) -> None:
         """Set all or none. Raises ApiError, PermissionDenied."""
         for permission in sorted({for_a_setting(periods=d.periods) for d in changes}):
@@ -105,6 +110,7 @@ class SettingDetail(_SettingView):
     needs = {"GET": Permission.SETTINGS_READ}
     returns = {"GET": SettingResponse}
     summaries = {"GET": "One application setting, by Id or ShortName"}
+    versioned = frozenset({"GET"})
 
     def get(self, request: Request, setting_id: str) -> Response:
         return Response(_shown(_found(setting_id))[0])
@@ -117,6 +123,7 @@ class SettingSet(_SettingView):
     takes = {"PUT": SettingValue}
     returns = {"PUT": SettingResponse}
     summaries = {"PUT": "Changes one application setting"}
+    versioned = frozenset({"PUT"})
 
     def put(self, request: Request, setting_id: str) -> Response:
         definition = _found(setting_id)

@@ -7,7 +7,7 @@ JSON itself is `parsers.py`'s, the meaning of the values is the services'. PURE 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import (
     Any,
@@ -52,6 +52,19 @@ def read_list(body: object, shape: type[T]) -> list[T]:
     if not entries:
         raise ApiError(ErrorCode.LIST_EMPTY, "The body names nothing.")
     return entries
+
+
+def unchanged(body: Mapping[str, Any], known: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse members that are only read, unless they say what is so. Raises ApiError.
+
+    Existing clients send back what they have read.
+    """
+    for name in names:
+        if name in body and body[name] != known.get(name):
+            raise ApiError(
+                ErrorCode.VALUE_INVALID,
+                f"{name} is not set here: leave it out, or send what GET answers.",
+            )
 
 
 def _object(value: object, shape: Any, name: str) -> Any:
@@ -125,6 +138,8 @@ def _one_of(value: object, hints: tuple[Any, ...], name: str) -> Any:
     for hint in hints:
         if hint is type(value):
             return _scalar(value, hint, name)
+    if isinstance(value, dict):
+        hints = tuple(hint for hint in hints if hint is not str)
     rest = [hint for hint in hints if hint not in (type(None), int, bool)]
     if len(rest) == 1:
         return _value(value, rest[0], name)

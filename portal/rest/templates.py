@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar, NotRequired, TypedDict
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,13 +17,15 @@ from portal.access.catalogue import Permission
 from portal.rest import bodies, paging, shapes
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
-from portal.rest.authorities import CSR_ONLY, requesters_of
+from portal.rest.authorities import requesters_of
+from portal.rest.authority_response import CSR_ONLY
 from portal.rest.base import ApiView
 from portal.rest.certificate_response import ExtendedKeyUsage
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
+from portal.rest.template_policy import PolicyRequest, TemplatePolicy, key_types, policy_of
 from renewal import templates
 from renewal.models import Template
 from renewal.templates import Contents, TemplateRefused
@@ -65,11 +68,19 @@ class TemplateResponse(TypedDict):
     ConfigurationTenant: str
     AllowedEnrollmentTypes: int
     RequiresApproval: bool
+    RFCEnforcement: bool
+    KeyUsage: int
+    KeyRetention: int
+    KeyRetentionDays: int
+    KeyArchival: bool
+    EnrollmentFields: list[dict[str, Any]]
+    MetadataFields: list[dict[str, Any]]
     ExtendedKeyUsages: list[ExtendedKeyUsage]
     UseAllowedRequesters: bool
     AllowedRequesters: list[str]
     TemplateRegexes: list[dict[str, Any]]
     TemplateDefaults: list[dict[str, Any]]
+    TemplatePolicy: TemplatePolicy
     KeyTypes: list[str]
     ValiditySeconds: int
     BackdateSeconds: int
@@ -85,11 +96,45 @@ class TemplateRequest(TypedDict):
     KeyTypes: NotRequired[list[str]]
     ValiditySeconds: NotRequired[int]
     BackdateSeconds: NotRequired[int]
-    ExtendedKeyUsages: NotRequired[list[str]]
+    ExtendedKeyUsages: NotRequired[list[ExtendedKeyUsage | str]]
     NamesPolicy: NotRequired[str]
     NamePatterns: NotRequired[list[str]]
+    TemplatePolicy: NotRequired[PolicyRequest]
     UseAllowedRequesters: NotRequired[bool]
     AllowedRequesters: NotRequired[list[str]]
+
+
+class TemplateUpdate(TemplateRequest):
+    """A template as it shall be. Members that are only read may be sent back as they are."""
+
+    CommonName: NotRequired[str]
+    DisplayName: NotRequired[str]
+    FriendlyName: NotRequired[str]
+    Oid: NotRequired[str]
+    KeySize: NotRequired[str]
+    KeyType: NotRequired[str]
+    Curve: NotRequired[str | None]
+    ForestRoot: NotRequired[str]
+    ConfigurationTenant: NotRequired[str]
+    AllowedEnrollmentTypes: NotRequired[int]
+    RequiresApproval: NotRequired[bool]
+    RFCEnforcement: NotRequired[bool]
+    KeyUsage: NotRequired[int]
+    KeyRetention: NotRequired[int]
+    KeyRetentionDays: NotRequired[int]
+    KeyArchival: NotRequired[bool]
+    EnrollmentFields: NotRequired[list[dict[str, Any]]]
+    MetadataFields: NotRequired[list[dict[str, Any]]]
+    TemplateRegexes: NotRequired[list[dict[str, Any]]]
+    TemplateDefaults: NotRequired[list[dict[str, Any]]]
+
+
+_ONLY_READ = tuple(
+    name for name in TemplateUpdate.__annotations__ if name not in TemplateRequest.__annotations__
+)
+_POLICY_ONLY_READ = ("TemplateId", "AllowKeyReuse", "AllowWildcards", "RFCEnforcement")
+_DIGITAL_SIGNATURE = 0x80
+"""KeyUsage of every certificate of an orchestrator (RFC 5280 §4.2.1.3)."""
 
 
 class TemplateList(ApiView):
@@ -103,13 +148,18 @@ class TemplateList(ApiView):
     sees = (Permission.AUTHORITIES_READ,)
     parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
     in_database = True
-    takes = {"POST": TemplateRequest, "PUT": TemplateRequest}
+    takes = {"POST": TemplateRequest, "PUT": TemplateUpdate}
     returns = {"GET": list[TemplateResponse], "POST": TemplateResponse, "PUT": TemplateResponse}
     summaries = {
         "GET": "Templates, filtered, sorted and paged",
         "POST": "Makes a template",
         "PUT": "Changes a template",
     }
+    versioned = frozenset({"PUT"})
+
+    def version(self) -> object:
+        body = shapes.read(self.request.data, TemplateUpdate)
+        return _shown(_named(body, Template.objects.select_for_update()))
 
     def get(self, request: Request) -> Response:
         rows = Template.objects.prefetch_related("allowed_requesters")
@@ -126,12 +176,14 @@ class TemplateList(ApiView):
         return Response(_shown(self.saved(name, Contents(), body, is_new=True)))
 
     def put(self, request: Request) -> Response:
-        body = shapes.read(request.data, TemplateRequest)
-        row = Template.objects.filter(pk=body.get("Id", 0)).first()
-        if row is None:
-            raise ApiError(ErrorCode.TEMPLATE_UNKNOWN, "There is no such template.", status=400)
+        body = shapes.read(request.data, TemplateUpdate)
+        row = _named(body, Template.objects.all())
         if body.get("TemplateName", row.name) != row.name:
             raise ApiError(ErrorCode.TEMPLATE_INVALID, "A template keeps its name.")
+        known = _shown(row)
+        shapes.unchanged(body, known, _ONLY_READ)
+        policy = body.get("TemplatePolicy", {})
+        shapes.unchanged(policy, known["TemplatePolicy"], _POLICY_ONLY_READ)
         return Response(_shown(self.saved(row.name, templates.contents_of(row), body)))
 
     def saved(
@@ -159,6 +211,7 @@ class TemplateDetail(ApiView):
 
     needs = {"GET": Permission.AUTHORITIES_READ}
     returns = {"GET": TemplateResponse}
+    versioned = frozenset({"GET"})
 
     def get(self, request: Request, template_id: str) -> Response:
         row = Template.objects.filter(pk=bodies.row_number(template_id)).first()
@@ -167,13 +220,38 @@ class TemplateDetail(ApiView):
         return Response(_shown(row))
 
 
+def _named(body: TemplateRequest, rows: QuerySet[Template]) -> Template:
+    row = rows.filter(pk=body.get("Id", 0)).first()
+    if row is None:
+        raise ApiError(ErrorCode.TEMPLATE_UNKNOWN, "There is no such template.", status=400)
+    return row
+
+
+def _keys(contents: Contents, body: TemplateRequest) -> tuple[str, ...]:
+    """Return the key types that a body asks for, in either of its two ways. Raises ApiError."""
+    known = contents.key_types
+    listed = tuple(body.get("KeyTypes", known))
+    meant = key_types(body.get("TemplatePolicy", {}), known)
+    if set(meant) == set(known):
+        return listed
+    if set(listed) not in (set(known), set(meant)):
+        raise ApiError(
+            ErrorCode.VALUE_INVALID, "KeyTypes and TemplatePolicy name different keys: send one."
+        )
+    return meant
+
+
 def _changed(contents: Contents, body: TemplateRequest) -> Contents:
+    usages = [
+        usage if isinstance(usage, str) else usage["Oid"]
+        for usage in body.get("ExtendedKeyUsages", contents.extended_key_usages)
+    ]
     return replace(
         contents,
-        key_types=tuple(body.get("KeyTypes", contents.key_types)),
+        key_types=_keys(contents, body),
         validity_seconds=body.get("ValiditySeconds", contents.validity_seconds),
         backdate_seconds=body.get("BackdateSeconds", contents.backdate_seconds),
-        extended_key_usages=tuple(body.get("ExtendedKeyUsages", contents.extended_key_usages)),
+        extended_key_usages=tuple(usages),
         names_policy=body.get("NamesPolicy", contents.names_policy),
         name_patterns=tuple(body.get("NamePatterns", contents.name_patterns)),
     )
@@ -213,6 +291,13 @@ def _shown(row: Template) -> TemplateResponse:
         "ConfigurationTenant": "",
         "AllowedEnrollmentTypes": CSR_ONLY,
         "RequiresApproval": False,
+        "RFCEnforcement": False,
+        "KeyUsage": _DIGITAL_SIGNATURE,
+        "KeyRetention": 0,
+        "KeyRetentionDays": 0,
+        "KeyArchival": False,
+        "EnrollmentFields": [],
+        "MetadataFields": [],
         "ExtendedKeyUsages": [
             {"Oid": oid, "DisplayName": names.get(oid, oid)} for oid in row.extended_key_usages
         ],
@@ -220,6 +305,7 @@ def _shown(row: Template) -> TemplateResponse:
         "AllowedRequesters": requesters,
         "TemplateRegexes": [],
         "TemplateDefaults": [],
+        "TemplatePolicy": policy_of(row.key_types, row.names_policy, row.pk),
         "KeyTypes": list(row.key_types),
         "ValiditySeconds": row.validity_seconds,
         "BackdateSeconds": row.backdate_seconds,

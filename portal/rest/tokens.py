@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NotRequired, TypedDict
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -106,19 +107,36 @@ class TokenList(ApiView):
 
 
 class TokenDetail(ApiView):
-    """DELETE /Tokens/{id}: revoked from the next call on."""
+    """GET and DELETE /Tokens/{id}."""
 
-    needs = {"DELETE": None}
+    needs = {"GET": None, "DELETE": None}
     in_database = True
+    returns = {"GET": TokenResponse}
+    summaries = {
+        "GET": "One of one's own API tokens",
+        "DELETE": "Revokes an API token, from the next call on",
+    }
+    versioned = frozenset({"GET", "DELETE"})
+    unversioned = frozenset({"LastUsed", "LastUsedFrom"})
+
+    def version(self, token_id: str) -> object:
+        return _shown(self.found(token_id, ApiToken.objects.select_for_update()), timezone.now())
+
+    def get(self, request: Request, token_id: str) -> Response:
+        return Response(_shown(self.found(token_id, ApiToken.objects.all()), timezone.now()))
 
     def delete(self, request: Request, token_id: str) -> Response:
         self.no_body()
-        number = bodies.row_number(token_id)
-        row = ApiToken.objects.filter(user=request.user.pk, pk=number).first()
-        if row is None:
-            raise ApiError(ErrorCode.TOKEN_UNKNOWN, "You have no such token.")
+        row = self.found(token_id, ApiToken.objects.all())
         tokens.revoke_token(row, actor=actor_of(request), now=timezone.now())
         return Response(status=204)
+
+    def found(self, text: str, rows: QuerySet[ApiToken]) -> ApiToken:
+        """Return the caller's token with this number. Raises ApiError."""
+        row = rows.filter(user=self.request.user.pk, pk=bodies.row_number(text)).first()
+        if row is None:
+            raise ApiError(ErrorCode.TOKEN_UNKNOWN, "You have no such token.")
+        return row
 
 
 def _shown(token: ApiToken, now: datetime) -> TokenResponse:

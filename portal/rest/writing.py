@@ -1,10 +1,9 @@
 """What every write of the API can be asked for besides: a dry run, once only, only if unchanged,
 as a job.
 
-Owns dry_run, Idempotency-Key, If-Match and Prefer: respond-async; each works for any view that
-declares what it needs (`base.ApiView`). What an act would do is foreseen by the pure function that
-the pages' preview and a job's run ask (`renewal/rules/acts.py`); of other writes a dry run is the
-write itself, told by its audit rows and rolled back.
+Owns which of these a write is asked for, Idempotency-Key and Prefer: respond-async; each works for
+any view that declares what it needs (`base.ApiView`). Dry runs are `dry_run.py`'s, If-Match is
+`versions.py`'s.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -21,17 +20,15 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.audit.models import AuditEntry, Category
-from portal.edge.request_id import current_request_id
-from portal.rest import paging
+from portal.rest import dry_run, paging, versions
 from portal.rest.codes import ErrorCode
+from portal.rest.dry_run import Ask
 from portal.rest.errors import ApiError
 from portal.rest.jobs_response import BulkJobResponse, bulk_job_response
 from portal.rest.models import KEPT_FOR, KeptReply
 from portal.rest.refusals import actor_of
 from renewal.bulk import service
 from renewal.bulk.service import BulkRefused, Order
-from renewal.rules.acts import Outcome
 
 if TYPE_CHECKING:
     from portal.rest.base import ApiView
@@ -40,44 +37,30 @@ Act = Callable[..., Response]
 _LONGEST_KEY = 255
 
 
-class Change(TypedDict):
-    """What a call would do to one thing: ``change``, ``unchanged`` or ``skip``."""
-
-    Kind: str
-    Id: str
-    Outcome: str
-    Reason: str | None
-    Action: str | None
-    Before: dict[str, Any]
-    After: dict[str, Any]
-
-
-class DryRunResponse(TypedDict):
-    """What a call would do; nothing was changed."""
-
-    DryRun: bool
-    Changes: list[Change]
-
-
 def perform(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> Response:
     """Do a write as it was asked for. Raises ApiError."""
     order = view.order(request) if _needs_order(view, request) else None
     if "dry_run" in view.taken_parameters() and paging.flag(view.given, "dry_run"):
         if order is not None:
-            return _foreseen(order, request)
-        return _tried(lambda: _matched(view, act, request, *args, **kwargs))
+            return dry_run.foreseen(order, request)
+        return dry_run.tried(lambda: _rehearsed(view, act, request, *args, **kwargs))
     if order is not None:
         return _as_job(order, request)
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
-        return _matched(view, act, request, *args, **kwargs)
-    return _once(view, key, request, lambda: _matched(view, act, request, *args, **kwargs))
+        return versions.matched(view, act, request, *args, **kwargs)
+    return _once(view, key, request, lambda: versions.matched(view, act, request, *args, **kwargs))
 
 
-def etag(version: object) -> str:
-    """Return the entity tag (RFC 9110 §8.8.3) of what a reply shows."""
-    text = json.dumps(version, sort_keys=True, ensure_ascii=False, default=str)
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+def _rehearsed(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> list[Ask]:
+    asks: list[Ask] = []
+
+    def rehearse(request: Request, *args: Any, **kwargs: Any) -> Response:
+        asks.extend(view.rehearse(act, request, *args, **kwargs))
+        return Response()
+
+    versions.matched(view, rehearse, request, *args, **kwargs)
+    return asks
 
 
 def _needs_order(view: ApiView, request: Request) -> bool:
@@ -89,68 +72,6 @@ def _needs_order(view: ApiView, request: Request) -> bool:
 def _prefers_job(request: Request) -> bool:
     entries = request.META.get("HTTP_PREFER", "").lower().split(",")
     return any(entry.partition(";")[0].strip() == "respond-async" for entry in entries)
-
-
-def _matched(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> Response:
-    """Act, if what is acted on is still what If-Match names (RFC 9110 §13.1.1)."""
-    wanted = request.META.get("HTTP_IF_MATCH")
-    if wanted is None:
-        return act(request, *args, **kwargs)
-    with transaction.atomic():
-        version = view.version(*args, **kwargs) if view.in_database else None
-        if version is None:
-            raise ApiError(ErrorCode.HEADER_INVALID, "This call takes no If-Match.")
-        tags = [tag.strip() for tag in wanted.split(",")]
-        if "*" not in tags and etag(version) not in tags:
-            raise ApiError(
-                ErrorCode.PRECONDITION_FAILED, "It has changed since: read it again, then decide."
-            )
-        return act(request, *args, **kwargs)
-
-
-def _foreseen(order: Order, request: Request) -> Response:
-    """Say what would become of each record, without locking one."""
-    asked = {str(pk) for pk in order.selection.ids}
-    try:
-        entries = service.preview(order, user=request.user, now=timezone.now()).entries
-    except BulkRefused:
-        entries = []
-    found = {str(entry.pk): entry.verdict for entry in entries}
-    changes: list[Change] = [
-        {
-            "Kind": "orchestrator",
-            "Id": pk,
-            "Outcome": str(found[pk].outcome) if pk in found else str(Outcome.SKIP),
-            "Reason": (found[pk].reason or None) if pk in found else "unknown",
-            "Action": str(order.act),
-            "Before": {},
-            "After": {},
-        }
-        for pk in sorted(asked)
-    ]
-    return Response(DryRunResponse(DryRun=True, Changes=changes))
-
-
-def _tried(act: Callable[[], Response]) -> Response:
-    """Do it, read what the audit log says of it, and take it back."""
-    with transaction.atomic():
-        newest = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-        act()
-        rows = AuditEntry.objects.filter(pk__gt=newest, request_id=current_request_id())
-        changes: list[Change] = [
-            {
-                "Kind": row.object_type,
-                "Id": row.object_id,
-                "Outcome": str(Outcome.CHANGE),
-                "Reason": None,
-                "Action": row.action,
-                "Before": row.before,
-                "After": row.after,
-            }
-            for row in rows.exclude(category=Category.REFUSAL).order_by("pk")
-        ]
-        transaction.set_rollback(True)
-    return Response(DryRunResponse(DryRun=True, Changes=changes))
 
 
 def _as_job(order: Order, request: Request) -> Response:

@@ -57,6 +57,16 @@ class TestAuthorities:
         enrollment, _ = operator_requests.enroll(order, actor=TESTER, now=timezone.now())
         assert enrollment.certificate is not None
 
+    def test_what_get_answers_may_be_sent_back(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        shown = admin.get(f"CertificateAuthority/{portal_ca.pk}").json()
+        changed = {**shown, "HoldSeconds": 7}
+        assert admin.send("PUT", "CertificateAuthority", changed).json() == changed
+        for member, value in (("KeyRetention", 1), ("TestPassed", True), ("CAType", 0)):
+            body = {**changed, member: value}
+            refused(admin.send("PUT", "CertificateAuthority", body), 400, "value_invalid")
+
     def test_one_is_changed_and_what_is_left_out_stays(
         self, admin: Caller, portal_ca: CertificateAuthority
     ) -> None:
@@ -87,7 +97,7 @@ class TestAuthorities:
         "the name of another": ({"LogicalName": "Test CA"}, "name_taken"),
         "a requester who is nobody": ({"AllowedRequesters": ["nobody"]}, "value_invalid"),
         "an Id of one's own": ({"Id": 7}, "value_invalid"),
-        "a member that is only read": ({"LastError": "x"}, "member_unknown"),
+        "a member that is only read": ({"LastError": "x"}, "value_invalid"),
     }
 
     @pytest.mark.parametrize(("change", "code"), REFUSED.values(), ids=REFUSED.keys())
@@ -228,3 +238,44 @@ class TestTemplates:
         renamed = {"Id": row.pk, "TemplateName": "Other"}
         refused(admin.send("PUT", "Templates", renamed), 400, "template_invalid")
         refused(admin.send("PUT", "Templates", {"Id": 404404}), 400, "template_unknown")
+
+    def test_what_get_answers_may_be_sent_back(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        shown = admin.get(f"Templates/{Template.objects.get().pk}").json()
+        changed = {**shown, "ValiditySeconds": 86400}
+        assert admin.send("PUT", "Templates", changed).json() == changed
+        for member, value in (("KeyRetention", 1), ("TemplateRegexes", [{"Regex": "a"}])):
+            refused(admin.send("PUT", "Templates", {**shown, member: value}), 400, "value_invalid")
+
+    def test_keys_are_set_by_a_policy_as_existing_clients_do(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        row = Template.objects.get()
+        body = {"Id": row.pk, "KeyTypes": ["EC-P256", "Ed25519"]}
+        admin.send("PUT", "Templates", body)
+        policy = {"RSAValidKeySizes": [4096], "ECCValidCurves": ["1.3.132.0.34", "P-521"]}
+        shown = admin.send("PUT", "Templates", {"Id": row.pk, "TemplatePolicy": policy}).json()
+        assert shown["KeyTypes"] == ["EC-P384", "EC-P521", "RSA-4096", "Ed25519"]
+        assert shown["TemplatePolicy"]["ECCValidCurves"] == ["1.3.132.0.34", "1.3.132.0.35"]
+        for wrong, code in (
+            ({"TemplatePolicy": {"ECCValidCurves": ["P-224"]}}, "value_invalid"),
+            ({"TemplatePolicy": {"RSAValidKeySizes": [1024]}}, "template_invalid"),
+            ({"TemplatePolicy": {"AllowKeyReuse": True}}, "value_invalid"),
+            ({"TemplatePolicy": policy, "KeyTypes": ["RSA-2048"]}, None),
+        ):
+            answer = admin.send("PUT", "Templates", {"Id": row.pk, **wrong})
+            if code is None:
+                assert answer.json()["KeyTypes"] == ["RSA-2048"]
+            else:
+                refused(answer, 400, code)
+
+    def test_what_holds_for_all_is_read_and_only_taken_back(self, admin: Caller) -> None:
+        shown = admin.get("Templates/Settings").json()
+        assert shown["TemplatePolicy"]["RSAValidKeySizes"] == [2048, 3072, 4096]
+        assert admin.send("PUT", "Templates/Settings", shown).json() == shown
+        body = {"TemplatePolicy": {"AllowKeyReuse": True}}
+        refused(admin.send("PUT", "Templates/Settings", body), 400, "value_invalid")
+        assert {"SubjectPart": "CN", "SubjectPartName": "Common Name"} in admin.get(
+            "Templates/SubjectParts"
+        ).json()

@@ -14,8 +14,9 @@ from portal.rest.audit import AUDIT
 from portal.rest.authorities import AUTHORITIES
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
+from portal.rest.identities import IDENTITY_ROWS
 from portal.rest.jobs import HISTORY, SCHEDULED
-from portal.rest.security import IDENTITY_ROWS, ROLE_ROWS
+from portal.rest.security import ROLE_ROWS
 from portal.rest.status import documented
 from portal.rest.templates import TEMPLATES
 from portal.rest.urls import ENDPOINTS

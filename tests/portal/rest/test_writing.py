@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from orchestrators.models import Job, Orchestrator, Status
 from portal.audit.models import AuditEntry, Category
 from portal.preferences.models import Setting
 from portal.rest.models import KeptReply
+from portal.rest.status import documented
 from portal.rest.urls import OPERATIONS
 from renewal.bulk import work
-from renewal.models import BulkJob
-from tests.portal.rest.conftest import Caller, caller_with, refused
+from renewal.models import (
+    BulkJob,
+    CertificateAuthority,
+    Enrollment,
+    RevocationList,
+    Template,
+)
+from tests import pki
+from tests.portal.rest.conftest import Caller, caller_with, refused, user_with
 
 pytestmark = pytest.mark.django_db
 Make = Callable[..., Orchestrator]
 FLAG = "Agents/SetAuthCertificateReenrollment"
 DRY = {"dry_run": "true"}
+
+
+@pytest.fixture
+def data_dir(settings: Settings, tmp_path: Path) -> Path:
+    settings.CONFIG = replace(settings.CONFIG, data_dir=tmp_path)
+    return tmp_path
 
 
 def state() -> tuple[object, ...]:
@@ -250,6 +268,95 @@ class TestIfMatch:
         made.refresh_from_db()
         assert made.generation == 0
 
+    EACH: dict[str, tuple[str, str, Any, Any]] = {
+        "a setting": (
+            "AppSetting/SessionLengthMinutes",
+            "AppSetting/SessionLengthMinutes/Set",
+            {"Value": "60"},
+            {"Value": "90"},
+        ),
+        "a role": (
+            "Security/Roles/<role>",
+            "Security/Roles",
+            {"Id": "<role>", "Name": "Mine", "Permissions": ["/auditing/read/"]},
+            {"Id": "<role>", "Name": "Mine", "Permissions": []},
+        ),
+        "who has a role": (
+            "Security/Roles/<role>/Identities",
+            "Security/Roles/<role>/Identities",
+            [{"AccountName": "ben"}],
+            [{"AccountName": "ben"}, {"AccountName": "ada"}],
+        ),
+        "what a role grants": (
+            "Security/Roles/<role>/Permissions/Global",
+            "Security/Roles/<role>/Permissions/Global",
+            [{"Area": "Auditing", "Permission": "Read"}],
+            [{"Area": "AdminPortal", "Permission": "Read"}],
+        ),
+        "a template": (
+            "Templates/<template>",
+            "Templates",
+            {"Id": "<template>", "ValiditySeconds": 86400},
+            {"Id": "<template>", "ValiditySeconds": 172800},
+        ),
+        "a certificate authority": (
+            "CertificateAuthority/<authority>",
+            "CertificateAuthority",
+            {"Id": "<authority>", "LogicalName": "Test CA", "HoldSeconds": 5},
+            {"Id": "<authority>", "LogicalName": "Test CA", "HoldSeconds": 6},
+        ),
+        "a rule": (
+            "AutoRegistration/Rules/<rule>",
+            "AutoRegistration/Rules/<rule>",
+            {"Description": "one"},
+            {"Description": "two"},
+        ),
+    }
+
+    @pytest.mark.both_databases
+    @pytest.mark.parametrize(("read", "write", "first", "second"), EACH.values(), ids=EACH)
+    def test_of_two_who_read_the_same_only_the_first_changes(
+        self,
+        admin: Caller,
+        portal_ca: CertificateAuthority,
+        read: str,
+        write: str,
+        first: Any,
+        second: Any,
+    ) -> None:
+        user_with(None, "ben")
+        made = {
+            "<role>": admin.post("Security/Roles", {"Name": "Mine"}).json()["Id"],
+            "<template>": Template.objects.get().pk,
+            "<authority>": portal_ca.pk,
+            "<rule>": admin.post("AutoRegistration/Rules", {"Name": "r"}).json()["Id"],
+        }
+
+        def named(text: str) -> str:
+            for name, pk in made.items():
+                text = text.replace(f'"{name}"', str(pk)).replace(name, str(pk))
+            return text
+
+        read, write = named(read), named(write)
+        first, second = named(json.dumps(first)), named(json.dumps(second))
+        tag = {"If-Match": admin.get(read)["ETag"]}
+        assert admin.send("PUT", write, raw=first, headers=tag).status_code == 200
+        shown = admin.get(read).json()
+        refused(admin.send("PUT", write, raw=second, headers=tag), 412, "precondition_failed")
+        dry = admin.send("PUT", write, raw=second, headers=tag, query=DRY)
+        refused(dry, 412, "precondition_failed")
+        assert admin.get(read).json() == shown
+        newer = {"If-Match": admin.get(read)["ETag"]}
+        assert admin.send("PUT", write, raw=second, headers=newer).status_code == 200
+
+    def test_what_is_removed_is_what_was_read(self, admin: Caller) -> None:
+        made = admin.post("Tokens", {"Name": "mine"}).json()
+        path = f"Tokens/{made['Id']}"
+        tag = {"If-Match": admin.get(path)["ETag"]}
+        assert admin.send("DELETE", path, headers=tag).status_code == 204
+        assert admin.get(path).json()["State"] == "Revoked"
+        refused(admin.send("DELETE", path, headers=tag), 412, "precondition_failed")
+
     def test_a_call_that_has_no_version_refuses_it(self, admin: Caller) -> None:
         change = [{"Id": 8, "Value": "60"}]
         answer = admin.send("PUT", "AppSetting", change, headers={"If-Match": '"x"'})
@@ -281,21 +388,79 @@ def test_without_the_preference_nothing_becomes_a_job(admin: Caller, orchestrato
     assert not BulkJob.objects.exists()
 
 
-def test_every_write_takes_a_dry_run_or_is_known_not_to() -> None:
-    """What asks somebody outside, or changes nothing."""
+class TestDryRunOfACall:
+    """Where a CA would be asked: what, and that nobody was."""
+
+    @pytest.fixture(autouse=True)
+    def _no_ca_is_asked(self, portal_ca: CertificateAuthority, data_dir: Path) -> None:
+        self.ca = portal_ca
+        self.folder = data_dir
+
+    def asked(self, caller: Caller, method: str, path: str, body: Any) -> list[tuple[str, str]]:
+        before = (state(), list(CertificateAuthority.objects.values()))
+        rows = (Enrollment.objects.count(), RevocationList.objects.count())
+        files = sorted(self.folder.rglob("*"))
+        answer = caller.send(method, path, body, query=DRY)
+        assert answer.status_code == 200, answer.content
+        assert (state(), list(CertificateAuthority.objects.values())) == before
+        assert (Enrollment.objects.count(), RevocationList.objects.count()) == rows
+        assert sorted(self.folder.rglob("*")) == files
+        return [(ask["Authority"], ask["Call"]) for ask in answer.json()["Asks"]]
+
+    def test_an_enrollment_would_be_issued_once(self, admin: Caller) -> None:
+        body = {"CSR": pki.pem(pki.csr("CN=a")), "CertificateAuthority": "Test CA"}
+        body["Template"] = "Orchestrator"
+        assert self.asked(admin, "POST", "Enrollment/CSR", body) == [("Test CA", "issue")]
+        refused_body = {**body, "CSR": "none"}
+        dry = admin.post("Enrollment/CSR", refused_body, query=DRY)
+        refused(dry, 400, "csr_refused")
+        made = admin.post("Enrollment/CSR", body).json()["CertificateInformation"]
+        assert self.asked(admin, "POST", "Enrollment/CSR", body) == []
+        revocation = {"CertificateIds": [made["KeyfactorID"]], "Comment": "lost"}
+        asked = self.asked(admin, "POST", "Certificates/Revoke", revocation)
+        assert asked == [("Test CA", "revoke")]
+
+    def test_calls_of_a_ca(self, admin: Caller) -> None:
+        path = "CertificateAuthority"
+        name = {"CertificateAuthorityLogicalName": "Test CA"}
+        for method, where, body, expected in (
+            ("POST", f"{path}/Test", {"Id": self.ca.pk}, [("Test CA", "health")]),
+            ("POST", f"{path}/PublishCRL", name, [("Test CA", "publish_crl")]),
+            (
+                "POST",
+                path,
+                {"LogicalName": "Branch CA"},
+                [("Branch CA", "make_keys"), ("Branch CA", "publish_crl")],
+            ),
+            (
+                "PUT",
+                path,
+                {"Id": self.ca.pk, "LogicalName": "Test CA", "Enabled": False},
+                [],
+            ),
+        ):
+            assert self.asked(admin, method, where, body) == expected, where
+        dry = admin.post(path, {"LogicalName": "Test CA"}, query=DRY)
+        refused(dry, 400, "name_taken")
+
+
+def test_every_write_takes_a_dry_run_but_those_that_only_read() -> None:
     without = {
         view.__name__
         for _, view in OPERATIONS
         for method in view.needs
-        if method != "GET" and not view.in_database
+        if method != "GET" and not view.takes_dry_run()
     }
-    assert without == {
-        "AuthorityList",
-        "AuthorityPublish",
-        "AuthorityTest",
-        "CertificatesAnalyze",
-        "CertificatesDownload",
-        "CsrParse",
-        "EnrollCsr",
-        "TryRules",
+    assert without == {"CertificatesAnalyze", "CertificatesDownload", "CsrParse", "TryRules"}
+
+
+def test_every_change_of_one_thing_takes_if_match() -> None:
+    """A write to the path of one thing, or by a PUT that names it, takes the tag of its GET."""
+    without = {
+        f"{method} {documented(route)}"
+        for route, view in OPERATIONS
+        for method in view.needs
+        if method != "GET" and method not in view.versioned
+        if method in ("PUT", "DELETE") or "<" in route
     }
+    assert without == {"PUT AppSetting", "PUT Templates/Settings"}

@@ -1,0 +1,137 @@
+"""A certificate authority as bodies and replies of the API have it.
+
+Owns the members, also those that existing clients know and that say the same for every one here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+from portal.rest.moments import zulu_or_none
+from renewal import issuers
+from renewal.models import CertificateAuthority
+
+CSR_ONLY = 2
+"""AllowedEnrollmentTypes: keys are never made here, so a certificate takes a CSR."""
+_HTTPS_TYPE = 1
+
+
+class AuthorityResponse(TypedDict):
+    """One certificate authority; options without their secrets."""
+
+    Id: int
+    LogicalName: str
+    HostName: str
+    ConfigurationTenant: str
+    Remote: bool
+    Agent: str | None
+    Standalone: bool
+    AllowedEnrollmentTypes: int
+    KeyRetention: int
+    SubscriberTerms: bool
+    UseAllowedRequesters: bool
+    AllowedRequesters: list[str]
+    FullScan: dict[str, Any] | None
+    IncrementalScan: dict[str, Any] | None
+    CAType: int
+    EnforceUniqueDN: bool
+    LastScan: str | None
+    Type: str
+    Options: dict[str, Any]
+    Enabled: bool
+    HoldSeconds: int
+    LastError: str | None
+    TestedAt: str | None
+    TestPassed: bool | None
+
+
+class _Fixed(TypedDict):
+    HostName: str
+    ConfigurationTenant: str
+    Remote: bool
+    Agent: str | None
+    Standalone: bool
+    AllowedEnrollmentTypes: int
+    KeyRetention: int
+    SubscriberTerms: bool
+    FullScan: dict[str, Any] | None
+    IncrementalScan: dict[str, Any] | None
+    CAType: int
+    EnforceUniqueDN: bool
+    LastScan: str | None
+
+
+FIXED: _Fixed = {
+    "HostName": "",
+    "ConfigurationTenant": "",
+    "Remote": False,
+    "Agent": None,
+    "Standalone": False,
+    "AllowedEnrollmentTypes": CSR_ONLY,
+    "KeyRetention": 0,
+    "SubscriberTerms": False,
+    "FullScan": None,
+    "IncrementalScan": None,
+    "CAType": _HTTPS_TYPE,
+    "EnforceUniqueDN": False,
+    "LastScan": None,
+}
+"""What existing clients know of an authority and is the same for all here."""
+_SAID_FOR_NOTHING = ("HostName", "ConfigurationTenant")
+"""Existing clients must name them; here they say nothing."""
+ONLY_READ = (
+    *(name for name in FIXED if name not in _SAID_FOR_NOTHING),
+    "LastError",
+    "TestedAt",
+    "TestPassed",
+)
+
+
+class AuthorityRequest(TypedDict):
+    """A certificate authority as it shall be; what is left out stays as it is. Members that are
+    only read may be sent back as they are.
+    """
+
+    Id: NotRequired[int]
+    LogicalName: str
+    Type: NotRequired[str]
+    Options: NotRequired[dict[str, Any]]
+    Enabled: NotRequired[bool]
+    HoldSeconds: NotRequired[int]
+    UseAllowedRequesters: NotRequired[bool]
+    AllowedRequesters: NotRequired[list[str]]
+    HostName: NotRequired[str]
+    ConfigurationTenant: NotRequired[str]
+    Remote: NotRequired[bool]
+    Agent: NotRequired[str | None]
+    Standalone: NotRequired[bool]
+    AllowedEnrollmentTypes: NotRequired[int]
+    KeyRetention: NotRequired[int]
+    SubscriberTerms: NotRequired[bool]
+    FullScan: NotRequired[dict[str, Any] | None]
+    IncrementalScan: NotRequired[dict[str, Any] | None]
+    CAType: NotRequired[int]
+    EnforceUniqueDN: NotRequired[bool]
+    LastScan: NotRequired[str | None]
+    LastError: NotRequired[str | None]
+    TestedAt: NotRequired[str | None]
+    TestPassed: NotRequired[bool | None]
+
+
+def authority_response(row: CertificateAuthority) -> AuthorityResponse:
+    """Return an authority as replies show it; a query unless its requesters are loaded."""
+    requesters = sorted(user.username for user in row.allowed_requesters.all())
+    return {
+        "Id": row.pk,
+        "LogicalName": row.name,
+        **FIXED,
+        "UseAllowedRequesters": bool(requesters),
+        "AllowedRequesters": requesters,
+        "Type": row.type,
+        "Options": issuers.shown_options(row),
+        "Enabled": row.enabled,
+        "HoldSeconds": row.hold_seconds,
+        "LastError": row.last_error or None,
+        "TestedAt": zulu_or_none(row.tested_at),
+        "TestPassed": row.test_passed,
+    }
