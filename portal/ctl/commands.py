@@ -7,19 +7,21 @@ Owns the words of the command line and its exit statuses: 0 done, 1 refused or n
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
 
+from portal.ctl import jobs, tokens
 from portal.ctl.completion import script
-from portal.ctl.connection import CallFailed, CallRefused, Portal
+from portal.ctl.connection import CallFailed, CallRefused, Portal, basic, bearer
 from portal.ctl.output import Column, as_json, as_table, plain
+from portal.ctl.statuses import DONE, NOT_DONE, UNREACHABLE, USAGE, Usage
 
-DONE, NOT_DONE, USAGE, UNREACHABLE = range(4)
 _AT_ONCE = 1000
 _STATES = (
     "waiting", "enrolling", "expired", "required", "unused", "warning", "ok", "disapproved",
@@ -36,10 +38,12 @@ AGENTS: tuple[Column, ...] = (
     ("GROUP", lambda agent: agent["Renewal"]["Group"]),
     ("ID", lambda agent: agent["AgentId"]),
 )
-
-
-class Usage(Exception):
-    """The command line cannot be carried out as it is."""
+FORESEEN: tuple[Column, ...] = (
+    ("NAME", lambda agent: agent["ClientMachine"]),
+    ("OUTCOME", lambda agent: agent["Outcome"]),
+    ("REASON", lambda agent: agent["Reason"]),
+    *AGENTS[1:],
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="portalctl",
         description="The orchestrators' certificates, from a command line.",
-        epilog="PORTAL_URL and PORTAL_TOKEN (or PORTAL_TOKEN_FILE) say where and who; "
+        epilog="PORTAL_URL and PORTAL_TOKEN (or PORTAL_TOKEN_FILE) say where and who (for token "
+        "create: PORTAL_USER and PORTAL_PASSWORD, or PORTAL_PASSWORD_FILE); "
         "PORTAL_CA_FILE names the portal's issuer if the system does not know it. "
         "Exit status: 0 done, 1 refused, 2 usage, 3 the portal does not answer.",
         allow_abbrev=False,
@@ -81,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     }.items():
         _add_selection(commands.add_parser(word, help=text, allow_abbrev=False))
 
+    jobs.add_to(commands)
+    tokens.add_to(commands)
     completion = commands.add_parser("completion", help="completion for a shell")
     completion.add_argument("shell", choices=("bash", "zsh"))
     return top
@@ -98,7 +105,10 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
 def _add_selection(command: argparse.ArgumentParser) -> None:
     command.add_argument("agents", metavar="AGENT", nargs="*", help="names or ids")
     _add_filters(command)
-    command.add_argument("--dry-run", action="store_true", help="show whom, and ask for nothing")
+    command.add_argument("--dry-run", action="store_true",
+                         help="what would become of each; changes nothing")  # fmt: skip
+    command.add_argument("--as-job", action="store_true",
+                         help="in the background: print the number of the job")  # fmt: skip
     command.add_argument("--yes", action="store_true", help="do not ask before more than one")
 
 
@@ -109,7 +119,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> in
         if options.command == "completion":
             print(script(options.shell, parser()), file=out)
             return DONE
-        return _COMMANDS[options.command](_portal(), options, out)
+        return _COMMANDS[options.command](_portal(options), options, out)
     except Usage as problem:
         return _told(str(problem), USAGE)
     except CallRefused as refused:
@@ -125,19 +135,44 @@ def _told(text: str, status: int) -> int:
     return status
 
 
-def _portal() -> Portal:
-    url, token = os.environ.get("PORTAL_URL", ""), os.environ.get("PORTAL_TOKEN", "")
-    if not token and (file := os.environ.get("PORTAL_TOKEN_FILE")):
-        try:
-            token = Path(file).read_text().strip()
-        except OSError as error:
-            raise Usage(f"{file}: {error.strerror}") from None
-    if not url or not token:
-        raise Usage("PORTAL_URL and PORTAL_TOKEN (or PORTAL_TOKEN_FILE) must be set.")
+def _portal(options: argparse.Namespace) -> Portal:
+    url = os.environ.get("PORTAL_URL", "")
+    if not url:
+        raise Usage("PORTAL_URL must be set.")
+    makes_token = options.command == "token" and options.action == "create"
+    ca_file = os.environ.get("PORTAL_CA_FILE")
+    who = _password() if makes_token else _token()
+    return Portal(url, who, Path(ca_file) if ca_file else None)
+
+
+def _token() -> str:
+    token = _secret("PORTAL_TOKEN")
+    if not token:
+        raise Usage("PORTAL_TOKEN (or PORTAL_TOKEN_FILE) must be set.")
     if not token.isascii() or not token.isprintable():
         raise Usage("The token has a character that no token has.")
-    ca_file = os.environ.get("PORTAL_CA_FILE")
-    return Portal(url, token, Path(ca_file) if ca_file else None)
+    return bearer(token)
+
+
+def _password() -> str:
+    user, password = os.environ.get("PORTAL_USER", ""), _secret("PORTAL_PASSWORD")
+    if sys.stdin.isatty():
+        user = user or input("User: ")
+        password = password or getpass.getpass("Password: ")
+    if not user or not password:
+        raise Usage("PORTAL_USER and PORTAL_PASSWORD (or PORTAL_PASSWORD_FILE) must be set.")
+    return basic(user, password)
+
+
+def _secret(name: str) -> str:
+    """Return what an environment variable says, or the file that its sibling names."""
+    value = os.environ.get(name, "")
+    if not value and (file := os.environ.get(f"{name}_FILE")):
+        try:
+            return Path(file).read_text().strip()
+        except (OSError, ValueError) as error:
+            raise Usage(f"{file}: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+    return value
 
 
 # --- which orchestrators ----------------------------------------------------------------------
@@ -230,25 +265,16 @@ def _explain(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _renew(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
-    flag = _FLAGS[options.how]
+    def body(ids: list[str]) -> Any:
+        return {"OrchestratorIds": ids, "Status": _FLAGS[options.how]}
 
-    def act(ids: list[str]) -> list[str]:
-        answer = portal.post(
-            *("Agents", "SetAuthCertificateReenrollment"),
-            body={"OrchestratorIds": ids, "Status": flag},
-        )
-        return list(answer["FailedOrchestratorIds"])
-
-    return _carry_out(portal, options, out, f"renew --{options.how}", act)
+    word = f"renew --{options.how}"
+    return _carry_out(portal, options, out, word, "SetAuthCertificateReenrollment", body)
 
 
 def _act(path: str) -> Callable[[Portal, argparse.Namespace, TextIO], int]:
     def command(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
-        def act(ids: list[str]) -> list[str]:
-            portal.post("Agents", path, body=ids)
-            return []
-
-        return _carry_out(portal, options, out, path.lower(), act)
+        return _carry_out(portal, options, out, path.lower(), path, lambda ids: ids)
 
     return command
 
@@ -258,27 +284,51 @@ def _carry_out(
     options: argparse.Namespace,
     out: TextIO,
     word: str,
-    act: Callable[[list[str]], list[str]],
+    path: str,
+    body: Callable[[list[str]], Any],
 ) -> int:
     rows = _chosen(portal, options)
-    if options.dry_run or not rows:
+    if not rows:
         _show(rows, options, out)
+        return DONE
+    parts = list(_parts([row["AgentId"] for row in rows]))
+    if options.dry_run:
+        told = [
+            change
+            for part in parts
+            for change in portal.post("Agents", path, body=body(part), dry_run="true")["Changes"]
+        ]
+        outcomes = {change["Id"]: change for change in told}
+        foreseen = [{**row, **_outcome(outcomes, row["AgentId"])} for row in rows]
+        is_json = options.output == "json"
+        print(as_json(foreseen) if is_json else as_table(foreseen, FORESEEN), file=out)
         return DONE
     if len(rows) > 1 and not options.yes:
         if not sys.stdin.isatty():
             raise Usage(f"This concerns {len(rows)} orchestrators: add --yes (or --dry-run).")
         if input(f"{word} {len(rows)} orchestrators? [y/N] ").strip().lower() != "y":
             return NOT_DONE
-    ids = [row["AgentId"] for row in rows]
-    failed = [each for part in _parts(ids) for each in act(part)]
-    result = {"asked": len(ids), "failed": failed}
+    if options.as_job:
+        made = [portal.submit("Agents", path, body=body(part)) for part in parts]
+        numbers = "\n".join(str(job["Id"]) for job in made)
+        print(as_json(made) if options.output == "json" else numbers, file=out)
+        return DONE
+    failed: list[str] = []
+    for part in parts:
+        answer = portal.post("Agents", path, body=body(part)) or {}
+        failed += answer.get("FailedOrchestratorIds") or []
     if options.output == "json":
-        print(as_json(result), file=out)
+        print(as_json({"asked": len(rows), "failed": failed}), file=out)
     else:
-        print(f"{len(ids) - len(failed)} of {len(ids)} done.", file=out)
+        print(f"{len(rows) - len(failed)} of {len(rows)} done.", file=out)
         for each in failed:
             print(f"not done: {plain(each)}", file=out)
     return NOT_DONE if failed else DONE
+
+
+def _outcome(outcomes: Mapping[str, Any], pk: str) -> dict[str, Any]:
+    change = outcomes.get(pk, {"Outcome": "skip", "Reason": "unknown"})
+    return {"Outcome": change["Outcome"], "Reason": change["Reason"]}
 
 
 def _parts(ids: list[str]) -> Iterable[list[str]]:
@@ -292,4 +342,6 @@ _COMMANDS: dict[str, Callable[[Portal, argparse.Namespace, TextIO], int]] = {
     "approve": _act("Approve"),
     "disapprove": _act("Disapprove"),
     "reset": _act("Reset"),
+    "job": jobs.run,
+    "token": tokens.run,
 }

@@ -24,7 +24,7 @@ def script(shell: str, parser: argparse.ArgumentParser) -> str:
         f'        *" {name} "*) words="{" ".join(_words(command))}" ;;'
         for name, command in commands.items()
     )
-    text = _BASH.format(commands=" ".join([*commands, *_words(parser)]), cases=cases)
+    text = _BASH.format(commands=" ".join([*commands, *_own_flags(parser)]), cases=cases)
     return (_ZSH if shell == "zsh" else "") + text.rstrip()
 
 
@@ -35,10 +35,18 @@ def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPar
     return {}
 
 
+def _own_flags(parser: argparse.ArgumentParser) -> list[str]:
+    flags = [option for action in parser._actions for option in action.option_strings]
+    return [flag for flag in flags if flag.startswith("--")]
+
+
 def _words(parser: argparse.ArgumentParser) -> list[str]:
     found: list[str] = []
     for action in parser._actions:
         found += [option for option in action.option_strings if option.startswith("--")]
-        if action.choices and not isinstance(action, argparse._SubParsersAction):
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                found += [name, *_words(inner)]
+        elif action.choices:
             found += [str(choice) for choice in action.choices]
-    return found
+    return list(dict.fromkeys(found))

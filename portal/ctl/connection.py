@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -41,12 +42,22 @@ class _NoRedirect(HTTPRedirectHandler):
         return None
 
 
+def bearer(token: str) -> str:
+    """Return the Authorization header of an API token."""
+    return f"Bearer {token}"
+
+
+def basic(user: str, password: str) -> str:
+    """Return the Authorization header of a user with a password (RFC 7617)."""
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
 @dataclass(frozen=True)
 class Portal:
-    """Where the API is, and who calls."""
+    """Where the API is, and who calls: ``authorization`` is that header."""
 
     url: str
-    token: str
+    authorization: str
     ca_file: Path | None = None
 
     def get(self, *parts: str, **parameters: str | int) -> Any:
@@ -57,12 +68,25 @@ class Portal:
         """POST JSON; None where the reply has no body. Raises CallFailed, CallRefused."""
         return self._call("POST", parts, parameters, body=body)[0]
 
+    def submit(self, *parts: str, body: Any) -> Any:
+        """POST JSON that becomes a job, and return the job. Raises CallFailed, CallRefused."""
+        return self._call("POST", parts, {}, body=body, more={"Prefer": "respond-async"})[0]
+
     def delete(self, *parts: str) -> Any:
         """DELETE one resource. Raises CallFailed, CallRefused."""
         return self._call("DELETE", parts, {})[0]
 
-    def each(self, *parts: str, most: int | None = None, **parameters: str | int) -> Iterator[Any]:
-        """Yield the rows of a list, page by page. Raises CallFailed, CallRefused."""
+    def each(
+        self,
+        *parts: str,
+        most: int | None = None,
+        cursor: str = "cursor",
+        **parameters: str | int,
+    ) -> Iterator[Any]:
+        """Yield the rows of a list, page by page; ``cursor`` is the parameter of the next one.
+
+        Raises CallFailed, CallRefused.
+        """
         seen = 0
         following: Mapping[str, str | int] = parameters
         while True:
@@ -72,10 +96,10 @@ class Portal:
                     return
                 seen += 1
                 yield row
-            cursor = headers.get("X-Next-Cursor")
-            if not cursor:
+            found = headers.get("X-Next-Cursor")
+            if not found:
                 return
-            following = {**parameters, "cursor": cursor}
+            following = {**parameters, cursor: found}
 
     def _call(
         self,
@@ -84,6 +108,7 @@ class Portal:
         parameters: Mapping[str, str | int],
         *,
         body: Any = None,
+        more: Mapping[str, str] | None = None,
     ) -> tuple[Any, Mapping[str, str]]:
         path = "/".join(quote(part, safe="") for part in parts)
         query = f"?{urlencode(parameters)}" if parameters else ""
@@ -92,10 +117,11 @@ class Portal:
             method=method,
             data=None if method == "GET" else json.dumps(body).encode(),
             headers={
-                "Authorization": f"Bearer {self.token}",
+                "Authorization": self.authorization,
                 "Content-Type": "application/json",
                 "Accept": "application/json",
                 "x-keyfactor-requested-with": "APIClient",
+                **(more or {}),
             },
         )
         scheme = urlsplit(self.url).scheme

@@ -18,6 +18,7 @@ from orchestrators.models import Orchestrator, Reenrollment, Status
 from portal.access.tokens import issue_token
 from portal.ctl.build import build
 from portal.ctl.output import as_table
+from renewal.bulk import work
 from tests.portal.access.conftest import TESTER
 from tests.portal.pages import fleet as rows
 
@@ -92,8 +93,13 @@ def test_many_need_a_yes_and_a_dry_run_asks_nobody(ctl: Ctl, fleet: rows.Fleet) 
     expected = Orchestrator.objects.filter(
         status=2, certificate_not_after__lte=timezone.now() + timedelta(days=400)
     )
+    before = Orchestrator.objects.filter(flag=Reenrollment.REQUESTED).count()
     dry = ctl("--output", "json", *which, "--dry-run")
-    assert len(json.loads(dry.stdout)) == expected.count() > 1
+    foreseen = json.loads(dry.stdout)
+    assert len(foreseen) == expected.count() > 1
+    assert {row["Outcome"] for row in foreseen} >= {"change"}
+    assert ctl(*which, "--dry-run").stdout.split()[:3] == ["NAME", "OUTCOME", "REASON"]
+    assert Orchestrator.objects.filter(flag=Reenrollment.REQUESTED).count() == before
     refused = ctl(*which)
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
     before = expected.filter(flag=Reenrollment.REQUESTED).count()
@@ -112,6 +118,44 @@ def test_it_approves_disapproves_and_resets(ctl: Ctl, fleet: rows.Fleet) -> None
         assert fresh(fleet.waiting).status == status
 
 
+def test_a_job_is_watched_until_it_is_done(ctl: Ctl, fleet: rows.Fleet) -> None:
+    number = ctl("renew", fleet.calm.client_machine, "--require", "--as-job").stdout.strip()
+    early = ctl("job", "watch", number, "--timeout", "0")
+    assert (early.returncode, "not ended" in early.stderr) == (1, True)
+    work.run(int(number), now=timezone.now())
+    ended = ctl("job", "watch", number)
+    assert (ended.returncode, ended.stdout) == (
+        0, "1 changed, 0 unchanged, 0 left out, 0 failed.\n",
+    )  # fmt: skip
+    assert "done, 1 of 1" in ended.stderr
+
+
+def test_a_job_that_left_some_out_ends_with_1_and_names_them(ctl: Ctl, fleet: rows.Fleet) -> None:
+    names = (fleet.calm.client_machine, fleet.waiting.client_machine)
+    assert ctl("reset", fleet.calm.client_machine).returncode == 0
+    number = ctl("approve", *names, "--yes", "--as-job").stdout.strip()
+    work.run(int(number), now=timezone.now())
+    ended = ctl("--output", "json", "job", "watch", number)
+    assert ended.returncode == 1
+    (left,) = json.loads(ended.stdout)["NotDone"]
+    assert (left["AgentId"], left["Reason"]) == (str(fleet.calm.pk), "nobody_seen")
+
+
+def test_tokens_are_made_with_a_password_shown_once_and_revoked(ctl: Ctl) -> None:
+    who = {"PORTAL_TOKEN": "", "PORTAL_USER": "ada", "PORTAL_PASSWORD": rows.PASSWORD}
+    create = ("token", "create", "nightly", "--days", "7", "--scope", "/agents/management/read/")
+    made = ctl(*create, **who)
+    assert made.returncode == 0, made.stderr
+    text = made.stdout.strip()
+    listed = ctl("token", "list", PORTAL_TOKEN=text)
+    assert "nightly" in listed.stdout
+    assert text not in listed.stdout
+    refused = ctl("reset", "calm", PORTAL_TOKEN=text)
+    assert refused.returncode != 0
+    assert ctl("token", "revoke", "nightly").returncode == 0
+    assert ctl("list", PORTAL_TOKEN=text).returncode == 1
+
+
 FAILS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
     "a token that is none": (("list",), {"PORTAL_TOKEN": "x"}, 1, "unknown"),
     "no token": (("list",), {"PORTAL_TOKEN": ""}, 2, "PORTAL_TOKEN"),
@@ -122,6 +166,12 @@ FAILS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
     "a name that nobody has": (("explain", "nobody"), {}, 2, "No orchestrator"),
     "a query that is none": (("list", "--query", "Name -eq x"), {}, 1, "("),
     "names and a filter": (("reset", "a", "--state", "ok"), {}, 2, "one of the two"),
+    "a job that is not there": (("job", "watch", "404404"), {}, 1, "job_unknown"),
+    "a token that nobody has": (("token", "revoke", "none"), {}, 2, "no token"),
+    "a token without a password": (("token", "create", "x"), {}, 2, "PORTAL_PASSWORD"),
+    "a wrong password": (
+        ("token", "create", "x"), {"PORTAL_USER": "ada", "PORTAL_PASSWORD": "x"}, 1, "sign_in",
+    ),
     "an unknown command": (("delete",), {}, 2, "invalid choice"),
     "a token with a line break": (("list",), {"PORTAL_TOKEN": "a\nb"}, 2, "character"),
 }  # fmt: skip
@@ -139,11 +189,20 @@ def test_it_ends_with_a_status_and_a_sentence_for(
 
 def test_bash_completes_commands_and_flags(ctl: Ctl) -> None:
     words = ctl("completion", "bash").stdout
-    ask = 'COMP_WORDS=(portalctl renew --re); COMP_CWORD=2; _portalctl; echo "${COMPREPLY[@]}"'
-    said = subprocess.run(
-        ["bash", "-c", f"{words}\n{ask}"], capture_output=True, text=True, check=True
-    )
-    assert said.stdout.split() == ["--request", "--require"]
+    for typed, expected in (
+        ("renew --re", ["--request", "--require"]),
+        ("job wa", ["watch"]),
+        ("token create --sc", ["--scope"]),
+        ("to", ["token"]),
+    ):
+        ask = (
+            f"COMP_WORDS=(portalctl {typed}); COMP_CWORD={len(typed.split())}; _portalctl; "
+            'echo "${COMPREPLY[@]}"'
+        )
+        said = subprocess.run(
+            ["bash", "-c", f"{words}\n{ask}"], capture_output=True, text=True, check=True
+        )
+        assert said.stdout.split() == expected
 
 
 def test_a_foreign_name_sends_nothing_to_the_terminal() -> None:
