@@ -160,6 +160,7 @@ def test_a_service_account_holds_tokens_but_never_signs_in_with_a_password(
     assert {call.split("/")[1] for call in usable} == {
         "Certificates",
         "Enrollment",
+        "License",
         "Status",
         "Tokens",
     }
