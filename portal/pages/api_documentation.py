@@ -34,8 +34,12 @@ class Call:
     about: str
     permissions: tuple[str, ...]
     parameters: tuple[Mapping[str, Any], ...]
+    headers: tuple[str, ...]
+    """Beside the one that every call needs."""
     body: str
     reply: str
+    is_reply_of_dry_run: bool
+    """The call itself answers without a body."""
     statuses: tuple[str, ...]
     curl: str
     python: str
@@ -89,10 +93,16 @@ def _calls(document: dict[str, Any]) -> Iterator[Call]:
                 about=operation["description"].replace("`", "").rpartition("Needs ")[0].strip(),
                 permissions=tuple(operation["x-permissions"]),
                 parameters=tuple(parameters),
+                headers=tuple(
+                    p["name"]
+                    for p in operation["parameters"]
+                    if p["in"] == "header" and not p["required"]
+                ),
                 body=shown,
                 reply=""
                 if reply is None
                 else json.dumps(_example(document, reply), indent=2, ensure_ascii=False),
+                is_reply_of_dry_run="204" in operation["responses"],
                 statuses=tuple(operation["responses"]),
                 curl=_curl(method.upper(), path, shown),
                 python=_python(method.upper(), path, shown),

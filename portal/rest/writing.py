@@ -44,12 +44,14 @@ def perform(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any
         if order is not None:
             return dry_run.foreseen(order, request)
         return dry_run.tried(lambda: _rehearsed(view, act, request, *args, **kwargs))
-    if order is not None:
-        return _as_job(order, request)
-    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if key is None:
+
+    def do() -> Response:
+        if order is not None:
+            return _as_job(order, request)
         return versions.matched(view, act, request, *args, **kwargs)
-    return _once(view, key, request, lambda: versions.matched(view, act, request, *args, **kwargs))
+
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    return do() if key is None else _once(view, key, request, do)
 
 
 def _rehearsed(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> list[Ask]:
@@ -89,12 +91,15 @@ def _as_job(order: Order, request: Request) -> Response:
             else ErrorCode.CHANGED
         )
         raise ApiError(code, str(refused), status=400) from None
-    reply: BulkJobResponse = bulk_job_response(job)
+    return _watched(bulk_job_response(job))
+
+
+def _watched(job: BulkJobResponse) -> Response:
     headers = {
-        "Location": f"/KeyfactorAPI/BulkJobs/{job.pk}",
+        "Location": f"/KeyfactorAPI/BulkJobs/{job['Id']}",
         "Preference-Applied": "respond-async",
     }
-    return Response(reply, status=202, headers=headers)
+    return Response(job, status=202, headers=headers)
 
 
 def _once(view: ApiView, key: str, request: Request, act: Callable[[], Response]) -> Response:
@@ -150,9 +155,12 @@ def _told_again(kept: KeptReply, fingerprint: str) -> Response:
             ErrorCode.IDEMPOTENCY_UNFINISHED,
             "The first call with this key has not ended: whether it was done is not known yet.",
         )
-    return Response(kept.body, status=kept.status, headers={"Idempotency-Replayed": "true"})
+    response = _watched(kept.body) if kept.status == 202 else Response(kept.body, kept.status)
+    response["Idempotency-Replayed"] = "true"
+    return response
 
 
 def _fingerprint(request: Request) -> str:
-    told = [request.method, request.path, sorted(request.query_params.lists()), request.data]
+    asked = [request.path, sorted(request.query_params.lists()), _prefers_job(request)]
+    told = [request.method, *asked, request.data]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

@@ -176,6 +176,18 @@ class TestOnce:
         first, second = (admin.send("PUT", path, body, headers=key) for _ in range(2))
         assert first.json() == second.json()
 
+    def test_a_job_that_is_asked_for_again_is_the_same_job(
+        self, admin: Caller, orchestrator: Make
+    ) -> None:
+        body = {"OrchestratorIds": [str(orchestrator().pk)], "Status": 1}
+        asked = {"Idempotency-Key": "k", "Prefer": "respond-async"}
+        first, second = (admin.post(FLAG, body, headers=asked) for _ in range(2))
+        assert (first.status_code, second.status_code) == (202, 202)
+        assert (first.json(), first["Location"]) == (second.json(), second["Location"])
+        assert BulkJob.objects.count() == 1
+        at_once = {"Idempotency-Key": "k"}
+        refused(admin.post(FLAG, body, headers=at_once), 422, "idempotency_key_reused")
+
     def test_a_key_of_another_call_is_refused(self, admin: Caller, orchestrator: Make) -> None:
         key = {"Idempotency-Key": "k"}
         made, other = orchestrator("one"), orchestrator("two")
