@@ -155,7 +155,8 @@ def _told_again(kept: KeptReply, fingerprint: str) -> Response:
             ErrorCode.IDEMPOTENCY_UNFINISHED,
             "The first call with this key has not ended: whether it was done is not known yet.",
         )
-    response = _watched(kept.body) if kept.status == 202 else Response(kept.body, kept.status)
+    job: Any = kept.body
+    response = _watched(job) if kept.status == 202 else Response(kept.body, kept.status)
     response["Idempotency-Replayed"] = "true"
     return response
 

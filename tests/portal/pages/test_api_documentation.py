@@ -94,6 +94,7 @@ def test_the_recipe_asks_exactly_the_orchestrators_of_the_region_that_end_soon(
         for name, days, flag in (
             ("soon-1", 20, 0),
             ("soon-2", 29, 0),
+            ("ended", -1, 0),
             ("later", 40, 0),
             ("asked", 20, 1),
             ("elsewhere", 20, 0),
