@@ -44,6 +44,8 @@ DEEPEST_ROW = 1000
 _SHALLOW_ROW = 1000
 _PREFIXES = ("pq.", "sq.", "query.")
 _SORTED_BY = "sorted_by"
+_NO_TEXT = "\ufffd"
+"""What Django reads where bytes are no UTF-8."""
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -104,6 +106,8 @@ def read_parameters(given: QueryDict, known: frozenset[str]) -> dict[str, str]:
             )
         if plain in found or len(values) != 1:
             raise ApiError(ErrorCode.PARAMETER_REPEATED, f"{plain} is given twice.")
+        if _NO_TEXT in values[0]:
+            raise ApiError(ErrorCode.PARAMETER_INVALID, f"{plain} is not UTF-8.")
         found[plain] = values[0]
     return found
 

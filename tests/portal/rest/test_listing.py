@@ -241,6 +241,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "a page of -1": ("PageReturned=-1", "parameter_invalid"),
     "a page of 10^100": (f"PageReturned=1{'0' * 100}", "parameter_invalid"),
     "digits that are not ASCII": ("PageReturned=%D9%A2", "parameter_invalid"),
+    "bytes that are no UTF-8": ("QueryString=Version%20-eq%20%FF", "parameter_invalid"),
     "no rows": ("ReturnLimit=0", "parameter_invalid"),
     "too many rows": ("ReturnLimit=1001", "parameter_invalid"),
     "an unknown order": ("SortAscending=2", "parameter_invalid"),
