@@ -132,3 +132,14 @@ def publish_crl(authority_id: int) -> None:
 def announce(serial_number: str) -> None:
     """Wake the Register that waits for an enrollment, known by its intended serial number."""
     _quietly(lambda: _client().publish(DONE_CHANNEL, serial_number), "an announcement")
+
+
+def census() -> None:
+    """Ask for the fleet to be counted."""
+
+    def act() -> None:
+        from renewal.tasks import take_census
+
+        take_census.apply_async(retry=False)
+
+    _quietly(act, "a census")

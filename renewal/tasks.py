@@ -12,7 +12,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from portal.preferences import store
-from renewal import crl, dispatch, own_certificates, retention, revocations
+from renewal import census, crl, dispatch, own_certificates, retention, revocations
 from renewal.bulk.work import run as work_on_bulk_job
 from renewal.bulk.work import waiting as free_bulk_jobs
 from renewal.enrollment import lookups, sweeping, work
@@ -116,6 +116,12 @@ def expire_approval_requests() -> None:
 
 
 @shared_task(ignore_result=True)
+def take_census() -> None:
+    """Count the fleet again for the pages that show it, if it is time."""
+    census.take_due(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
 def tidy() -> None:
     """Throw away what nobody will look at again."""
     retention.tidy(now=timezone.now())
@@ -138,6 +144,7 @@ BEAT_SCHEDULE = {
         "task": "renewal.tasks.sweep_bulk_jobs",
         "schedule": timedelta(seconds=15),
     },
+    "take-census": {"task": "renewal.tasks.take_census", "schedule": timedelta(seconds=60)},
     "tidy": {"task": "renewal.tasks.tidy", "schedule": timedelta(hours=6)},
     "renew-own-certificates": {
         "task": "renewal.tasks.renew_own_certificates",

@@ -44,6 +44,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Dashboard", "home", "layout-dashboard", P.PORTAL_READ, ""),
             Entry("Orchestrators", "orchestrators", "server-2", P.AGENTS_READ, "orchestrators"),
             Entry("Approvals", "approvals", "user-check", P.AGENTS_READ, "approvals"),
+            Entry("Forecast", "forecast", "calendar-stats", P.AGENTS_READ, "forecast"),
             Entry("Groups", "groups", "plug-connected", P.AGENTS_READ, "groups"),
             Entry(
                 "Certificates", "certificates", "certificate", P.CERTIFICATES_READ, "certificates"

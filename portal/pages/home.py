@@ -6,6 +6,7 @@ Owns the page; what is counted, and how, is `renewal/selectors/overview.py`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -17,11 +18,15 @@ from django.utils import timezone
 from portal import health
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
-from portal.access.reach import reach
+from portal.access.reach import Reach, reach
+from portal.pages import charts
 from portal.pages.gate import page
 from portal.preferences import store
+from portal.preferences.store import Preferences
+from renewal import census
 from renewal.alarms import alarms
 from renewal.configuration import periods
+from renewal.rules.forecast import forecast
 from renewal.selectors.overview import SetUp, overview, set_up
 from renewal.selectors.states import LABELS, RenewalState
 
@@ -62,10 +67,11 @@ def home(request: HttpRequest) -> HttpResponseBase:
         "resetter_may_approve": not preferences.flag("ApproverDiffersFromResetter"),
     }
     if holds(request.user, Permission.AGENTS_READ):
-        seen = overview(
-            periods(preferences), reach=reach(request.user, Permission.AGENTS_READ), now=now
-        )
+        far = reach(request.user, Permission.AGENTS_READ)
+        seen = overview(periods(preferences), reach=far, now=now)
         state = set_up(preferences)
+        # Beside a demonstration fleet, a number leads to the records that it counts.
+        real = "&fleet=real" if seen.demonstration else ""
         context |= {
             "overview": seen,
             "tiles": [(s, LABELS[s], seen.by_state[s]) for s in _ORDER],
@@ -73,13 +79,49 @@ def home(request: HttpRequest) -> HttpResponseBase:
                 (s, LABELS[s], seen.demonstration[s]) for s in _ORDER if seen.demonstration.get(s)
             ],
             "demonstration_total": sum(seen.demonstration.values()),
-            # Beside a demonstration fleet, a number leads to the records that it counts.
-            "real": "&fleet=real" if seen.demonstration else "",
+            "real": real,
+            "workers": _workers(now),
             "alarms": alarms(now=now),
             "set_up": state,
             "steps": _steps(state),
+            **_charts(preferences, far, real=real, now=now),
         }
     return render(request, "home.html", context)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What is known of the workers: when one looked for work last."""
+
+    last_seen: datetime | None
+    is_late: bool
+
+
+_LATE = timedelta(minutes=5)
+
+
+def _workers(now: datetime) -> Workers:
+    found = census.last_begun()
+    if found is None:
+        return Workers(None, is_late=True)
+    begun_at, interval = found
+    return Workers(begun_at, is_late=now - begun_at > interval + _LATE)
+
+
+def _charts(preferences: Preferences, far: Reach, *, real: str, now: datetime) -> dict[str, Any]:
+    picture = census.latest(far, now=now)
+    if picture is None:
+        return {"picture": None}
+    today = now.astimezone(UTC).date()
+    foreseen = forecast(picture.lots, periods(preferences), today=today)
+    return {
+        "picture": picture,
+        "day_charts": [
+            charts.ends_chart(foreseen, today=today, real=real),
+            charts.renewals_chart(picture, foreseen, today=today),
+        ],
+        "keys_chart": charts.keys_chart(picture),
+    }
 
 
 def _steps(state: SetUp) -> list[Step]:

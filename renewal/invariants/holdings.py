@@ -15,15 +15,14 @@ from django.db.models.functions import Coalesce
 from orchestrators.models import Orchestrator, Status
 from renewal.invariants.report import Violation, told
 from renewal.models import Certificate
-from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
+from renewal.rules.standing import ACCEPTED, IN_USE, UNPROVEN, Standing
 
-IN_USE = sorted(ACCEPTED - UNPROVEN)
-"""Named, current or legacy: the one that the record worked with before the newest."""
+_IN_USE = sorted(IN_USE)
 
 
 def at_most_one_beyond(now: datetime) -> Iterator[Violation]:
     """I2: one certificate in use and at most two unproven ones; those given up are revoked."""
-    accepted = Certificate.objects.filter(standing__in=IN_USE, orchestrator__isnull=False)
+    accepted = Certificate.objects.filter(standing__in=_IN_USE, orchestrator__isnull=False)
     several = (
         accepted.order_by()
         .values("orchestrator")
@@ -61,10 +60,10 @@ def accept_set(now: datetime) -> Iterator[Violation]:
     )
     shown = Orchestrator.objects.annotate(
         expected=Coalesce(
-            _held([Standing.ISSUED], "thumbprint"), _held(IN_USE, "thumbprint"), Value("")
+            _held([Standing.ISSUED], "thumbprint"), _held(_IN_USE, "thumbprint"), Value("")
         ),
         legacy=Coalesce(_held([Standing.LEGACY], "thumbprint"), Value("")),
-        ends=_held(IN_USE, "not_after"),
+        ends=_held(_IN_USE, "not_after"),
     )
     yield from told(
         "I3",

@@ -9,6 +9,7 @@ from renewal.models.authorities import (
     TrustAnchor,
 )
 from renewal.models.bulk import BulkItem, BulkJob
+from renewal.models.census import Census
 from renewal.models.certificates import Certificate, Claimant
 from renewal.models.enrollments import Enrollment, Revocation
 
@@ -18,6 +19,7 @@ __all__ = [
     "ApprovalVote",
     "BulkItem",
     "BulkJob",
+    "Census",
     "Certificate",
     "CertificateAuthority",
     "Claimant",

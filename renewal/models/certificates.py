@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from orchestrators.models import BootstrapCredential, Orchestrator
 from renewal.models.authorities import CertificateAuthority
-from renewal.rules.standing import Standing
+from renewal.rules.standing import IN_USE, Standing
 
 
 def _standing_choices() -> list[tuple[str, str]]:
@@ -80,6 +80,18 @@ class Certificate(models.Model):
         ]
         indexes = [
             models.Index(fields=["orchestrator", "id"], name="cert_of_orchestrator"),
+            # What a census reads of every certificate in use, without the rows themselves.
+            models.Index(
+                fields=[
+                    "orchestrator",
+                    "authority",
+                    "key_algorithm",
+                    "key_size",
+                    "signature_hash",
+                ],
+                condition=Q(standing__in=sorted(IN_USE)),
+                name="cert_in_use",
+            ),
             models.Index(
                 fields=["authority", "id"],
                 condition=Q(revoked_at__isnull=False),

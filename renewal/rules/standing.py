@@ -44,5 +44,8 @@ ACCEPTED = frozenset(
 UNPROVEN = frozenset({Standing.ISSUED, Standing.OVERTAKEN})
 """Delivered, and not yet presented at a granted session."""
 
+IN_USE = ACCEPTED - UNPROVEN
+"""The one that a record works with, or may; at most one at a time (I2 in docs/promises.md)."""
+
 DROPPED = frozenset({Standing.SUPERSEDED, Standing.DISCARDED, Standing.REJECTED})
 """Once this orchestrator's, no longer accepted."""

@@ -23,13 +23,14 @@ from renewal.models import CertificateAuthority, Enrollment, Template, TrustAnch
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import Periods
 from renewal.selectors.counting import CAP, Count, counted
-from renewal.selectors.filters import Filters, matching
+from renewal.selectors.filters import Ends, Filters, matching
 from renewal.selectors.marks import Mark, overdue_revocations
 from renewal.selectors.states import RenewalState, state_of
 
 M = TypeVar("M", bound=Model)
 
 _DEMONSTRATION_CAP = 500
+ENDS_WITHIN_DAYS = (7, 30, 180)
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Overview:
     """Everything that the first page counts."""
 
     by_state: Mapping[RenewalState, Count]
+    ends_within: Mapping[int, Count]
+    """Days to the approved orchestrators whose certificate in use ends within them."""
+    required_by_operator: Count
     unused: Count
     wrong_certificate: Count
     cannot_enroll: Count
@@ -70,6 +74,8 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
     demonstration = within(Orchestrator.objects.filter(demonstration=True), reach)
     return Overview(
         by_state={state: real(state=state) for state in RenewalState},
+        ends_within={days: real(ends=Ends(days=days)) for days in ENDS_WITHIN_DAYS},
+        required_by_operator=real(mark=Mark.REQUIRED),
         unused=real(mark=Mark.UNUSED),
         wrong_certificate=real(mark=Mark.WRONG_CERTIFICATE),
         cannot_enroll=real(mark=Mark.CANNOT_ENROLL),

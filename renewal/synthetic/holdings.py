@@ -17,13 +17,12 @@ from portal.audit.models import Category
 from renewal.ca.base import CLIENT_AUTH
 from renewal.models import Certificate, Enrollment, Revocation
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
-from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
+from renewal.rules.standing import UNPROVEN, Standing
 from renewal.synthetic import draw
 from renewal.synthetic.documents import ISSUERS, Document, Printer
 from renewal.synthetic.draw import DAY, Fate, Plan
 from renewal.synthetic.ledger import SECOND, Ledger
 
-IN_USE = ACCEPTED - UNPROVEN
 _FAILED = (
     (EnrollmentState.REFUSED, Code.ENROLLMENT_REFUSED),
     (EnrollmentState.REJECTED, Code.ENROLLMENT_REFUSED),

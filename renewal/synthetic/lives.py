@@ -24,11 +24,11 @@ from orchestrators.models import (
 from orchestrators.protocol.codes import TEXTS, Code
 from portal.audit.models import AuditEntry
 from renewal.models import ApprovalRequest, Certificate, Claimant, Enrollment, Revocation
-from renewal.rules.standing import Standing
+from renewal.rules.standing import IN_USE, Standing
 from renewal.synthetic import draw
 from renewal.synthetic.documents import Printer
 from renewal.synthetic.draw import DAY, Fate, Plan
-from renewal.synthetic.holdings import IN_USE, Held, Holdings, counted_from
+from renewal.synthetic.holdings import Held, Holdings, counted_from
 from renewal.synthetic.ledger import OPERATORS, SECOND, Ledger
 
 MODELS = (

@@ -48,6 +48,11 @@
     }, 1500);
   });
 
+  document.addEventListener("input", (event) => {
+    const shown = event.target.dataset.shows && document.getElementById(event.target.dataset.shows);
+    if (shown) shown.textContent = `${event.target.value} days`;
+  });
+
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-select-all]")) {
       for (const box of event.target.form.querySelectorAll("input[name=ids]")) box.checked = event.target.checked;

@@ -162,6 +162,16 @@ def commas(value: int) -> str:
 
 
 @register.filter
+def brief(value: int) -> str:
+    """A number in at most four characters, rounded down; nothing for none."""
+    if value < 1000:
+        return str(value) if value else ""
+    if value < 10_000:
+        return f"{value // 100 / 10:.1f}k"
+    return f"{value // 1000}k" if value < 1_000_000 else f"{value // 1_000_000}M"
+
+
+@register.filter
 def days(value: int | None) -> str:
     """Whole days left, rounded down."""
     if value is None:

@@ -7,6 +7,7 @@ small scripts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from orchestrators.models import Orchestrator, Status
 from portal.access.models import User
 from portal.preferences.models import Layout
+from renewal import census
 from tests.portal.pages import fleet as rows
 
 FLAGS = [
@@ -54,6 +56,8 @@ PATHS = (
     "/orchestrators/all/preview?act=approve&state=waiting",
     "/orchestrators/all/preview?act=require",
     "/jobs",
+    "/forecast",
+    "/forecast?warning=60&day={due}",
     "/orchestrators/add",
     "/orchestrators/auto-registration",
     "/orchestrators/auto-registration/add",
@@ -101,7 +105,9 @@ def chromium(chromium_path: str) -> Iterator[Browser]:
 def site(chromium: Browser, live_server: Any, settings: Any) -> tuple[str, rows.Fleet]:
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
     rows.user("admin", "Administrator")
-    return live_server.url, rows.fleet(timezone.now())
+    made = rows.fleet(timezone.now())
+    census.take_due(now=timezone.now())
+    return live_server.url, made
 
 
 def opened(
@@ -128,6 +134,7 @@ def addresses(fleet: rows.Fleet) -> list[str]:
     ids = {name: str(record.pk) for name, record in vars(fleet).items()}
     for name in ("conflicting", "returning"):
         ids[f"{name}_request"] = str(getattr(fleet, name).approval_requests.get().pk)
+    ids["due"] = str(fleet.calm.certificate_not_after.date() - timedelta(days=60))
     ids["account"] = str(rows.service_account().pk)
     return [path.format(**ids) for path in PATHS]
 

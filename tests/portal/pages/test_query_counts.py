@@ -23,6 +23,7 @@ from portal.access.models import User
 from portal.access.reach import Reach
 from portal.access.role_changes import save_role
 from portal.access.tokens import issue_token
+from renewal import census
 from renewal.identity import approval_requests
 from renewal.models import ApprovalRequest, Certificate, Claimant
 from renewal.rules.standing import Standing
@@ -60,6 +61,7 @@ PAGES = (
     "/approvals?tab=done",
     "/approvals/{approval}",
     "/jobs",
+    "/forecast",
     "/certificates",
     "/certificates?q=host",
     "/certificates/{certificate}",
@@ -146,6 +148,7 @@ def grow(first: int, last: int, now) -> None:
 def test_each_page_costs_as_many_statements_with_3_rows_as_with_20(db, now):
     rows.set_up(now)
     rows.user("admin", "Administrator")
+    census.take_due(now=now)
     grow(0, 3, now)
     few = {path: statements(path) for path in PAGES}
     grow(3, 20, now)

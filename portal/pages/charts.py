@@ -1,0 +1,152 @@
+"""Charts of the fleet, each a table first: the script draws what the table says.
+
+Owns their rows, words and links. What a day holds is `renewal/rules/forecast.py`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from renewal.census import DONE_DAYS, Picture
+from renewal.rules.forecast import Forecast, days_from
+
+ENDS_DAYS = 90
+PLANNED_DAYS = 60
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a chart and the list behind it (empty: there is none)."""
+
+    number: int | None
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One day, or one kind."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    share: int = 0
+    """Of the greatest row, in percent."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A column of a chart: its name and how it is drawn (`static/js/charts.js`)."""
+
+    name: str
+    style: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart and its table."""
+
+    key: str
+    title: str
+    summary: str
+    first: str
+    """Head of the first column."""
+    series: tuple[Series, ...]
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(cell.number for row in self.rows for cell in row.cells)
+
+
+def ends_chart(foreseen: Forecast, *, today: date, real: str) -> Chart:
+    """Certificates in use that end, by day."""
+    days = days_from(today, ENDS_DAYS)
+    rows = [
+        Row(str(day), (_counted(foreseen.ends.get(day, 0), ends_url(day, real=real)),))
+        for day in days
+    ]
+    total = sum(foreseen.ends.get(day, 0) for day in days)
+    return Chart(
+        "ends",
+        f"Certificates that end within {ENDS_DAYS} days",
+        f"{total:,} in use, if none of them is renewed.",
+        "Day",
+        (Series("Certificates that end", "ends"),),
+        rows,
+    )
+
+
+def renewals_chart(picture: Picture, foreseen: Forecast, *, today: date) -> Chart:
+    """Renewals of the last weeks, and those that the portal will ask for."""
+    done = {each.day: each for each in picture.done}
+    past = days_from(today - timedelta(days=DONE_DAYS - 1), DONE_DAYS)
+    rows = []
+    for day in past:
+        found = done.get(day)
+        issued, used = (found.issued, found.used) if found else (0, 0)
+        rows.append(Row(str(day), (Cell(issued), Cell(used), Cell(None))))
+    coming = days_from(today + timedelta(days=1), PLANNED_DAYS)
+    rows += [
+        Row(
+            str(day),
+            (Cell(None), Cell(None), _counted(foreseen.renewals.get(day, 0), day_url(day))),
+        )
+        for day in coming
+    ]
+    planned = sum(foreseen.renewals.get(day, 0) for day in coming)
+    issued = sum(each.issued for each in picture.done if each.day >= past[0])
+    return Chart(
+        "renewals",
+        "Renewals done and planned",
+        f"{issued:,} issued in the last {DONE_DAYS} days; {planned:,} fall due in the next "
+        f"{PLANNED_DAYS}, besides {foreseen.due_now:,} that are due now.",
+        "Day",
+        (Series("Issued", "issued"), Series("Used since", "used"), Series("Planned", "planned")),
+        rows,
+    )
+
+
+def keys_chart(picture: Picture) -> Chart:
+    """Keys of the certificates in use, by kind."""
+    most = max((kind.count for kind in picture.keys), default=1)
+    rows = [
+        Row(
+            f"{kind.name}{f', {kind.signature_hash}' if kind.signature_hash else ''}",
+            (_counted(kind.count, keys_url(kind.algorithm, kind.size)),),
+            round(100 * kind.count / most),
+        )
+        for kind in picture.keys
+    ]
+    total = sum(kind.count for kind in picture.keys)
+    return Chart(
+        "keys",
+        "Keys of the certificates in use",
+        f"{total:,} certificates, by key and hash of the signature.",
+        "Key",
+        (Series("Certificates", "ends"),),
+        rows,
+    )
+
+
+def ends_url(day: date, last: date | None = None, *, real: str) -> str:
+    """Return the list of the orchestrators whose certificates end on a day, or until another."""
+    ends = str(day) if last is None or last == day else f"{day}..{last}"
+    return f"{reverse('orchestrators')}?{urlencode({'ends': ends})}{real}"
+
+
+def day_url(day: date) -> str:
+    """Return the page of one day of the forecast."""
+    return f"{reverse('forecast')}?{urlencode({'day': str(day)})}"
+
+
+def keys_url(algorithm: str, size: int) -> str:
+    """Return the list of the certificates in use with keys of one kind."""
+    key = f"{algorithm}-{size}" if size else algorithm
+    return f"{reverse('certificates')}?{urlencode({'key': key, 'use': 'in-use'})}"
+
+
+def _counted(number: int, url: str) -> Cell:
+    return Cell(number, url if number else "")

@@ -1,0 +1,238 @@
+"""The forecast: which certificates end and which renewals fall due, by day and CA.
+
+Owns the page, and the trial of other periods on it: nothing here changes a setting. What falls on
+a day is `renewal/rules/forecast.py`'s, counted by `renewal/census.py`.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+
+from orchestrators.models import Orchestrator
+from portal.access.catalogue import Permission
+from portal.access.reach import reach
+from portal.pages import charts
+from portal.pages.gate import page
+from portal.preferences import store
+from portal.preferences.definitions import BY_NAME, SettingInvalid
+from renewal import census
+from renewal.configuration import periods
+from renewal.models import CertificateAuthority
+from renewal.rules.forecast import Forecast, Lot, days_from, dues, forecast
+from renewal.rules.periods import Periods
+
+SPANS = (90, 180, 365)
+_STEPS = 4
+_WARNING_DAYS, _EXPIRY_DAYS = 400, 180
+"""How far the sliders go at least."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """One field of the calendar."""
+
+    day: date
+    ends: int
+    renewals: int
+    before: int
+    """Renewals with the periods in force, where others are tried."""
+    heat: int
+    """0 for nothing, 4 for the fullest day."""
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class Month:
+    """One month: weeks of seven fields, None where the month or the span has no day."""
+
+    name: str
+    weeks: list[list[Day | None]]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """One number of the forecast, with the periods in force and with those that are tried."""
+
+    name: str
+    now: int
+    tried: int
+
+    @property
+    def change(self) -> int:
+        return self.tried - self.now
+
+
+@dataclass(frozen=True)
+class Share:
+    """Certificates of one CA on the chosen day, and the list behind them."""
+
+    authority: str
+    count: int
+    ends_on: date
+    url: str
+
+
+@page(Permission.AGENTS_READ)
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The calendar, and one of its days."""
+    now = timezone.now()
+    today = now.astimezone(UTC).date()
+    far = reach(request.user, Permission.AGENTS_READ)
+    in_force = periods(store.load())
+    names = dict(CertificateAuthority.objects.order_by("name").values_list("pk", "name"))
+    span = next((s for s in SPANS if request.GET.get("span") == str(s)), SPANS[1])
+    tried, problem = _tried(request.GET, in_force)
+    issuer = request.GET.get("ca", "")
+    picture = census.latest(far, now=now)
+    context: dict[str, Any] = {
+        "picture": picture,
+        "today": today,
+        "span": span,
+        "spans": SPANS,
+        "issuer": issuer,
+        "authorities": [(str(pk), name) for pk, name in names.items()],
+        "in_force": in_force,
+        "tried": tried,
+        "is_tried": tried != in_force,
+        "problem": problem,
+        "most_warning": max(_WARNING_DAYS, in_force.warning.days, tried.warning.days),
+        "most_expiry": max(_EXPIRY_DAYS, in_force.expiry.days, tried.expiry.days),
+        "weekdays": [(name[:2], name) for name in calendar.day_name],
+    }
+    if picture is not None:
+        lots = [lot for lot in picture.lots if _is_of(lot, issuer)]
+        days = days_from(today + timedelta(days=1), span)
+        before = forecast(lots, in_force, today=today)
+        after = forecast(lots, tried, today=today)
+        chosen = _day(request.GET.get("day", ""))
+        demonstration = Orchestrator.objects.filter(demonstration=True).exists()
+        real = "&fleet=real" if demonstration else ""
+        context |= {
+            "months": _months(days, before, after, chosen),
+            "sums": _sums(days, before, after),
+            "fullest": max(days, key=lambda day: after.renewals.get(day, 0)),
+            "most": after.most(days),
+            "chosen": chosen,
+            "ending": _ending(lots, chosen, names, real) if chosen else [],
+            "falling_due": _due(lots, tried, chosen, today, names, real) if chosen else [],
+        }
+    return render(request, "forecast/index.html", context, status=400 if problem else 200)
+
+
+def _tried(given: Mapping[str, str], in_force: Periods) -> tuple[Periods, str]:
+    """Return the periods to try, and what is wrong with them."""
+    try:
+        found = replace(
+            in_force,
+            warning=_days(given, "warning", "ClientCertificateWarningDays", in_force.warning),
+            expiry=_days(given, "expiry", "ClientCertificateExpiryDays", in_force.expiry),
+        )
+    except SettingInvalid as invalid:
+        return in_force, str(invalid)
+    if found.expiry >= found.warning:
+        return in_force, "The expiry period must be shorter than the warning period."
+    return found, ""
+
+
+def _days(given: Mapping[str, str], name: str, setting: str, otherwise: timedelta) -> timedelta:
+    text = given.get(name, "").strip()
+    return timedelta(days=int(str(BY_NAME[setting].parse(text)))) if text else otherwise
+
+
+def _is_of(lot: Lot, issuer: str) -> bool:
+    if not issuer:
+        return True
+    return lot.authority is None if issuer == "other" else str(lot.authority) == issuer
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _months(
+    days: Sequence[date], before: Forecast, after: Forecast, chosen: date | None
+) -> list[Month]:
+    most = after.most(days)
+    wanted = set(days)
+
+    def field(day: date) -> Day | None:
+        if day not in wanted:
+            return None
+        renewals = after.renewals.get(day, 0)
+        return Day(
+            day,
+            after.ends.get(day, 0),
+            renewals,
+            before.renewals.get(day, 0),
+            # Rounded up: a single renewal is never an empty field.
+            -(-renewals * _STEPS // most) if most else 0,
+            day == chosen,
+        )
+
+    found = []
+    for year, month in sorted({(day.year, day.month) for day in days}):
+        weeks = [
+            [field(day) if day.month == month else None for day in week]
+            for week in calendar.Calendar().monthdatescalendar(year, month)
+        ]
+        shown = [week for week in weeks if any(week)]
+        found.append(Month(f"{calendar.month_name[month]} {year}", shown))
+    return found
+
+
+def _sums(days: Sequence[date], before: Forecast, after: Forecast) -> list[Sum]:
+    def within(found: Mapping[date, int]) -> int:
+        return sum(found.get(day, 0) for day in days)
+
+    return [
+        Sum("Asked to renew now", before.due_now, after.due_now),
+        Sum("Of these without a session until they have", before.must_now, after.must_now),
+        Sum(f"Fall due within {len(days)} days", within(before.renewals), within(after.renewals)),
+        Sum("Fall due on the fullest day", before.most(days), after.most(days)),
+    ]
+
+
+def _ending(lots: Sequence[Lot], day: date, names: Mapping[int, str], real: str) -> list[Share]:
+    counts: dict[str, int] = {}
+    for lot in lots:
+        if lot.ends_on == day:
+            name = _name(lot, names)
+            counts[name] = counts.get(name, 0) + lot.count
+    url = charts.ends_url(day, real=real)
+    return [Share(name, count, day, url) for name, count in sorted(counts.items())]
+
+
+def _due(
+    lots: Sequence[Lot],
+    tried: Periods,
+    day: date,
+    today: date,
+    names: Mapping[int, str],
+    real: str,
+) -> list[Share]:
+    return [
+        Share(
+            _name(due.lot, names),
+            due.lot.count,
+            due.lot.ends_on,
+            charts.ends_url(due.lot.ends_on, real=real),
+        )
+        for due in dues(lots, tried, day=day, today=today)[:100]
+    ]
+
+
+def _name(lot: Lot, names: Mapping[int, str]) -> str:
+    if lot.authority is None:
+        return "A CA that is not this portal's"
+    return names.get(lot.authority, "A removed CA")

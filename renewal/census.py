@@ -1,0 +1,254 @@
+"""Counting the fleet behind the pages: which certificates end when, which keys, what was renewed.
+
+Owns what is counted, who counts, and when again. A count reads every record, so no page waits for
+one: a worker counts at most a hundredth of its time, and pages read the last result with its
+moment. Records of the demonstration fleet never count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db.models import (
+    Case,
+    Count,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    FilteredRelation,
+    Func,
+    IntegerField,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.functions import TruncDate
+
+from orchestrators.models import Orchestrator, Status
+from orchestrators.reach import within
+from portal.access.reach import EVERYTHING, Reach
+from renewal import dispatch
+from renewal.models import Census, Enrollment
+from renewal.rules.forecast import Asked, Lot
+from renewal.rules.lifecycle import EnrollmentState
+from renewal.rules.standing import IN_USE
+
+EVERYTHING_KEY = "everything"
+DONE_DAYS = 30
+"""How many days back finished renewals are counted."""
+MOST_LOTS = 50_000
+_SHORTEST = timedelta(seconds=45)
+_LONGEST = timedelta(hours=1)
+_SHARE = 100
+_WANTED_FOR = timedelta(days=1)
+_KEPT_FOR = timedelta(days=30)
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class KeyKind:
+    """So many certificates in use with keys of one kind."""
+
+    algorithm: str
+    size: int
+    signature_hash: str
+    count: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.algorithm} {self.size}" if self.size else self.algorithm or "unknown"
+
+
+@dataclass(frozen=True)
+class DoneOn:
+    """Renewals of one day: certificates issued, and how many of them were used since."""
+
+    day: date
+    issued: int
+    used: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a census found."""
+
+    counted_at: datetime
+    lots: tuple[Lot, ...]
+    keys: tuple[KeyKind, ...]
+    done: tuple[DoneOn, ...]
+    is_cut: bool
+    """There are more kinds of certificates than are kept: the last days are left out."""
+
+
+class _Hours(Func):
+    """A duration in whole hours."""
+
+    output_field = IntegerField()
+    template = "CAST(FLOOR(EXTRACT(EPOCH FROM %(expressions)s) / 3600) AS integer)"
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        # Durations are microseconds there.
+        return super().as_sql(
+            compiler, connection, template="(%(expressions)s / 3600000000)", **extra
+        )
+
+
+def latest(reach: Reach, *, now: datetime) -> Picture | None:
+    """Return what the last census within the reach found; None before the first.
+
+    Who asks for a reach that was never counted makes a worker count it.
+    """
+    row = Census.objects.filter(key=key_of(reach)).first()
+    if row is None:
+        row, _ = Census.objects.get_or_create(
+            key=key_of(reach), defaults={"limits": _limits(reach), "wanted_at": now}
+        )
+        dispatch.census()
+    elif not reach.everything and row.wanted_at < now - _HOUR:
+        Census.objects.filter(pk=row.pk).update(wanted_at=now)
+    return _picture(row)
+
+
+def last_begun() -> tuple[datetime, timedelta] | None:
+    """Return when a worker began to count everything last, and after what time it does so again."""
+    row = Census.objects.filter(key=EVERYTHING_KEY).only("begun_at", "seconds").first()
+    if row is None or row.begun_at is None:
+        return None
+    return row.begun_at, _interval(row.seconds)
+
+
+def take_due(*, now: datetime) -> int:
+    """Count again what is due; return how many reaches were counted. Safe to run twice at once."""
+    Census.objects.exclude(key=EVERYTHING_KEY).filter(wanted_at__lt=now - _KEPT_FOR).delete()
+    Census.objects.get_or_create(key=EVERYTHING_KEY, defaults={"wanted_at": now})
+    wanted = Q(key=EVERYTHING_KEY) | Q(wanted_at__gt=now - _WANTED_FOR)
+    done = 0
+    for row in Census.objects.filter(wanted).defer("contents").order_by("begun_at", "pk"):
+        if row.begun_at is not None and row.begun_at + _interval(row.seconds) > now:
+            continue
+        claimed = Census.objects.filter(pk=row.pk, begun_at=row.begun_at).update(begun_at=now)
+        if claimed:
+            _take(row, now)
+            done += 1
+    return done
+
+
+def _take(row: Census, now: datetime) -> None:
+    clock = time.monotonic()
+    contents = _count(_reach_of(row), now)
+    Census.objects.filter(pk=row.pk, begun_at=now).update(
+        contents=contents, counted_at=now, seconds=time.monotonic() - clock
+    )
+
+
+def _interval(seconds: float) -> timedelta:
+    return min(max(_SHORTEST, timedelta(seconds=_SHARE * seconds)), _LONGEST)
+
+
+def _count(reach: Reach, now: datetime) -> dict[str, Any]:
+    real = Orchestrator.objects.filter(demonstration=False, status=Status.APPROVED)
+    rows = within(real.filter(certificate_not_after__gte=now), reach).annotate(
+        used=FilteredRelation(
+            "certificates", condition=Q(certificates__standing__in=sorted(IN_USE))
+        )
+    )
+    lots = list(_lots(rows)[: MOST_LOTS + 1])
+    return {
+        "lots": [[ca, str(day), hours, asked, n] for ca, day, hours, asked, n in lots[:MOST_LOTS]],
+        "is_cut": len(lots) > MOST_LOTS,
+        "keys": [list(kind) for kind in _keys(rows)],
+        "done": [[str(day), issued, used] for day, issued, used in _done(reach, now)],
+    }
+
+
+def _lots(rows: QuerySet[Any]) -> Any:
+    lifetime = ExpressionWrapper(
+        F("certificate_not_after") - F("certificate_counted_from"), DurationField()
+    )
+    asked = Case(
+        When(awaiting_first_use_since__isnull=False, then=Value(int(Asked.RENEWED))),
+        default=F("flag"),
+        output_field=IntegerField(),
+    )
+    return (
+        rows.annotate(ends_on=TruncDate("certificate_not_after"), hours=_Hours(lifetime), a=asked)
+        .values_list("used__authority_id", "ends_on", "hours", "a")
+        .annotate(number=Count("pk"))
+        .order_by("ends_on", "hours", "a", "used__authority_id")
+    )
+
+
+def _keys(rows: QuerySet[Any]) -> Any:
+    kinds = ("used__key_algorithm", "used__key_size", "used__signature_hash")
+    return (
+        rows.filter(used__isnull=False)
+        .values_list(*kinds)
+        .annotate(number=Count("pk"))
+        .order_by("-number", *kinds)[:50]
+    )
+
+
+def _done(reach: Reach, now: datetime) -> Any:
+    since = (now - timedelta(days=DONE_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+    issued = Enrollment.objects.filter(
+        state=EnrollmentState.ISSUED,
+        finished_at__gte=since,
+        orchestrator__isnull=False,
+        orchestrator__demonstration=False,
+    )
+    return (
+        within(issued, reach, by="orchestrator_id")
+        .annotate(day=TruncDate("finished_at"))
+        .values_list("day")
+        .annotate(
+            issued=Count("pk"), used=Count("pk", filter=Q(certificate__proven_at__isnull=False))
+        )
+        .order_by("day")
+    )
+
+
+def _picture(row: Census) -> Picture | None:
+    if row.counted_at is None:
+        return None
+    found = row.contents
+    return Picture(
+        counted_at=row.counted_at,
+        lots=tuple(
+            Lot(ca, date.fromisoformat(day), timedelta(hours=hours or 0), Asked(asked), number)
+            for ca, day, hours, asked, number in found["lots"]
+        ),
+        keys=tuple(KeyKind(*kind) for kind in found["keys"]),
+        done=tuple(DoneOn(date.fromisoformat(day), *rest) for day, *rest in found["done"]),
+        is_cut=found["is_cut"],
+    )
+
+
+def key_of(reach: Reach) -> str:
+    """Return the name of a reach's census."""
+    if reach.everything:
+        return EVERYTHING_KEY
+    return hashlib.sha256(json.dumps(_limits(reach)).encode()).hexdigest()
+
+
+def _limits(reach: Reach) -> dict[str, Any]:
+    if reach.everything:
+        return {}
+    return {
+        "groups": sorted(reach.groups),
+        "labels": sorted([key, value] for key, value in reach.labels),
+    }
+
+
+def _reach_of(row: Census) -> Reach:
+    if row.key == EVERYTHING_KEY:
+        return EVERYTHING
+    return Reach(
+        groups=frozenset(row.limits["groups"]),
+        labels=frozenset((key, value) for key, value in row.limits["labels"]),
+    )

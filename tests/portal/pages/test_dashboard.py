@@ -1,0 +1,93 @@
+"""The first page's charts and the forecast: every number leads to the list behind it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, timedelta
+from html import unescape
+
+import pytest
+
+from portal.audit.models import AuditEntry
+from renewal import census
+from renewal.models import Census
+from tests.portal.pages import fleet as rows
+
+DAY = timedelta(days=1)
+
+
+def links(html: str) -> list[str]:
+    return [unescape(url) for url in re.findall(r'<a [^>]*href="([^"]+)"', html)]
+
+
+def test_the_numbers_of_the_charts_lead_to_as_many_orchestrators(fleet, admin, now):
+    assert "A worker counts the fleet within a minute" in admin.get("/").content.decode()
+    census.take_due(now=now)
+    html = admin.get("/").content.decode()
+    charts = html[html.index('data-chart="ends"') :]
+    found = re.findall(r'data-number="(\d+)"><a href="([^"]+ends=[^"]+)"', charts)
+    assert found
+    for number, url in found:
+        assert admin.get(unescape(url)).context["matches"].value == int(number), url
+
+
+def test_silent_workers_are_told(fleet, admin, now):
+    assert "silent" in admin.get("/").content.decode()
+    census.take_due(now=now)
+    assert "silent" not in admin.get("/").content.decode()
+    Census.objects.update(begun_at=now - timedelta(hours=3))
+    assert "silent" in admin.get("/").content.decode()
+
+
+class TestForecast:
+    @pytest.fixture(autouse=True)
+    def _counted(self, fleet, now):
+        self.fleet = fleet
+        census.take_due(now=now)
+
+    def test_a_day_shows_what_falls_due_and_leads_to_those_orchestrators(self, admin, now):
+        ends = self.fleet.calm.certificate_not_after.astimezone(UTC).date()
+        day = ends - 180 * DAY
+        page = admin.get(f"/forecast?day={day}")
+        (share,) = page.context["falling_due"]
+        assert (share.count, share.ends_on) == (1, ends)
+        assert "app-server-01.example.com" in admin.get(share.url).content.decode()
+        (ending,) = admin.get(f"/forecast?day={ends}").context["ending"]
+        assert ending.count == 1
+
+    def test_other_periods_are_tried_and_nothing_changes(self, admin):
+        before = {s.name: s.now for s in admin.get("/forecast").context["sums"]}
+        page = admin.get("/forecast?warning=60&expiry=5")
+        tried = {s.name: s.tried for s in page.context["sums"]}
+        assert {s.name: s.now for s in page.context["sums"]} == before
+        assert before["Asked to renew now"] == 3
+        # Left: the one that an operator asked; nobody else has less than 60 days but edge-gateway.
+        assert tried["Asked to renew now"] == 2
+        assert not AuditEntry.objects.filter(action="setting_changed").exists()
+
+    @pytest.mark.parametrize(
+        ("query", "said"),
+        [
+            ("warning=10&expiry=20", "must be shorter"),
+            ("warning=0", "between 1 and 3650 days"),
+            ("expiry=x", "a whole number"),
+        ],
+    )
+    def test_periods_that_cannot_be_are_refused_with_the_reason(self, admin, query, said):
+        page = admin.get(f"/forecast?{query}")
+        assert page.status_code == 400
+        assert said in page.content.decode()
+        assert page.context["tried"] == page.context["in_force"]
+
+    def test_it_is_narrowed_to_one_ca(self, admin, now):
+        rows.authority(now, "Another CA")
+        another = rows.authority(now, "Another CA").pk
+        everything = admin.get("/forecast").context["sums"][0].now
+        assert admin.get(f"/forecast?ca={another}").context["sums"][0].now == 0
+        own = admin.get(f"/forecast?ca={rows.authority(now).pk}").context["sums"][0].now
+        assert own == everything
+
+    def test_what_is_odd_in_the_query_shows_the_whole_calendar(self, admin):
+        page = admin.get("/forecast?day=x&span=7&ca=%00")
+        assert page.status_code == 200
+        assert len(page.context["months"]) >= 6

@@ -1,0 +1,81 @@
+"""Counting the fleet for the pages: what is counted, by whom, and when again."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+
+import pytest
+
+from orchestrators import groups
+from portal.access.reach import EVERYTHING, Reach
+from renewal import census
+from renewal.models import Census, Certificate
+from renewal.rules.forecast import Asked, forecast
+from renewal.rules.periods import Periods
+from renewal.selectors.filters import Filters, matching
+from renewal.selectors.states import RenewalState
+from tests.portal.pages import fleet as rows
+from tests.portal.pages.conftest import fleet, now
+
+__all__ = ["fleet", "now"]
+
+pytestmark = pytest.mark.both_databases
+MINUTE = timedelta(minutes=1)
+
+
+def test_what_is_counted_is_what_the_list_shows(fleet, now):
+    assert census.latest(EVERYTHING, now=now) is None
+    assert census.take_due(now=now) == 1
+    picture = census.latest(EVERYTHING, now=now)
+    today = now.astimezone(UTC).date()
+    foreseen = forecast(picture.lots, Periods(), today=today)
+
+    def listed(*states: RenewalState) -> int:
+        return sum(
+            matching(
+                Filters(state=s, demonstration=False), Periods(), reach=EVERYTHING, now=now
+            ).count()
+            for s in states
+        )
+
+    required, warned = listed(RenewalState.REQUIRED), listed(RenewalState.WARNING)
+    assert (foreseen.due_now, foreseen.must_now) == (required + warned, required)
+    assert {lot.authority for lot in picture.lots} == {rows.authority(now).pk}
+    assert [lot.count for lot in picture.lots if lot.asked is Asked.RENEWED] == [1]
+    in_use = Certificate.objects.filter(
+        standing="current",
+        orchestrator__demonstration=False,
+        orchestrator__status=2,
+        not_after__gt=now,
+    )
+    assert sum(kind.count for kind in picture.keys) == in_use.count()
+    assert {kind.name for kind in picture.keys} == {"EC 256"}
+    assert [(done.issued, done.used) for done in picture.done] in (
+        [(2, 1)],
+        [(1, 0), (1, 1)],
+        [(1, 1), (1, 0)],
+    )
+
+
+def test_a_reach_is_counted_by_itself_once_somebody_asked(fleet, now):
+    group, _ = groups.save_group("Berlin", actor=rows.ALICE, now=now)
+    groups.assign([fleet.calm.pk], group, actor=rows.ALICE)
+    limited = Reach(groups=frozenset({group.pk}), labels=frozenset({("site", "b")}))
+    assert census.latest(limited, now=now) is None
+    assert census.take_due(now=now) == 2
+    picture = census.latest(limited, now=now)
+    assert [lot.count for lot in picture.lots] == [1]
+    # What nobody has looked at for a day is not counted again, and is gone after a month.
+    assert census.take_due(now=now + timedelta(days=2)) == 1
+    census.take_due(now=now + timedelta(days=40))
+    assert [row.key for row in Census.objects.all()] == [census.EVERYTHING_KEY]
+
+
+def test_a_count_costs_at_most_a_hundredth_of_the_time(db, now):
+    census.take_due(now=now)
+    assert census.take_due(now=now + timedelta(seconds=30)) == 0
+    assert census.take_due(now=now + MINUTE) == 1
+    Census.objects.update(seconds=3)
+    assert census.take_due(now=now + 5 * MINUTE) == 0
+    assert census.last_begun() == (now + MINUTE, 5 * MINUTE)
+    assert census.take_due(now=now + 6 * MINUTE) == 1
