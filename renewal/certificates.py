@@ -6,10 +6,12 @@ caller's; later changes are `identity/standings.py`'s.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from orchestrators.models import Orchestrator
-from renewal.models import Certificate, CertificateAuthority
+from orchestrators.names import canonical
+from renewal.models import Certificate, CertificateAuthority, CertificateName
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts
 
@@ -25,7 +27,8 @@ def create(
     intent_flag_counter: int | None = None,
 ) -> Certificate:
     """Create the row. ``counted_from`` defaults to notBefore."""
-    return Certificate.objects.create(
+    name_key = canonical(facts.common_name)
+    made = Certificate.objects.create(
         fingerprint_sha256=facts.fingerprint_sha256,
         thumbprint=facts.thumbprint_sha1,
         der=facts.der,
@@ -33,6 +36,7 @@ def create(
         issuer_name=facts.issuer[:1000],
         subject_name=facts.subject[:1000],
         common_name=facts.common_name[:255],
+        name_key=name_key,
         sans=[[str(kind), value] for kind, value in facts.sans],
         not_before=facts.not_before,
         not_after=facts.not_after,
@@ -49,6 +53,16 @@ def create(
         intent_flag_counter=intent_flag_counter,
         created_at=now,
     )
+    if others := other_names([value for _, value in facts.sans], name_key):
+        CertificateName.objects.bulk_create(
+            CertificateName(certificate=made, name_key=key) for key in others
+        )
+    return made
+
+
+def other_names(sans: Iterable[str], name_key: str) -> list[str]:
+    """Return the canonical alternative names that are not the common name."""
+    return sorted({key for each in sans if (key := canonical(each))} - {name_key})
 
 
 def issuing_authority(facts: CertificateFacts) -> CertificateAuthority | None:

@@ -54,10 +54,10 @@ def _of_own_authority(certificate: Certificate) -> list[CertificateFacts]:
     try:
         backend = issuers.backend(certificate.authority)
         found = [read_certificate(der) for der in backend.trust_anchors()]
+        issuer_of = getattr(backend, "issuing_certificate", None)
+        return [issuer_of(), *found] if issuer_of is not None else found
     except (CAError, OSError, CertificateUnreadable):
         return []
-    issuer_of = getattr(backend, "issuing_certificate", None)
-    return [issuer_of(), *found] if issuer_of is not None else found
 
 
 def _trusted() -> list[CertificateFacts]:

@@ -35,6 +35,10 @@ class CertificatesUnknown(LookupError):
         super().__init__("There is no such certificate.")
 
 
+class CertificatesChanged(ValueError):
+    """A certificate is no longer what it was when the operator looked; nothing was revoked."""
+
+
 @transaction.atomic
 def revoke(
     ids: Iterable[int],
@@ -44,17 +48,22 @@ def revoke(
     reaches: Iterable[Reach],
     actor: Actor,
     now: datetime,
+    looked_at: Mapping[int, str] | None = None,
 ) -> list[int]:
     """Revoke certificates, at this portal at once and at their CAs as soon as they answer.
 
-    One that is revoked already stays as it is. Return the numbers in order. Raises
-    CertificatesUnknown with nothing changed.
+    One that is revoked already stays as it is. ``looked_at``: the standing of certificates when
+    somebody decided. Return the numbers in order. Raises CertificatesUnknown, CertificatesChanged
+    with nothing changed.
     """
     wanted = sorted(set(ids))
     rows = Certificate.objects.select_for_update(of=("self",)).filter(pk__in=wanted)
     found = {row.pk: row for row in within(rows, *reaches, by="orchestrator_id").order_by("pk")}
     if missing := [pk for pk in wanted if pk not in found]:
         raise CertificatesUnknown(missing)
+    for pk, standing in (looked_at or {}).items():
+        if found[pk].standing != standing:
+            raise CertificatesChanged("Its use has changed meanwhile: look at it again.")
     for pk in wanted:
         revocations.request(
             found[pk],

@@ -5,6 +5,8 @@ Owns these pages; which certificates a search finds is `renewal/selectors/certif
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -14,80 +16,135 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from orchestrators.reach import may_see
 from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.reach import Reach, reach
+from portal.pages.fleet_chips import Chip, ends_words
 from portal.pages.gate import BOTH, actor_of, demand_everywhere, page
-from renewal import operator_requests
+from renewal import chains, operator_requests
 from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
 from renewal.rules.periods import days_left
 from renewal.rules.standing import Standing
 from renewal.selectors import certificates
-from renewal.selectors.certificates import Search, Shown
+from renewal.selectors.certificates import Search, Shown, Use
 from renewal.x509.certificates import CertificateUnreadable, read_certificate
+from renewal.x509.extensions import extensions_of
 
 
 @page(Permission.CERTIFICATES_READ)
 def index(request: HttpRequest) -> HttpResponseBase:
     """The list."""
     now = timezone.now()
-    try:
-        shown = Shown(request.GET.get("shown", Shown.VALID))
-    except ValueError:
-        shown = Shown.VALID
-    query = request.GET.get("q", "").replace("\x00", "").strip()[:200]
-    search = Search(query=query, shown=shown)
+    search = certificates.search_from(request.GET.dict())
     found = certificates.page(
         search, reach=_reach(request), now=now, cursor=request.GET.get("cursor", "")
     )
+    known = CertificateAuthority.objects.order_by("name").values_list("pk", "name")
+    issuers = {str(pk): name for pk, name in known} | {"other": "a CA that is not this portal's"}
     return render(
         request,
         "certificates/list.html",
         {
             "search": search,
-            "page": found,
-            "rows": [(row, days_left(row.not_after, now)) for row in found.rows],
-            "kinds": Shown,
+            "page": found.slice,
+            "is_cut": found.is_cut,
+            "most_found": certificates.MOST_FOUND,
+            "rows": [(row, days_left(row.not_after, now)) for row in found.slice.rows],
+            "shown": SHOWN,
+            "uses": USES,
+            "issuers": issuers,
+            "chips": _chips(search, issuers),
         },
     )
+
+
+SHOWN = {
+    Shown.VALID: "valid",
+    Shown.EXPIRED: "expired",
+    Shown.REVOKED: "revoked",
+    Shown.ENDED: "expired or revoked",
+    Shown.ALL: "all",
+}
+USES = {
+    Use.IN_USE: "in use by an orchestrator",
+    Use.UNUSED: "issued, not used yet",
+    Use.FORMER: "no longer accepted",
+    Use.OWN: "the portal's own, or an operator's",
+}
+
+
+def _chips(search: Search, issuers: Mapping[str, str]) -> list[Chip]:
+    found: list[tuple[str, str, Search]] = []
+    if search.query:
+        found.append(("Search", search.query, replace(search, query="")))
+    if search.use is not None:
+        found.append(("Use", USES[search.use], replace(search, use=None)))
+    if search.issuer:
+        name = issuers.get(search.issuer, "no CA of that number")
+        found.append(("Issued by", name, replace(search, issuer="")))
+    if search.key:
+        found.append(("Key", search.key, replace(search, key="")))
+    if search.ends is not None:
+        found.append(("Ends", ends_words(search.ends), replace(search, ends=None)))
+    return [Chip(name, value, certificates.query_of(rest)) for name, value, rest in found]
 
 
 @page(Permission.CERTIFICATES_READ)
 def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One certificate, decoded."""
-    certificate = _found(request, pk)
+    certificate = found_within(request, pk, _reach(request))
+    facts, extensions, chain = None, [], []
     try:
         facts = read_certificate(bytes(certificate.der))
+        extensions = extensions_of(facts)
+        chain = chains.chain_of(certificate)
     except CertificateUnreadable:
-        facts = None
+        pass
+    may_revoke = certificate.revoked_at is None and _reaches(request, certificate)
     return render(
         request,
         "certificates/detail.html",
         {
             "certificate": certificate,
             "facts": facts,
+            "extensions": extensions,
+            "issuers_of_it": chain[1:],
+            "is_chain_whole": bool(chain) and chain[-1].is_self_issued,
             "standing": Standing(certificate.standing),
             "days_left": days_left(certificate.not_after, timezone.now()),
             "successors": certificates.successors(certificate, reach=_reach(request)),
             "enrollment": getattr(certificate, "enrollment", None),
             "revocation": getattr(certificate, "revocation", None),
+            "may_revoke": may_revoke,
         },
     )
 
 
+def _reaches(request: HttpRequest, certificate: Certificate) -> bool:
+    """Say whether the visitor may revoke it."""
+    far = reach(request.user, Permission.CERTIFICATES_REVOKE)
+    if certificate.orchestrator is None:
+        return far.everything
+    return may_see(certificate.orchestrator, far)
+
+
 @page(Permission.CERTIFICATES_READ)
 def download(request: HttpRequest, pk: int, form: str) -> HttpResponseBase:
-    """The certificate's file, PEM or DER."""
-    certificate = _found(request, pk)
+    """The certificate's file: PEM, DER, or PEM with its issuers."""
+    certificate = found_within(request, pk, _reach(request))
     der = bytes(certificate.der)
+    number = certificate.serial_number
     if form == "der":
         response = HttpResponse(der, content_type="application/pkix-cert")
-        name = f"{certificate.serial_number}.cer"
+        name = f"{number}.cer"
     else:
+        chain = chains.chain_of(certificate) if form == "chain" else [read_certificate(der)]
         response = HttpResponse(
-            read_certificate(der).pem, content_type="application/x-pem-file; charset=us-ascii"
+            "".join(each.pem for each in chain),
+            content_type="application/x-pem-file; charset=us-ascii",
         )
-        name = f"{certificate.serial_number}.pem"
+        name = f"{number}-chain.pem" if form == "chain" else f"{number}.pem"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
@@ -165,8 +222,9 @@ def _reach(request: HttpRequest) -> Reach:
     return reach(request.user, Permission.CERTIFICATES_READ)
 
 
-def _found(request: HttpRequest, pk: int) -> Certificate:
-    certificate = certificates.detail(pk, reach=_reach(request)) if pk < 2**63 else None
+def found_within(request: HttpRequest, pk: int, *reaches: Reach) -> Certificate:
+    """Return a certificate within the reaches. Raises Http404."""
+    certificate = certificates.detail(pk, *reaches) if pk < 2**63 else None
     if certificate is None:
         raise Http404("There is no such certificate.")
     return certificate

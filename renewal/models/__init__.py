@@ -10,7 +10,7 @@ from renewal.models.authorities import (
 )
 from renewal.models.bulk import BulkItem, BulkJob
 from renewal.models.census import Census
-from renewal.models.certificates import Certificate, Claimant
+from renewal.models.certificates import Certificate, CertificateName, Claimant
 from renewal.models.enrollments import Enrollment, Revocation
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Census",
     "Certificate",
     "CertificateAuthority",
+    "CertificateName",
     "Claimant",
     "Enrollment",
     "GroupIssuance",

@@ -30,6 +30,8 @@ class Certificate(models.Model):
     issuer_name = models.CharField(max_length=1000)
     subject_name = models.CharField(max_length=1000)
     common_name = models.CharField(max_length=255, blank=True)
+    name_key = models.CharField(max_length=255, blank=True, default="", db_index=True)
+    """Canonical common name: finds it by its beginning. Other names: `CertificateName`."""
     sans = models.JSONField(default=list)
     """[[kind, value], …]"""
     not_before = models.DateTimeField()
@@ -80,6 +82,20 @@ class Certificate(models.Model):
         ]
         indexes = [
             models.Index(fields=["orchestrator", "id"], name="cert_of_orchestrator"),
+            models.Index(fields=["authority", "not_after", "id"], name="cert_ends_by_issuer"),
+            models.Index(
+                fields=["key_algorithm", "key_size", "not_after", "id"], name="cert_ends_by_key"
+            ),
+            models.Index(
+                fields=["not_after", "id"],
+                condition=Q(revoked_at__isnull=False),
+                name="cert_ends_revoked",
+            ),
+            models.Index(
+                fields=["not_after", "id"],
+                condition=Q(standing__in=sorted(IN_USE)),
+                name="cert_ends_in_use",
+            ),
             # What a census reads of every certificate in use, without the rows themselves.
             models.Index(
                 fields=[
@@ -99,6 +115,17 @@ class Certificate(models.Model):
             ),
             models.Index(fields=["not_after"], condition=Q(standing="own"), name="cert_own"),
         ]
+
+
+class CertificateName(models.Model):
+    """An alternative name of a certificate that is not its common name, to be found by."""
+
+    certificate = models.ForeignKey(Certificate, on_delete=models.CASCADE, related_name="names")
+    name_key = models.CharField(max_length=255, db_index=True)
+    """Canonical."""
+
+    class Meta:
+        default_permissions = ()
 
 
 class Claimant(models.Model):

@@ -1,24 +1,32 @@
-"""The list of certificates: searched by name, alternative name, serial number, thumbprint.
+"""The list of certificates: searched by any name, serial number or thumbprint, and narrowed.
 
-Owns which certificates a search finds. Paging is by expiry, soonest first.
+Owns which certificates a search finds. Paging is by expiry, soonest first. What is typed is looked
+up first and names at most so many rows: an ``OR`` over several tables would read all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import urlencode
 
-from django.db.models import Q, TextField
-from django.db.models.functions import Cast
+from django.db.models import Q, QuerySet
 
+from orchestrators.names import canonical
 from orchestrators.reach import within
 from portal.access.reach import Reach
-from renewal.models import Certificate
-from renewal.selectors.filters import hex_of
+from renewal.models import Certificate, CertificateName
+from renewal.rules.standing import IN_USE, UNPROVEN, Standing
+from renewal.selectors.filters import Ends, ends_of, hex_of
 from renewal.selectors.keyset import Segment, Slice, cut
 
+E = TypeVar("E", bound=StrEnum)
 PAGE_SIZE = 50
+MOST_FOUND = 1_000
+"""What a search by name or number finds at most; more is told, and narrowed by typing on."""
 _LEAST_HEX = 6
 
 
@@ -26,8 +34,27 @@ class Shown(StrEnum):
     """Which certificates a list shows."""
 
     VALID = "valid"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
     ENDED = "ended"
     ALL = "all"
+
+
+class Use(StrEnum):
+    """What certificates are to their orchestrators."""
+
+    IN_USE = "in-use"
+    UNUSED = "unused"
+    FORMER = "former"
+    OWN = "own"
+
+
+_STANDINGS: Mapping[Use, frozenset[Standing]] = {
+    Use.IN_USE: IN_USE,
+    Use.UNUSED: UNPROVEN,
+    Use.FORMER: frozenset({Standing.SUPERSEDED, Standing.DISCARDED, Standing.ARCHIVED}),
+    Use.OWN: frozenset({Standing.OWN}),
+}
 
 
 @dataclass(frozen=True)
@@ -36,33 +63,108 @@ class Search:
 
     query: str = ""
     shown: Shown = Shown.VALID
+    use: Use | None = None
+    issuer: str = ""
+    """Number of a CA of this portal, or ``other``."""
+    key: str = ""
+    """``EC-256``, ``Ed25519``: algorithm, and size if it has sizes."""
+    ends: Ends | None = None
+
+    @property
+    def is_narrowed(self) -> bool:
+        return self != Search()
 
 
-def page(search: Search, *, reach: Reach, now: datetime, cursor: str = "") -> Slice[Certificate]:
+@dataclass(frozen=True)
+class Found:
+    """One page of what a search found."""
+
+    slice: Slice[Certificate]
+    is_cut: bool
+    """More than `MOST_FOUND` certificates have such a name or number; the rest is not shown."""
+
+
+def search_from(given: Mapping[str, str]) -> Search:
+    """Return the search of a query's parameters; what is not known narrows nothing."""
+
+    def text(name: str, longest: int) -> str:
+        return given.get(name, "").replace("\x00", "").strip()[:longest]
+
+    issuer = text("issuer", 20)
+    is_issuer = issuer == "other" or (issuer.isascii() and issuer.isdigit())
+    return Search(
+        query=text("q", 300),
+        shown=_member(Shown, given.get("shown", "")) or Shown.VALID,
+        use=_member(Use, given.get("use", "")),
+        issuer=issuer if is_issuer else "",
+        key=text("key", 30),
+        ends=ends_of(text("ends", 24)),
+    )
+
+
+def query_of(search: Search) -> str:
+    """Return the canonical query of a search."""
+    parts = (
+        ("q", search.query),
+        ("shown", search.shown if search.shown is not Shown.VALID else ""),
+        ("use", search.use or ""),
+        ("issuer", search.issuer),
+        ("key", search.key),
+        ("ends", search.ends or ""),
+    )
+    return urlencode([(name, str(value)) for name, value in parts if value])
+
+
+def page(search: Search, *, reach: Reach, now: datetime, cursor: str = "") -> Found:
     """Return one page of the certificates within the reach that a search finds."""
     rows = within(
         Certificate.objects.select_related("orchestrator", "authority").defer("der"),
         reach,
         by="orchestrator_id",
     )
-    ended = Q(not_after__lt=now) | Q(revoked_at__isnull=False)
-    if search.shown is Shown.VALID:
-        rows = rows.filter(~ended)
-    elif search.shown is Shown.ENDED:
-        rows = rows.filter(ended)
+    rows = _narrowed(rows, search, now)
+    is_cut = False
     if search.query:
-        rows = rows.annotate(sans_text=Cast("sans", TextField())).filter(_found_by(search.query))
-    newest_first = search.shown is not Shown.VALID
+        ids = _found_by(search.query)
+        is_cut = len(ids) > MOST_FOUND
+        rows = rows.filter(pk__in=ids)
+    newest_first = search.shown in (Shown.EXPIRED, Shown.ENDED, Shown.ALL, Shown.REVOKED)
     order = ("-not_after", "-id") if newest_first else ("not_after", "id")
-    return cut([Segment(rows, order)], cursor=cursor, size=PAGE_SIZE)
+    return Found(cut([Segment(rows, order)], cursor=cursor, size=PAGE_SIZE), is_cut)
 
 
-def detail(pk: int, *, reach: Reach) -> Certificate | None:
-    """Return a certificate within the reach, with everything around it."""
+def _narrowed(rows: QuerySet[Certificate], search: Search, now: datetime) -> QuerySet[Certificate]:
+    over, revoked = Q(not_after__lt=now), Q(revoked_at__isnull=False)
+    if search.shown is Shown.VALID:
+        rows = rows.filter(not_after__gte=now, revoked_at=None)
+    elif search.shown is Shown.EXPIRED:
+        rows = rows.filter(over)
+    elif search.shown is Shown.REVOKED:
+        rows = rows.filter(revoked)
+    elif search.shown is Shown.ENDED:
+        rows = rows.filter(over | revoked)
+    if search.use is not None:
+        rows = rows.filter(standing__in=sorted(_STANDINGS[search.use]))
+    if search.issuer == "other":
+        rows = rows.filter(authority=None)
+    elif search.issuer:
+        rows = rows.filter(authority=min(int(search.issuer), 2**63 - 1))
+    if search.key:
+        algorithm, _, size = search.key.partition("-")
+        rows = rows.filter(key_algorithm=algorithm)
+        if size.isascii() and size.isdigit():
+            rows = rows.filter(key_size=min(int(size), 2**31 - 1))
+    if search.ends is not None:
+        rows = rows.filter(search.ends.of("not_after", now))
+    return rows
+
+
+def detail(pk: int, *reaches: Reach) -> Certificate | None:
+    """Return a certificate within the reaches, with everything around it."""
     rows = Certificate.objects.select_related(
         "orchestrator", "authority", "predecessor", "enrollment__template", "revocation"
     ).filter(pk=pk)
-    return within(rows, reach, by="orchestrator_id").first()
+    return within(rows, *reaches, by="orchestrator_id").first()
 
 
 def successors(certificate: Certificate, *, reach: Reach) -> list[Certificate]:
@@ -71,14 +173,30 @@ def successors(certificate: Certificate, *, reach: Reach) -> list[Certificate]:
     return list(within(rows, reach, by="orchestrator_id")[:10])
 
 
-def _found_by(query: str) -> Q:
-    text = query.strip()
-    condition = Q(common_name__icontains=text) | Q(sans_text__icontains=text)
-    if len(digits := hex_of(text)) >= _LEAST_HEX:
-        condition |= (
-            Q(thumbprint__startswith=digits.upper())
-            | Q(serial_number__startswith=digits)
-            | Q(serial_number__startswith=f"0{digits}" if len(digits) % 2 else digits)
-            | Q(fingerprint_sha256__startswith=digits)
-        )
-    return condition
+def _found_by(query: str) -> set[int]:
+    """Return whose name begins so, or whose serial number, thumbprint or fingerprint does."""
+    name = canonical(query)
+    found = _ids(Certificate.objects.filter(name_key__startswith=name).order_by("name_key"))
+    others = CertificateName.objects.filter(name_key__startswith=name).order_by("name_key")
+    found |= set(others.values_list("certificate_id", flat=True)[: MOST_FOUND + 1])
+    if len(digits := hex_of(query)) < _LEAST_HEX:
+        return found
+    thumbprints = Certificate.objects.filter(thumbprint__startswith=digits.upper())
+    found |= _ids(thumbprints.order_by("thumbprint"))
+    prints = Certificate.objects.filter(fingerprint_sha256__startswith=digits)
+    found |= _ids(prints.order_by("fingerprint_sha256"))
+    # Two digits to the octet here; others leave the first zero out, or put an octet of zeros first.
+    numbers = {digits, f"0{digits}", digits.removeprefix("00")}
+    condition = Q(*(Q(serial_number__startswith=each) for each in sorted(numbers)), _connector="OR")
+    return found | _ids(Certificate.objects.filter(condition).order_by("serial_number"))
+
+
+def _ids(rows: QuerySet[Certificate]) -> set[int]:
+    return set(rows.values_list("pk", flat=True)[: MOST_FOUND + 1])
+
+
+def _member(kind: type[E], value: str) -> E | None:
+    try:
+        return kind(value)
+    except ValueError:
+        return None

@@ -60,15 +60,17 @@ class Ends:
 
     def condition(self, now: datetime) -> Q:
         """Return the filter: approved records whose certificate in use ends then."""
+        return Q(status=Status.APPROVED) & self.of("certificate_not_after", now)
+
+    def of(self, column: str, now: datetime) -> Q:
+        """Return the filter for a column with the end."""
         if self.first is None or self.last is None:
             begin = whole_second(now)
             end = begin + timedelta(days=self.days)
-            bounds = Q(certificate_not_after__gte=begin, certificate_not_after__lte=end)
-        else:
-            begin = datetime.combine(self.first, time(), UTC)
-            end = datetime.combine(self.last, time(), UTC) + timedelta(days=1)
-            bounds = Q(certificate_not_after__gte=begin, certificate_not_after__lt=end)
-        return Q(status=Status.APPROVED) & bounds
+            return Q((f"{column}__gte", begin), (f"{column}__lte", end))
+        begin = datetime.combine(self.first, time(), UTC)
+        end = datetime.combine(self.last, time(), UTC) + timedelta(days=1)
+        return Q((f"{column}__gte", begin), (f"{column}__lt", end))
 
 
 def ends_of(text: str) -> Ends | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from orchestrators.names import canonical
 from orchestrators.protocol.codes import TEXTS, Code
 from portal.audit.models import Category
 from renewal.ca.base import CLIENT_AUTH
@@ -143,6 +144,7 @@ class Holdings:
                 issuer_name=f"CN={ISSUERS[0 if one.is_ours else 1]}",
                 subject_name=f"CN={name}",
                 common_name=name,
+                name_key=canonical(name),
                 sans=[["dns", name]],
                 not_before=one.not_before,
                 not_after=one.not_after,

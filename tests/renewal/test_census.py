@@ -43,7 +43,7 @@ def test_what_is_counted_is_what_the_list_shows(fleet, now):
     assert {lot.authority for lot in picture.lots} == {rows.authority(now).pk}
     assert [lot.count for lot in picture.lots if lot.asked is Asked.RENEWED] == [1]
     in_use = Certificate.objects.filter(
-        standing="current",
+        standing__in=["current", "legacy"],
         orchestrator__demonstration=False,
         orchestrator__status=2,
         not_after__gt=now,

@@ -8,7 +8,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from cryptography import x509
 from django.conf import settings as django_settings
 from django.template.loader import render_to_string
 
@@ -17,8 +16,7 @@ from orchestrators.models import BootstrapCredential
 from portal.audit.models import AuditEntry
 from portal.preferences import store
 from portal.preferences.models import Setting
-from renewal.authorities import Wanted, create_local
-from renewal.models import Certificate, CertificateAuthority, Template, TrustAnchor
+from renewal.models import CertificateAuthority, TrustAnchor
 from renewal.selectors.states import RenewalState
 from tests import pki
 from tests.portal.pages import fleet as rows
@@ -260,62 +258,3 @@ def test_what_is_no_issuer_is_refused_with_the_reason(db, now, admin):
         assert response.status_code == 400
         assert reason in response.content.decode()
     assert not TrustAnchor.objects.exists()
-
-
-# --- certificates ---------------------------------------------------------------------------
-
-
-def found(client, **query) -> set[str]:
-    return {c.pk for c, _ in client.get("/certificates", query).context["rows"]}
-
-
-def test_certificates_are_found_by_name_serial_and_thumbprint(fleet, admin):
-    certificate = Certificate.objects.get(orchestrator=fleet.calm)
-    for query in (
-        "app-server-01",
-        "SERVER-01.example",
-        certificate.serial_number,
-        certificate.serial_number.upper(),
-        ":".join(re.findall("..", certificate.thumbprint)),
-        certificate.fingerprint_sha256,
-    ):
-        assert found(admin, q=query) == {certificate.pk}, query
-    assert found(admin, q="nothing like it") == set()
-
-
-def test_ended_certificates_are_shown_only_if_asked_for(fleet, admin):
-    expired = Certificate.objects.get(orchestrator=fleet.expired).pk
-    revoked = Certificate.objects.get(standing="superseded").pk
-    assert not {expired, revoked} & found(admin)
-    assert {expired, revoked} == found(admin, shown="ended")
-    assert {expired, revoked} < found(admin, shown="all")
-
-
-def test_downloads_are_the_certificate(fleet, admin):
-    certificate = Certificate.objects.get(orchestrator=fleet.calm)
-    der = admin.get(f"/certificates/{certificate.pk}.cer").content
-    pem = admin.get(f"/certificates/{certificate.pk}.pem").content
-    assert der == bytes(certificate.der)
-    assert x509.load_pem_x509_certificate(pem).serial_number == int(certificate.serial_number, 16)
-    assert admin.get("/certificates/99999999.pem").status_code == 404
-    assert admin.get(f"/certificates/{10**30}").status_code == 404
-
-
-def test_a_certificate_is_made_from_a_csr(db, now, admin):
-    authority, _ = create_local(Wanted("Pages CA", "local", {}), actor=rows.ALICE, now=now)
-    Template.objects.create(
-        name="Any",
-        key_types=["EC-P256"],
-        names_policy="open",
-        extended_key_usages=["1.3.6.1.5.5.7.3.2"],
-        created_at=now,
-    )
-    csr = base64.b64encode(pki.csr("CN=made-by-hand")).decode()
-    form = {"csr": csr, "authority": authority.name, "template": "Any"}
-    response = admin.post("/certificates/from-csr", form)
-    certificate = Certificate.objects.get(common_name="made-by-hand")
-    assert response["Location"] == f"/certificates/{certificate.pk}"
-    assert certificate.standing == "own"
-    bad = admin.post("/certificates/from-csr", {**form, "csr": "nonsense"})
-    assert bad.status_code == 400
-    assert 'id="id_csr_error"' in bad.content.decode()

@@ -68,6 +68,9 @@ PATHS = (
     "/approvals/{conflicting_request}",
     "/approvals/{returning_request}",
     "/certificates",
+    "/certificates/{in_use}",
+    "/certificates/{in_use}/revoke",
+    "/certificates?use=unused&q=nothing",
     "/certificates/from-csr",
     "/authorities",
     "/trusted-issuers",
@@ -135,6 +138,7 @@ def addresses(fleet: rows.Fleet) -> list[str]:
     for name in ("conflicting", "returning"):
         ids[f"{name}_request"] = str(getattr(fleet, name).approval_requests.get().pk)
     ids["due"] = str(fleet.calm.certificate_not_after.date() - timedelta(days=60))
+    ids["in_use"] = str(fleet.calm.certificates.get().pk)
     ids["account"] = str(rows.service_account().pk)
     return [path.format(**ids) for path in PATHS]
 

@@ -65,6 +65,8 @@ PAGES = (
     "/certificates",
     "/certificates?q=host",
     "/certificates/{certificate}",
+    "/certificates/{certificate}/revoke",
+    "/certificates?use=in-use&issuer=1&key=EC-256&ends=30d",
     "/authorities",
     "/trusted-issuers",
     "/settings",

@@ -1,0 +1,183 @@
+"""Certificates: found, decoded, downloaded, revoked, made from a CSR."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import timedelta
+from ipaddress import ip_address
+
+from cryptography import x509
+
+from portal.audit.models import AuditEntry
+from renewal import certificates, issuers
+from renewal.authorities import Wanted, create_local
+from renewal.models import Certificate, Template
+from renewal.rules.standing import Standing
+from renewal.x509.certificates import read_certificate
+from tests import pki
+from tests.portal.pages import fleet as rows
+
+DAY = timedelta(days=1)
+
+
+def found(client, **query) -> set[str]:
+    return {c.pk for c, _ in client.get("/certificates", query).context["rows"]}
+
+
+def test_certificates_are_found_by_name_serial_and_thumbprint(fleet, admin, now):
+    certificate = Certificate.objects.get(orchestrator=fleet.calm)
+    for query in (
+        "app-server-01",
+        "APP-SERVER-01.Example.COM.",
+        certificate.serial_number,
+        certificate.serial_number.upper(),
+        f"0x{certificate.serial_number.lstrip('0')}",
+        ":".join(re.findall("..", certificate.thumbprint)),
+        " ".join(re.findall("..", certificate.thumbprint.lower())),
+        f"\u200e{certificate.thumbprint[:12]}",
+        certificate.fingerprint_sha256,
+    ):
+        assert found(admin, q=query) == {certificate.pk}, query
+    assert found(admin, q="nothing like it") == set()
+    facts = read_certificate(
+        pki.certificate(
+            "CN=one",
+            sans=[x509.DNSName("Another.example.com"), x509.IPAddress(ip_address("192.0.2.77"))],
+            not_after=now + DAY,
+        )
+    )
+    other = certificates.create(facts, standing=Standing.OWN, now=now)
+    for query in ("one", "another.EXAMPLE", "192.0.2.77"):
+        assert found(admin, q=query) == {other.pk}, query
+
+
+def test_certificates_are_narrowed_by_state_use_issuer_key_and_end(fleet, admin, now):
+    expired = Certificate.objects.get(orchestrator=fleet.expired).pk
+    revoked = Certificate.objects.get(standing="superseded").pk
+    everything = found(admin, shown="all")
+    assert not {expired, revoked} & found(admin)
+    assert {expired, revoked} == found(admin, shown="ended")
+    assert {expired} == found(admin, shown="expired")
+    assert {revoked} == found(admin, shown="revoked")
+    unused = Certificate.objects.get(standing="issued").pk
+    assert {unused} == found(admin, use="unused")
+    assert {revoked} == found(admin, use="former", shown="all")
+    own = str(rows.authority(now).pk)
+    assert found(admin, issuer=own, shown="all") == everything
+    assert found(admin, issuer="other", shown="all") == set()
+    assert found(admin, key="EC-256", shown="all") == everything
+    assert found(admin, key="RSA-2048", shown="all") == set()
+    must_renew = Certificate.objects.get(orchestrator=fleet.must_renew)
+    assert must_renew.pk in found(admin, ends="30d")
+    assert found(admin, ends=str(must_renew.not_after.date()), q="edge") == {must_renew.pk}
+    # What is not known narrows nothing.
+    assert found(admin, shown="x", use="x", issuer="x", ends="x") == found(admin)
+    assert found(admin, issuer="9" * 20) == found(admin, key=f"EC-{'9' * 20}") == set()
+
+
+def test_a_certificate_is_decoded_in_full_with_its_issuers(db, now, admin):
+    authority, _ = create_local(Wanted("Decoded CA", "local", {}), actor=rows.ALICE, now=now)
+    issuer = issuers.backend(authority).issuing_certificate()
+    facts = read_certificate(
+        pki.certificate("CN=leaf", sans=[x509.DNSName("leaf.example.com")], not_after=now + DAY)
+    )
+    made = certificates.create(facts, standing=Standing.OWN, now=now)
+    html = admin.get(f"/certificates/{made.pk}").content.decode()
+    for said in (
+        "dns: leaf.example.com",
+        "clientAuth (1.3.6.1.5.5.7.3.2)",
+        "Its issuer is not known",
+    ):
+        assert said in html, said
+    own = certificates.create(issuer, standing=Standing.OWN, now=now, authority=authority)
+    html = admin.get(f"/certificates/{own.pk}").content.decode()
+    assert "signs certificates, signs CRLs" in html
+    assert "Decoded CA Root" in html
+    chain = admin.get(f"/certificates/{own.pk}-chain.pem").content
+    first = x509.load_pem_x509_certificates(chain)[0]
+    assert first.subject.rfc4514_string() == issuer.subject
+    assert chain.count(b"BEGIN CERTIFICATE") == 2
+
+
+class TestRevoke:
+    def form(self, certificate, **changes):
+        return {
+            "reason": "1",
+            "comment": "stolen",
+            "standing": certificate.standing,
+            **changes,
+        }
+
+    def test_one_that_nobody_uses_is_revoked_with_the_reason(self, fleet, admin, now):
+        made = rows.certificate(fleet.calm, now=now, standing=Standing.ARCHIVED)
+        assert (
+            "does not work with it any more"
+            in admin.get(f"/certificates/{made.pk}/revoke").content.decode()
+        )
+        admin.post(f"/certificates/{made.pk}/revoke", self.form(made))
+        made.refresh_from_db()
+        assert (made.revoked_at is not None, made.revocation_reason) == (True, "keyCompromise")
+        assert made.revocation.cause == "stolen"
+        assert AuditEntry.objects.filter(action="revocation_requested", actor_name="administrator")
+
+    def test_one_in_use_only_if_its_holders_name_is_typed(self, fleet, admin):
+        made = Certificate.objects.get(orchestrator=fleet.calm)
+        url = f"/certificates/{made.pk}/revoke"
+        assert "locked out until" in admin.get(url).content.decode()
+        for confirm in ({}, {"confirm": "app-server"}):
+            assert admin.post(url, self.form(made, **confirm)).status_code == 400
+        made.refresh_from_db()
+        assert made.revoked_at is None
+        admin.post(url, self.form(made, confirm="app-server-01.example.com"))
+        made.refresh_from_db()
+        assert made.revoked_at is not None
+        assert admin.get(url)["Location"] == f"/certificates/{made.pk}"
+
+    def test_one_whose_use_changed_since_the_page_was_shown_is_left_alone(self, fleet, admin, now):
+        made = rows.certificate(fleet.calm, now=now, standing=Standing.ARCHIVED)
+        response = admin.post(
+            f"/certificates/{made.pk}/revoke", self.form(made, standing="superseded")
+        )
+        assert response.status_code == 400
+        assert "has changed meanwhile" in response.content.decode()
+        assert not Certificate.objects.filter(pk=made.pk, revoked_at__isnull=False).exists()
+
+    def test_it_needs_the_permission(self, fleet, as_role):
+        made = Certificate.objects.get(orchestrator=fleet.calm)
+        auditor = as_role("Auditor")
+        assert (
+            f"/certificates/{made.pk}/revoke"
+            not in auditor.get(f"/certificates/{made.pk}").content.decode()
+        )
+        assert auditor.get(f"/certificates/{made.pk}/revoke").status_code == 403
+
+
+def test_downloads_are_the_certificate(fleet, admin):
+    certificate = Certificate.objects.get(orchestrator=fleet.calm)
+    der = admin.get(f"/certificates/{certificate.pk}.cer").content
+    pem = admin.get(f"/certificates/{certificate.pk}.pem").content
+    assert der == bytes(certificate.der)
+    assert x509.load_pem_x509_certificate(pem).serial_number == int(certificate.serial_number, 16)
+    assert admin.get("/certificates/99999999.pem").status_code == 404
+    assert admin.get(f"/certificates/{10**30}").status_code == 404
+
+
+def test_a_certificate_is_made_from_a_csr(db, now, admin):
+    authority, _ = create_local(Wanted("Pages CA", "local", {}), actor=rows.ALICE, now=now)
+    Template.objects.create(
+        name="Any",
+        key_types=["EC-P256"],
+        names_policy="open",
+        extended_key_usages=["1.3.6.1.5.5.7.3.2"],
+        created_at=now,
+    )
+    csr = base64.b64encode(pki.csr("CN=made-by-hand")).decode()
+    form = {"csr": csr, "authority": authority.name, "template": "Any"}
+    response = admin.post("/certificates/from-csr", form)
+    certificate = Certificate.objects.get(common_name="made-by-hand")
+    assert response["Location"] == f"/certificates/{certificate.pk}"
+    assert certificate.standing == "own"
+    bad = admin.post("/certificates/from-csr", {**form, "csr": "nonsense"})
+    assert bad.status_code == 400
+    assert 'id="id_csr_error"' in bad.content.decode()
