@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db.models import (
@@ -177,7 +177,9 @@ def _lots(rows: QuerySet[Any]) -> Any:
         output_field=IntegerField(),
     )
     return (
-        rows.annotate(ends_on=TruncDate("certificate_not_after"), hours=_Hours(lifetime), a=asked)
+        rows.annotate(
+            ends_on=TruncDate("certificate_not_after", tzinfo=UTC), hours=_Hours(lifetime), a=asked
+        )
         .values_list("used__authority_id", "ends_on", "hours", "a")
         .annotate(number=Count("pk"))
         .order_by("ends_on", "hours", "a", "used__authority_id")
@@ -204,7 +206,7 @@ def _done(reach: Reach, now: datetime) -> Any:
     )
     return (
         within(issued, reach, by="orchestrator_id")
-        .annotate(day=TruncDate("finished_at"))
+        .annotate(day=TruncDate("finished_at", tzinfo=UTC))
         .values_list("day")
         .annotate(
             issued=Count("pk"), used=Count("pk", filter=Q(certificate__proven_at__isnull=False))

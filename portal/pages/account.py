@@ -14,6 +14,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -77,6 +78,7 @@ def account(request: HttpRequest) -> HttpResponseBase:
             "person": person,
             "roles": person.groups.order_by("name").values_list("name", flat=True),
             "lines": [(line, words[line.reach]) for line in lines],
+            "zone": timezone.get_current_timezone_name(),
         },
     )
 

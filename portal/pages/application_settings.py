@@ -6,7 +6,7 @@ changed at a time, so that each change has its own row in the audit log.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,11 @@ from portal.pages.gate import BOTH, actor_of, demand, page
 from portal.preferences import store
 from portal.preferences.definitions import BY_NAME, EDITABLE, Definition, Kind, SettingInvalid
 from portal.preferences.models import Setting
-from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
+from renewal.configuration import CA_SETTING, TEMPLATE_SETTING, periods
 from renewal.models import CertificateAuthority, Template
+from renewal.selectors import affected
+from renewal.selectors.affected import Whom
+from renewal.selectors.counting import Count
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Line:
     value: str
     stored: Setting | None
     may_change: bool
+    whom: Whom | None = None
+    number: Count | None = None
+    """How many orchestrators it counts for, of those whom it concerns."""
 
     @property
     def is_default(self) -> bool:
@@ -65,13 +71,19 @@ def needed_for(definition: Definition) -> Permission:
 
 @page(Permission.SETTINGS_READ)
 def index(request: HttpRequest) -> HttpResponseBase:
-    """The list, in groups."""
+    """The list, in groups, narrowed to words that are looked for."""
     stored = {row.name: row for row in Setting.objects.all()}
-    lines = [_line(request, definition, stored.get(definition.name)) for definition in EDITABLE]
+    query = request.GET.get("q", "").strip()[:100]
+    numbers = affected.numbers()
+    lines = [
+        _line(request, definition, stored.get(definition.name), numbers)
+        for definition in EDITABLE
+        if _has(definition, query)
+    ]
     groups: dict[str, list[Line]] = {}
     for line in lines:
         groups.setdefault(line.definition.group, []).append(line)
-    return render(request, "settings/list.html", {"groups": groups.items()})
+    return render(request, "settings/list.html", {"groups": groups.items(), "query": query})
 
 
 @page(Permission.SETTINGS_READ, methods=BOTH)
@@ -80,12 +92,16 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     definition = BY_NAME.get(name)
     if definition is None or definition.internal:
         raise Http404("There is no such setting.")
-    line = _line(request, definition, Setting.objects.filter(name=name).first())
+    stored = Setting.objects.filter(name=name).first()
+    line = _line(request, definition, stored, affected.numbers())
+    preview = None
     form = SettingForm(definition, initial={"value": _initial(definition, line.value)})
     if request.method == "POST":
         demand(request, needed_for(definition))
         form = SettingForm(definition, request.POST)
-        if form.is_valid() and _save(request, definition, form):
+        if "preview" in request.POST:
+            preview = _preview(definition, form) if form.is_valid() else None
+        elif form.is_valid() and _save(request, definition, form):
             return redirect("settings")
     return render(
         request,
@@ -93,6 +109,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
         {
             "line": line,
             "form": form,
+            "preview": preview,
             "needed": entry_for(needed_for(definition)),
             "history": AuditEntry.objects.filter(
                 object_type="setting", object_id=definition.name
@@ -130,12 +147,37 @@ def _save(request: HttpRequest, definition: Definition, form: SettingForm) -> bo
     return True
 
 
-def _line(request: HttpRequest, definition: Definition, stored: Setting | None) -> Line:
+def _has(definition: Definition, query: str) -> bool:
+    text = f"{definition.label} {definition.name} {definition.group} {definition.effect}".casefold()
+    return all(word in text for word in query.casefold().split())
+
+
+def _preview(definition: Definition, form: SettingForm) -> affected.Preview | None:
+    """Say what a period would change at once; a value that cannot be is the form's error."""
+    try:
+        store.check(definition, form.text())
+    except SettingInvalid as problem:
+        form.add_error("value", str(problem))
+        return None
+    return affected.preview(
+        definition.name, int(form.text()), periods(store.load()), now=timezone.now()
+    )
+
+
+def _line(
+    request: HttpRequest,
+    definition: Definition,
+    stored: Setting | None,
+    numbers: Mapping[Whom, Count],
+) -> Line:
+    whom = affected.whom(definition.name)
     return Line(
         definition=definition,
         value=stored.value if stored else definition.default,
         stored=stored,
         may_change=holds(request.user, needed_for(definition)),
+        whom=whom,
+        number=None if whom is None else numbers[whom],
     )
 
 

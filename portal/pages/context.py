@@ -30,6 +30,8 @@ class Entry:
     icon: str
     permission: Permission
     section: str
+    key: str = ""
+    """The letter that leads here after ``g``."""
 
     @property
     def url(self) -> str:
@@ -41,15 +43,22 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Fleet",
         (
-            Entry("Dashboard", "home", "layout-dashboard", P.PORTAL_READ, ""),
-            Entry("Orchestrators", "orchestrators", "server-2", P.AGENTS_READ, "orchestrators"),
-            Entry("Approvals", "approvals", "user-check", P.AGENTS_READ, "approvals"),
-            Entry("Forecast", "forecast", "calendar-stats", P.AGENTS_READ, "forecast"),
-            Entry("Groups", "groups", "plug-connected", P.AGENTS_READ, "groups"),
+            Entry("Dashboard", "home", "layout-dashboard", P.PORTAL_READ, "", "d"),
             Entry(
-                "Certificates", "certificates", "certificate", P.CERTIFICATES_READ, "certificates"
+                "Orchestrators", "orchestrators", "server-2", P.AGENTS_READ, "orchestrators", "o"
             ),
-            Entry("Jobs", "bulk_jobs", "progress-check", P.AGENTS_READ, "jobs"),
+            Entry("Approvals", "approvals", "user-check", P.AGENTS_READ, "approvals", "a"),
+            Entry("Forecast", "forecast", "calendar-stats", P.AGENTS_READ, "forecast", "f"),
+            Entry("Groups", "groups", "plug-connected", P.AGENTS_READ, "groups", "g"),
+            Entry(
+                "Certificates",
+                "certificates",
+                "certificate",
+                P.CERTIFICATES_READ,
+                "certificates",
+                "c",
+            ),
+            Entry("Jobs", "bulk_jobs", "progress-check", P.AGENTS_READ, "jobs", "j"),
         ),
     ),
     (
@@ -62,13 +71,34 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
                 "shield-check",
                 P.AUTHORITIES_READ,
                 "trusted-issuers",
+                "t",
             ),
-            Entry("Settings", "settings", "settings", P.SETTINGS_READ, "settings"),
-            Entry("Audit", "audit", "clipboard-list", P.AUDITING_READ, "audit"),
-            Entry("Access", "roles", "lock", P.SECURITY_READ, "access"),
+            Entry("Settings", "settings", "settings", P.SETTINGS_READ, "settings", "s"),
+            Entry("Audit", "audit", "clipboard-list", P.AUDITING_READ, "audit", "l"),
+            Entry("Access", "roles", "lock", P.SECURITY_READ, "access", "u"),
         ),
     ),
 )
+COMMANDS = (
+    Entry("Add an orchestrator", "add_orchestrator", "plus", P.AGENTS_APPROVE, ""),
+    Entry("Auto-registration", "auto_registration", "user-check", P.AUTO_REGISTRATION_READ, ""),
+    Entry("Certificate from a CSR", "certificate_from_csr", "plus", P.ENROLL_CSR, ""),
+    Entry("Users", "users", "user-circle", P.SECURITY_READ, ""),
+    Entry("Tokens of everybody", "tokens", "key", P.SECURITY_READ, ""),
+    Entry("Verify the audit log", "audit_verification", "clipboard-list", P.AUDITING_READ, ""),
+    Entry("My account", "account", "user-circle", P.PORTAL_READ, ""),
+    Entry("My API tokens", "own_tokens", "key", P.PORTAL_READ, ""),
+    Entry("Change my password", "change_password", "lock", P.PORTAL_READ, ""),
+    Entry("The API", "api", "file-text", P.PORTAL_READ, ""),
+)
+"""What the command palette offers besides the navigation."""
+SEARCHES = (
+    Entry("Find orchestrators", "orchestrators", "search", P.AGENTS_READ, ""),
+    Entry("Find certificates", "certificates", "search", P.CERTIFICATES_READ, ""),
+    Entry("Find settings", "settings", "search", P.SETTINGS_READ, ""),
+    Entry("Search the audit log", "audit", "search", P.AUDITING_READ, ""),
+)
+"""Pages that take what was typed into the palette as their search."""
 
 
 def theme_of(request: HttpRequest) -> str:
@@ -96,6 +126,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             (group, [entry for entry in entries if holds(user, entry.permission)])
             for group, entries in NAVIGATION
         ]
+        context["commands"] = [each for each in COMMANDS if holds(user, each.permission)]
+        context["searches"] = [each for each in SEARCHES if holds(user, each.permission)]
         if holds(user, Permission.AGENTS_READ) and holds(user, Permission.AGENTS_APPROVE):
             context["approvals_waiting"] = inbox.count_waiting_for(user, now=context["now"])
     return context

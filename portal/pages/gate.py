@@ -26,6 +26,7 @@ from portal.access.reach import reach
 from portal.audit.refusals import note
 from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
+from portal.pages.zones import zone_of
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -54,10 +55,11 @@ def page(
                 logout(request)
                 raise PermissionDenied("A service account cannot sign in to the pages.")
             demand(request, *((Permission.PORTAL_READ,) if needs_portal else ()), *needed)
-            try:
-                response = view(request, *args, **kwargs)
-            except BadRequest as problem:
-                response = render(request, "400.html", {"exception": problem}, status=400)
+            with timezone.override(zone_of(request)):
+                try:
+                    response = view(request, *args, **kwargs)
+                except BadRequest as problem:
+                    response = render(request, "400.html", {"exception": problem}, status=400)
             patch_cache_control(response, private=True, no_cache=True)
             return response
 

@@ -26,8 +26,8 @@
   const bars = uPlot.paths.bars({ size: [0.8, 24], gap: 1 });
 
   const read = (section) => {
-    const rows = [...section.querySelectorAll("tbody tr")];
-    const series = [...section.querySelectorAll("thead th[data-style]")].map((head) => ({
+    const rows = [...section.querySelectorAll(".twin tbody tr")];
+    const series = [...section.querySelectorAll(".twin th[data-style]")].map((head) => ({
       name: head.textContent,
       look: STYLES[head.dataset.style],
     }));

@@ -1,5 +1,5 @@
 // Conveniences only: every page works without this file.
-// Copy buttons, the number of selected rows, "select all", and "/" for the search field.
+// Copy buttons, the number of selected rows, "select all"; the browser's time zone. Keys: keys.js.
 (() => {
   "use strict";
 
@@ -72,15 +72,10 @@
     open.querySelector("summary").focus();
   });
 
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-    const field = document.getElementById("search");
-    if (!field) return;
-    event.preventDefault();
-    field.focus();
-    field.select();
-  });
+  // Pages show times in the browser's zone, which only a script can tell.
+  const zone = encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone).replaceAll("%2F", "/");
+  const secure = window.location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
 
   document.addEventListener("htmx:afterSettle", (event) => prepare(event.target));
   prepare(document);

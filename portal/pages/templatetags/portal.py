@@ -99,6 +99,20 @@ def stamp(moment: datetime | None, empty: str = "–") -> SafeString:
     )
 
 
+@register.simple_tag
+def day(moment: datetime | str | None) -> SafeString:
+    """The day of a moment (empty: there is none); the exact time, with its zone, on hover and in ``datetime``."""
+    if not isinstance(moment, datetime):
+        return format_html('<span class="muted">{}</span>', "–")
+    local = timezone.localtime(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"{local:%Y-%m-%d %H:%M:%S %Z}",
+        f"{local:%Y-%m-%d}",
+    )
+
+
 @register.simple_tag(takes_context=True)
 def term(context: Mapping[str, Any], word: str, shown: str = "") -> SafeString:
     """A word of the field, with its explanation on hover and on focus."""

@@ -15,8 +15,10 @@ from orchestrators import credentials
 from orchestrators.models import BootstrapCredential
 from portal.audit.models import AuditEntry
 from portal.preferences import store
+from portal.preferences.definitions import EDITABLE
 from portal.preferences.models import Setting
-from renewal.models import CertificateAuthority, TrustAnchor
+from renewal import census
+from renewal.models import Certificate, CertificateAuthority, TrustAnchor
 from renewal.selectors.states import RenewalState
 from tests import pki
 from tests.portal.pages import fleet as rows
@@ -202,6 +204,36 @@ def test_a_bad_value_is_refused_where_it_was_typed_and_nothing_changes(db, now, 
     assert store.load() == before
 
 
+def test_settings_are_found_by_words_of_their_name_and_effect(fleet, admin):
+    def shown(query: str) -> list[str]:
+        groups = admin.get("/settings", {"q": query}).context["groups"]
+        return [line.definition.name for _, lines in groups for line in lines]
+
+    assert len(shown("")) == len(EDITABLE)
+    assert shown("HEARTBEAT alive") == ["HeartbeatIntervalMinutes"]
+    assert shown("revokeold") == ["RevokeOldClientAuthCertificate"]
+    assert shown("no such words") == []
+
+
+def test_a_setting_says_how_many_orchestrators_it_counts_for(fleet, admin):
+    groups = admin.get("/settings").context["groups"]
+    lines = {line.definition.name: line for _, lines in groups for line in lines}
+    assert lines["SessionLengthMinutes"].number.value == 9
+    assert lines["ApprovalsForReturn"].number.value == 3
+    assert lines["RevokeOldClientAuthCertificate"].number.value == 1
+    assert lines["BulkJobDays"].number is None
+
+
+def test_a_period_is_previewed_before_it_is_saved(fleet, admin, now):
+    census.take_due(now=now)
+    url = "/settings/ClientCertificateWarningDays"
+    page = admin.post(url, {"value": "60", "preview": "1"})
+    # db-primary, edge-gateway-07 and app-server-02 (asked by an operator); the first has 99 days.
+    assert (page.context["preview"].due, page.context["preview"].must) == ((3, 2), (1, 1))
+    assert admin.post(url, {"value": "20", "preview": "1"}).status_code == 400
+    assert not Setting.objects.filter(name="ClientCertificateWarningDays").exists()
+
+
 def test_a_settings_page_shows_default_effect_and_who_changed_it(db, now, admin):
     admin.post("/settings/SessionLengthMinutes", {"value": "60"})
     text = admin.get("/settings").content.decode()
@@ -258,3 +290,22 @@ def test_what_is_no_issuer_is_refused_with_the_reason(db, now, admin):
         assert response.status_code == 400
         assert reason in response.content.decode()
     assert not TrustAnchor.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("cookie", "zone"),
+    [
+        ("Europe/Berlin", "CE"),
+        ("", "UTC"),
+        ("../../etc/passwd", "UTC"),
+        ("Nowhere/Land", "UTC"),
+        ("a" * 500, "UTC"),
+    ],
+)
+def test_times_are_shown_in_the_zone_of_the_browser(fleet, admin, cookie, zone):
+    admin.cookies["zone"] = cookie
+    certificate = Certificate.objects.get(orchestrator=fleet.calm)
+    html = admin.get(f"/certificates/{certificate.pk}").content.decode()
+    assert f'<span class="zone">{zone}' in html
+    # What a machine reads stays UTC.
+    assert f'datetime="{certificate.not_after:%Y-%m-%dT%H:%M:%SZ}"' in html

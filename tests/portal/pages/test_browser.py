@@ -264,3 +264,67 @@ def test_the_search_field_is_a_key_away_and_a_thumbprint_copies(chromium, site):
     expect(page.locator("tbody button.copied")).to_have_count(1)
     assert page.evaluate("navigator.clipboard.readText()") == fleet.calm.thumbprint
     assert said == []
+
+
+def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
+    url, _ = site
+    page, said = opened(chromium, url)
+    for key in "go":
+        page.keyboard.press(key)
+    expect(page.get_by_role("heading", name="Orchestrators", exact=True)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("app-server")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    # Out of the field: a letter in it is a letter.
+    page.keyboard.press("Tab")
+    for key in "jxjx":
+        page.keyboard.press(key)
+    expect(page.locator("#selected")).to_have_text("2 selected")
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("app-server-01.example.com")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("foreca")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Forecast", exact=True)).to_be_visible()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("db-prim")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#palette a:focus")).to_have_text("Find orchestrators: db-prim")
+    page.keyboard.press("Enter")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    # Who speaks to the browser turns the single keys off.
+    page.keyboard.press("?")
+    page.get_by_label("Single keys act").uncheck()
+    page.keyboard.press("Escape")
+    page.reload()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_hidden()
+    assert said == []
+
+
+def test_charts_are_drawn_and_a_day_leads_to_its_list(chromium, site):
+    url, _ = site
+    page, said = opened(chromium, url)
+    ends = page.locator("[data-chart=ends]")
+    expect(ends.locator("canvas")).to_be_visible()
+    ends.locator("summary").click()
+    (link,) = ends.locator("tbody a").all()
+    link.click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr a.name")).to_have_text("edge-gateway-07")
+    assert said == []
+
+
+def test_times_are_those_of_the_browser_and_the_periods_are_tried_by_dragging(chromium, site):
+    url, fleet = site
+    page, said = opened(chromium, url, timezone_id="Asia/Tokyo")
+    page.goto(f"{url}/account")
+    expect(page.locator("main")).to_contain_text("Asia/Tokyo")
+    page.goto(f"{url}/certificates/{fleet.calm.certificates.get().pk}")
+    expect(page.locator("main")).to_contain_text("JST")
+    page.goto(f"{url}/forecast")
+    page.get_by_label("Warning period").fill("60")
+    expect(page.get_by_role("link", name="Back to the periods in force")).to_be_visible()
+    assert "warning=60" in page.url
+    assert said == []
