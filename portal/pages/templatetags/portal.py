@@ -101,7 +101,7 @@ def stamp(moment: datetime | None, empty: str = "–") -> SafeString:
 
 @register.simple_tag
 def day(moment: datetime | str | None) -> SafeString:
-    """The day of a moment (empty: there is none); the exact time, with its zone, on hover and in ``datetime``."""
+    """The day of a moment, a dash for none; its exact time on hover and in ``datetime``."""
     if not isinstance(moment, datetime):
         return format_html('<span class="muted">{}</span>', "–")
     local = timezone.localtime(moment)
