@@ -54,6 +54,8 @@ class Chart:
     first: str
     """Head of the first column."""
     series: tuple[Series, ...]
+    nothing: str
+    """What is said in the place of a chart without a number."""
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -75,6 +77,7 @@ def ends_chart(foreseen: Forecast, *, today: date, real: str) -> Chart:
         f"{total:,} in use, if none of them is renewed.",
         "Day",
         (Series("Certificates that end", "ends"),),
+        f"No certificate in use ends within {ENDS_DAYS} days.",
         rows,
     )
 
@@ -105,6 +108,7 @@ def renewals_chart(picture: Picture, foreseen: Forecast, *, today: date) -> Char
         f"{PLANNED_DAYS}, besides {foreseen.due_now:,} that are due now.",
         "Day",
         (Series("Issued", "issued"), Series("Used since", "used"), Series("Planned", "planned")),
+        f"Nothing was renewed in {DONE_DAYS} days, and nothing falls due in {PLANNED_DAYS}.",
         rows,
     )
 
@@ -127,6 +131,7 @@ def keys_chart(picture: Picture) -> Chart:
         f"{total:,} certificates, by key and hash of the signature.",
         "Key",
         (Series("Certificates", "ends"),),
+        "No orchestrator has a certificate in use.",
         rows,
     )
 
