@@ -111,7 +111,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         lots = [lot for lot in picture.lots if _is_of(lot, issuer)]
         days = days_from(today + timedelta(days=1), span)
         before = forecast(lots, in_force, today=today)
-        after = forecast(lots, tried, today=today)
+        after = before if tried == in_force else forecast(lots, tried, today=today)
         chosen = _day(request.GET.get("day", ""))
         demonstration = Orchestrator.objects.filter(demonstration=True).exists()
         real = "&fleet=real" if demonstration else ""

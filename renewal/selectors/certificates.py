@@ -1,6 +1,7 @@
 """The list of certificates: searched by any name, serial number or thumbprint, and narrowed.
 
-Owns which certificates a search finds. Paging is by expiry, soonest first. What is typed is looked
+Owns which certificates a search finds. Paging is by expiry, soonest first (last for what has
+ended), for each standing by itself where a use is asked for. What is typed is looked
 up first and names at most so many rows: an ``OR`` over several tables would read all of them.
 """
 
@@ -128,23 +129,34 @@ def page(search: Search, *, reach: Reach, now: datetime, cursor: str = "") -> Fo
         ids = _found_by(search.query)
         is_cut = len(ids) > MOST_FOUND
         rows = rows.filter(pk__in=ids)
-    newest_first = search.shown in (Shown.EXPIRED, Shown.ENDED, Shown.ALL, Shown.REVOKED)
-    order = ("-not_after", "-id") if newest_first else ("not_after", "id")
-    return Found(cut([Segment(rows, order)], cursor=cursor, size=PAGE_SIZE), is_cut)
+    order = ("not_after", "id") if search.shown is Shown.VALID else ("-not_after", "-id")
+    segments = [Segment(part, order) for part in _parts(rows, search, now)]
+    return Found(cut(segments, cursor=cursor, size=PAGE_SIZE), is_cut)
+
+
+def _parts(
+    rows: QuerySet[Certificate], search: Search, now: datetime
+) -> list[QuerySet[Certificate]]:
+    """Cut rows so that an index bounds each part, also where nothing matches.
+
+    By standing where one is asked for, and what has ended at now, which keeps its order.
+    """
+    found = [rows]
+    if search.use is not None:
+        found = [rows.filter(standing=each) for each in sorted(_STANDINGS[search.use])]
+    if search.shown is Shown.ENDED:
+        halves = (Q(revoked_at__isnull=False, not_after__gte=now), Q(not_after__lt=now))
+        found = [part.filter(half) for part in found for half in halves]
+    return found
 
 
 def _narrowed(rows: QuerySet[Certificate], search: Search, now: datetime) -> QuerySet[Certificate]:
-    over, revoked = Q(not_after__lt=now), Q(revoked_at__isnull=False)
     if search.shown is Shown.VALID:
         rows = rows.filter(not_after__gte=now, revoked_at=None)
     elif search.shown is Shown.EXPIRED:
-        rows = rows.filter(over)
+        rows = rows.filter(not_after__lt=now)
     elif search.shown is Shown.REVOKED:
-        rows = rows.filter(revoked)
-    elif search.shown is Shown.ENDED:
-        rows = rows.filter(over | revoked)
-    if search.use is not None:
-        rows = rows.filter(standing__in=sorted(_STANDINGS[search.use]))
+        rows = rows.filter(revoked_at__isnull=False)
     if search.issuer == "other":
         rows = rows.filter(authority=None)
     elif search.issuer:
