@@ -24,7 +24,7 @@ from renewal.invariants.verify import verify
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.standing import Standing
-from renewal.synthetic import draw, tables
+from renewal.synthetic import draw
 from renewal.synthetic import load as loading
 from renewal.synthetic.documents import Printer
 from renewal.synthetic.ledger import Ledger, World
@@ -192,21 +192,6 @@ def test_rows_that_come_later_get_numbers_of_their_own() -> None:
     )
 
     assert made.pk > largest
-
-
-def test_text_for_copy_comes_back_as_it_was_whatever_characters_it_has() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("COPY is PostgreSQL's")
-    odd = "tab\t, end\r\n, back\\slash, \\N, 100 %, %s, é"
-    sheet = Sheet(AuditEntry, tables.next_number(AuditEntry))
-    at = datetime(2026, 5, 1, 2, 3, 4, 567, tzinfo=UTC)
-    number = sheet.add(at=at, actor_name=odd, category="access", action="a", after={odd: [odd]})
-
-    tables.copy(AuditEntry, sheet.text())
-
-    row = AuditEntry.objects.get(pk=number)
-    assert (row.at, row.actor_name, row.after, row.before) == (at, odd, {odd: [odd]}, {})
-    assert (row.actor_id, row.message) == (None, "")
 
 
 def test_an_unknown_column_is_an_error() -> None:
