@@ -160,7 +160,7 @@ def rehearse(
     if wanted.type == "local" and (row is None or (not wanted.is_new and is_unfinished(row))):
         options = _local_options(wanted, row)
         calls = [] if row is not None and Path(options["directory"]).exists() else ["make_keys"]
-        wanted = replace(wanted, options=options)
+        wanted = replace(wanted, options=options, is_enabled=_or(wanted.is_enabled, True))
     row, _ = save_row(wanted, actor=actor, now=now)
     if _lacks_crl(row) and isinstance(issuers.backend(row), PublishesCRL):
         calls.append("publish_crl")

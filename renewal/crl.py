@@ -32,14 +32,11 @@ def publish(
     ``actor``: who asked for it, if a person did. The CA signs outside of any transaction; of two
     that publish at once the second signs again, with what the first may have missed.
     """
-    authority = CertificateAuthority.objects.filter(pk=authority_id).first()
-    if authority is None:
-        return None
-    backend = issuers.backend(authority)
-    if not isinstance(backend, PublishesCRL):
-        return None
     this_update = whole_second(now)
-    while True:
+    while authority := CertificateAuthority.objects.filter(pk=authority_id).first():
+        backend = issuers.backend(authority)
+        if not isinstance(backend, PublishesCRL):
+            return None
         known = RevocationList.objects.filter(authority=authority).first()
         entries = _entries(authority, now)
         made = RevocationList(
@@ -54,6 +51,7 @@ def publish(
         )
         if _stored(made, known, actor):
             return made
+    return None
 
 
 def foreseen(authority: CertificateAuthority, *, now: datetime) -> tuple[int, int] | None:

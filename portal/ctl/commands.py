@@ -157,11 +157,20 @@ def _token() -> str:
 def _password() -> str:
     user, password = os.environ.get("PORTAL_USER", ""), _secret("PORTAL_PASSWORD")
     if sys.stdin.isatty():
-        user = user or input("User: ")
-        password = password or getpass.getpass("Password: ")
+        try:
+            user = user or _asked("User: ")
+            password = password or getpass.getpass("Password: ")
+        except EOFError:
+            raise Usage("Nobody answered.") from None
     if not user or not password:
         raise Usage("PORTAL_USER and PORTAL_PASSWORD (or PORTAL_PASSWORD_FILE) must be set.")
     return basic(user, password)
+
+
+def _asked(question: str) -> str:
+    # Standard output is for the answer, which may go to a file.
+    print(question, end="", file=sys.stderr, flush=True)
+    return input()
 
 
 def _secret(name: str) -> str:
@@ -309,9 +318,15 @@ def _carry_out(
         if input(f"{word} {len(rows)} orchestrators? [y/N] ").strip().lower() != "y":
             return NOT_DONE
     if options.as_job:
-        made = [portal.submit("Agents", path, body=body(part)) for part in parts]
-        numbers = "\n".join(str(job["Id"]) for job in made)
-        print(as_json(made) if options.output == "json" else numbers, file=out)
+        made: list[Any] = []
+        try:
+            for part in parts:
+                made.append(portal.submit("Agents", path, body=body(part)))
+        finally:
+            # A job that was made runs, whatever became of the next part.
+            numbers = "\n".join(str(job["Id"]) for job in made)
+            if made:
+                print(as_json(made) if options.output == "json" else numbers, file=out)
         return DONE
     failed: list[str] = []
     for part in parts:

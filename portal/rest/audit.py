@@ -69,6 +69,7 @@ _OPERATIONS = (
 """The number of an operation by a word of the action; any other is 2, Updated."""
 _UPDATED = 2
 _MOST_THINGS = 50
+_MOST_NAMED = 5000
 _INFORMATION, _WARNING, _FAILURE = 0, 1, 2
 
 
@@ -219,12 +220,13 @@ class AuditValidate(_AuditView):
 
 def _same(rows: QuerySet[AuditEntry]) -> Q:
     """Return the condition for the rows about what these are about. Raises ApiError."""
-    things = rows.order_by().values_list("object_type", "object_id", "orchestrator_id").distinct()
-    found = list(things[: _MOST_THINGS + 1])
-    if len(found) > _MOST_THINGS:
+    things = rows.order_by("-pk").values_list("object_type", "object_id", "orchestrator_id")
+    named = list(things[: _MOST_NAMED + 1])
+    found = set(named)
+    if len(found) > _MOST_THINGS or len(named) > _MOST_NAMED:
         raise ApiError(
             ErrorCode.QUERY_TOO_LARGE,
-            f"The query's rows are about more than {_MOST_THINGS} things: narrow it.",
+            f"The query names more than {_MOST_THINGS} things or {_MOST_NAMED} rows: narrow it.",
         )
     same = Q(orchestrator_id__in={pk for *_, pk in found if pk is not None})
     for kind in {kind for kind, *_ in found}:

@@ -119,11 +119,13 @@ class AuthorityList(AuthorityView):
         with _refusals():
             with transaction.atomic():
                 versions.check(self, request, self.version)
-                row, _ = authorities.save_row(wanted, actor=actor, now=now)
+                # A local CA whose making broke off is made; to change it first would hide that.
+                if not (is_unfinished := authorities.is_unfinished(row)):
+                    row, _ = authorities.save_row(wanted, actor=actor, now=now)
                 if requesters is not None:
                     authorities.set_requesters(row, requesters, actor=actor)
             # Nobody is asked while the row is locked.
-            if authorities.is_unfinished(row):
+            if is_unfinished:
                 row, _ = authorities.create_local(wanted, actor=actor, now=now)
             else:
                 authorities.publish_first(row, now=now)

@@ -89,8 +89,10 @@ class CertificatesRevoke(CertificateView):
         self, act: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
     ) -> list[Ask]:
         newest = Revocation.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-        act(request, *args, **kwargs)
-        rows = Revocation.objects.filter(pk__gt=newest, certificate__authority__isnull=False)
+        revoked = act(request, *args, **kwargs).data["RevokedIds"]
+        rows = Revocation.objects.filter(
+            pk__gt=newest, certificate__in=revoked, certificate__authority__isnull=False
+        )
         asked = rows.order_by("certificate_id").values_list(
             "certificate__authority__name", "certificate_id", "certificate__serial_number"
         )

@@ -120,8 +120,7 @@ class EnrollCsr(ApiView):
     returns = {"POST": CsrResponse}
 
     def post(self, request: Request) -> Response:
-        form = format_of(request.META.get("HTTP_X_CERTIFICATEFORMAT", ""))
-        body, order = self.ordered(request)
+        form, body, order = self.ordered(request)
         try:
             row, _ = operator_requests.enroll(order, **_by_whom(request))
         except RequestRefused as refused:
@@ -133,12 +132,12 @@ class EnrollCsr(ApiView):
     def rehearse(
         self, act: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
     ) -> list[Ask]:
-        _, order = self.ordered(request)
+        *_, order = self.ordered(request)
         try:
-            row, is_new = operator_requests.intend(order, **_by_whom(request))
+            row, _ = operator_requests.intend(order, **_by_whom(request))
         except RequestRefused as refused:
             raise _refusal(refused) from None
-        if not is_new:
+        if row.certificate_id is not None:
             return []
         about = {
             "Template": row.template.name,
@@ -147,14 +146,18 @@ class EnrollCsr(ApiView):
         }
         return [{"Authority": row.authority.name, "Call": "issue", "About": about}]
 
-    def ordered(self, request: Request) -> tuple[CsrRequest, operator_requests.Order]:
-        """Return the body, and what it asks for. Raises ApiError, PermissionDenied."""
+    def ordered(self, request: Request) -> tuple[str, CsrRequest, operator_requests.Order]:
+        """Return the form of the reply, the body, and what it asks for.
+
+        Raises ApiError, PermissionDenied.
+        """
+        form = format_of(request.META.get("HTTP_X_CERTIFICATEFORMAT", ""))
         self.demand_everywhere(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR)
         flag(self.given, "forceenroll")
         body = shapes.read(request.data, CsrRequest)
         _check_extras(body)
         authority, template = _chosen(body)
-        return body, operator_requests.Order(body["CSR"], authority, template)
+        return form, body, operator_requests.Order(body["CSR"], authority, template)
 
 
 class CsrContext(ApiView):

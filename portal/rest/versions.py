@@ -39,16 +39,18 @@ def tagged(view: ApiView, read: Act, request: Request, *args: Any, **kwargs: Any
     return response
 
 
+def refuse_unless_taken(view: ApiView, request: Request) -> None:
+    """Raise ApiError for an If-Match that the call would not look at, however it is made."""
+    if request.META.get("HTTP_IF_MATCH") is not None and request.method not in view.versioned:
+        raise ApiError(ErrorCode.HEADER_INVALID, "This call takes no If-Match.")
+
+
 def matched(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> Response:
     """Act, if what is acted on is still what If-Match names. Raises ApiError.
 
     A write beyond the database asks `check` in a transaction of its own making.
     """
-    if request.META.get("HTTP_IF_MATCH") is None:
-        return act(request, *args, **kwargs)
-    if request.method not in view.versioned:
-        raise ApiError(ErrorCode.HEADER_INVALID, "This call takes no If-Match.")
-    if not view.in_database:
+    if request.META.get("HTTP_IF_MATCH") is None or not view.in_database:
         return act(request, *args, **kwargs)
     with transaction.atomic():
         check(view, request, lambda: view.version(*args, **kwargs))

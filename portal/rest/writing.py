@@ -39,6 +39,7 @@ _LONGEST_KEY = 255
 
 def perform(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> Response:
     """Do a write as it was asked for. Raises ApiError."""
+    versions.refuse_unless_taken(view, request)
     order = view.order(request) if _needs_order(view, request) else None
     if "dry_run" in view.taken_parameters() and paging.flag(view.given, "dry_run"):
         if order is not None:

@@ -17,7 +17,14 @@ from portal.access.models import User
 from renewal import crl, dispatch, own_certificates, revocations
 from renewal.alarms import alarms
 from renewal.ca.base import RevocationReason
-from renewal.models import CertificateAuthority, Revocation, RevocationList
+from renewal.ca.local import LocalCA
+from renewal.models import (
+    Certificate,
+    CertificateAuthority,
+    Revocation,
+    RevocationList,
+    Template,
+)
 from tests.agent_api.front_door import DAY, OPERATOR, FrontDoor, Host
 from tests.renewal.fleet import scratch
 
@@ -117,3 +124,20 @@ def administrator() -> User:
     user = User.objects.create_user("ada")
     user.groups.add(Group.objects.get(name="Administrator"))
     return user
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_list_whose_ca_goes_while_it_is_signed_is_given_up(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = CertificateAuthority.objects.get()
+    sign = LocalCA.publish_crl
+
+    def signed(self: LocalCA, *arguments: Any, **options: Any) -> bytes:
+        Certificate.objects.filter(authority=authority).delete()
+        Template.objects.all().delete()
+        CertificateAuthority.objects.filter(pk=authority.pk).delete()
+        return sign(self, *arguments, **options)
+
+    monkeypatch.setattr(LocalCA, "publish_crl", signed)
+    assert crl.publish(authority.pk, now=door.now) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.utils import timezone
@@ -13,6 +14,8 @@ from pytest_django import Settings
 from portal.audit.models import AuditEntry
 from portal.preferences import store
 from renewal import operator_requests, templates
+from renewal.ca.base import CAMisconfigured
+from renewal.ca.local import LocalCA
 from renewal.models import CertificateAuthority, RevocationList, Template
 from tests import pki
 from tests.portal.access.conftest import TESTER, user
@@ -56,6 +59,25 @@ class TestAuthorities:
         order = operator_requests.Order(pki.pem(pki.csr("CN=a")), row, template)
         enrollment, _ = operator_requests.enroll(order, actor=TESTER, now=timezone.now())
         assert enrollment.certificate is not None
+
+    def test_a_local_one_whose_making_broke_off_is_made_by_the_next_change(
+        self, admin: Caller, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(LocalCA, "create", Mock(side_effect=CAMisconfigured("the disk is full")))
+            refused(
+                admin.post("CertificateAuthority", {"LogicalName": "Own CA"}),
+                400,
+                "authority_invalid",
+            )
+        row = CertificateAuthority.objects.get()
+        change = {"Id": row.pk, "LogicalName": "Own CA", "HoldSeconds": 7}
+
+        dry = admin.send("PUT", "CertificateAuthority", change, query={"dry_run": "true"})
+        assert [ask["Call"] for ask in dry.json()["Asks"]][:1] == ["make_keys"]
+        made = admin.send("PUT", "CertificateAuthority", change).json()
+        assert (made["Enabled"], made["HoldSeconds"]) == (True, 7)
+        assert RevocationList.objects.filter(authority=row).exists()
 
     def test_what_get_answers_may_be_sent_back(
         self, admin: Caller, portal_ca: CertificateAuthority

@@ -375,6 +375,21 @@ class TestIfMatch:
         refused(answer, 400, "header_invalid")
 
 
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [({"Prefer": "respond-async"}, {}), ({}, {"dry_run": "true"})],
+    ids=["as a job", "as a dry run"],
+)
+def test_a_condition_that_a_call_would_not_look_at_is_refused_however_it_is_made(
+    admin: Caller, orchestrator: Make, headers: dict[str, str | None], query: dict[str, str]
+) -> None:
+    body = {"OrchestratorIds": [str(orchestrator("held").pk)], "Status": 1}
+    answer = admin.post(FLAG, body, headers={"If-Match": '"x"', **headers}, query=query)
+
+    refused(answer, 400, "header_invalid")
+    assert not BulkJob.objects.exists()
+
+
 def test_a_call_becomes_a_job_that_can_be_watched(admin: Caller, orchestrator: Make) -> None:
     ids = [str(orchestrator(f"agent-{number}").pk) for number in range(3)]
     body = {"OrchestratorIds": ids, "Status": "Requested"}
