@@ -25,7 +25,7 @@ def alarms(*, now: datetime) -> list[Alarm]:
     server = Certificate.objects.filter(standing=Standing.OWN).order_by("-not_after").first()
     if server is not None and server.revoked_at is None:
         found.append(rules.of_server(server.not_before, server.not_after, now=now))
-    lists = RevocationList.objects.filter(authority__enabled=True).select_related("authority")
+    lists = RevocationList.objects.select_related("authority")
     for made in lists.defer("der").order_by("next_update")[:_MOST]:
         found.append(
             rules.of_revocation_list(

@@ -1,8 +1,8 @@
 """Counting the fleet behind the pages: which certificates end when, which keys, what was renewed.
 
 Owns what is counted, who counts, and when again. A count reads every record, so no page waits for
-one: a worker counts at most a hundredth of its time, and pages read the last result with its
-moment. Records of the demonstration fleet never count.
+one: a worker counts a reach at most a hundredth of the time (at least hourly), and pages read the
+last result with its moment. Records of the demonstration fleet never count.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ DONE_DAYS = 30
 """How many days back finished renewals are counted."""
 MOST_LOTS = 50_000
 _SHORTEST = timedelta(seconds=45)
+_GIVEN_UP_AFTER = timedelta(minutes=15)
+"""A count that has not ended by then is begun again."""
 _LONGEST = timedelta(hours=1)
 _SHARE = 100
 _WANTED_FOR = timedelta(days=1)
@@ -117,10 +119,10 @@ def latest(reach: Reach, *, now: datetime) -> Picture | None:
 
 def last_begun() -> tuple[datetime, timedelta] | None:
     """Return when a worker began to count everything last, and after what time it does so again."""
-    row = Census.objects.filter(key=EVERYTHING_KEY).only("begun_at", "seconds").first()
+    row = Census.objects.filter(key=EVERYTHING_KEY).defer("contents").first()
     if row is None or row.begun_at is None:
         return None
-    return row.begun_at, _interval(row.seconds)
+    return row.begun_at, _interval(row)
 
 
 def take_due(*, now: datetime) -> int:
@@ -130,7 +132,7 @@ def take_due(*, now: datetime) -> int:
     wanted = Q(key=EVERYTHING_KEY) | Q(wanted_at__gt=now - _WANTED_FOR)
     done = 0
     for row in Census.objects.filter(wanted).defer("contents").order_by("begun_at", "pk"):
-        if row.begun_at is not None and row.begun_at + _interval(row.seconds) > now:
+        if row.begun_at is not None and row.begun_at + _interval(row) > now:
             continue
         claimed = Census.objects.filter(pk=row.pk, begun_at=row.begun_at).update(begun_at=now)
         if claimed:
@@ -147,8 +149,10 @@ def _take(row: Census, now: datetime) -> None:
     )
 
 
-def _interval(seconds: float) -> timedelta:
-    return min(max(_SHORTEST, timedelta(seconds=_SHARE * seconds)), _LONGEST)
+def _interval(row: Census) -> timedelta:
+    if row.begun_at is not None and (row.counted_at is None or row.counted_at < row.begun_at):
+        return _GIVEN_UP_AFTER
+    return min(max(_SHORTEST, timedelta(seconds=_SHARE * row.seconds)), _LONGEST)
 
 
 def _count(reach: Reach, now: datetime) -> dict[str, Any]:

@@ -32,12 +32,13 @@ def publish(
     ``actor``: who asked for it, if a person did. The CA signs outside of any transaction; of two
     that publish at once the second signs again, with what the first may have missed.
     """
-    this_update = whole_second(now)
     while authority := CertificateAuthority.objects.filter(pk=authority_id).first():
         backend = issuers.backend(authority)
         if not isinstance(backend, PublishesCRL):
             return None
         known = RevocationList.objects.filter(authority=authority).first()
+        # Of two that overlap, the later number is never the older list.
+        this_update = max(whole_second(now), known.this_update if known else whole_second(now))
         entries = _entries(authority, now)
         made = RevocationList(
             authority=authority,

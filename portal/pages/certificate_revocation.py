@@ -75,9 +75,18 @@ def guarded_name(certificate: Certificate) -> str:
     standing = Standing(certificate.standing)
     if certificate.orchestrator is not None and standing in IN_USE | UNPROVEN:
         return certificate.orchestrator.client_machine or certificate.serial_number
+    if _may_come_back(certificate):
+        return certificate.common_name or certificate.serial_number
     if standing is Standing.OWN:
         return certificate.common_name or certificate.serial_number
     return ""
+
+
+def _may_come_back(certificate: Certificate) -> bool:
+    """Say whether an orchestrator that waits for approval may come with this one after a Reset."""
+    holder = certificate.orchestrator
+    waits = holder is not None and holder.status == Status.NEW
+    return waits and Standing(certificate.standing) in (Standing.ARCHIVED, Standing.SEEN)
 
 
 def consequence(certificate: Certificate) -> str:
@@ -96,13 +105,18 @@ def consequence(certificate: Certificate) -> str:
         )
     if standing in IN_USE and holder.status == Status.APPROVED:
         if holder.awaiting_first_use_since is not None:
-            return f"{name} works with it until it uses the newer one that was delivered."
+            return (
+                f"{name} is refused with it from the next request on. If the newer one that was "
+                "delivered never arrived, it is locked out until it is Reset and approved again."
+            )
         return (
             f"{name} works with it: it is refused from the next request on, and locked out until "
             "it is Reset and approved again. To replace a certificate, require a renewal instead."
         )
     if standing in IN_USE:
         return f"{name} would work with it if it were approved again."
+    if _may_come_back(certificate):
+        return f"{name} waits for approval and cannot come back with it any more."
     return f"{name} does not work with it any more."
 
 

@@ -85,6 +85,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "matches": total if filters.state is None else counts[filters.state],
         "marks": [(mark, MARKS[mark]) for mark in Mark],
         "ends": ENDS,
+        "is_listed_end": str(filters.ends) in dict(ENDS),
         "platforms": [(p.name.lower(), fleet_columns.platform_name(p)) for p in AgentPlatform],
         "sorts": Sort,
         "chips": fleet_chips.chips(filters),
@@ -199,7 +200,9 @@ def _as_csv(rows: Iterator[FleetRow], shown: Shown) -> Iterator[str]:
 
 def _line(cells: list[Any]) -> str:
     stream = io.StringIO()
-    csv.writer(stream).writerow([safe_cell(str(cell)) for cell in cells])
+    csv.writer(stream).writerow(
+        [safe_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    )
     return stream.getvalue()
 
 

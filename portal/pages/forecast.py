@@ -124,7 +124,9 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "ending": _ending(lots, chosen, names, real) if chosen else [],
             "falling_due": _due(lots, tried, chosen, today, names, real) if chosen else [],
         }
-    return render(request, "forecast/index.html", context, status=400 if problem else 200)
+    # htmx shows no reply but a good one; the page says what is wrong either way.
+    is_refused = problem and "HX-Request" not in request.headers
+    return render(request, "forecast/index.html", context, status=400 if is_refused else 200)
 
 
 def _tried(given: Mapping[str, str], in_force: Periods) -> tuple[Periods, str]:

@@ -1,6 +1,6 @@
 from typing import Any
 
-from django.db import migrations
+from django.db import migrations, transaction
 
 from orchestrators.names import canonical
 
@@ -8,7 +8,10 @@ _BATCH = 2_000
 
 
 def fill(apps: Any, schema_editor: Any) -> None:
-    """Write the names of the certificates that were there before, in batches by their number."""
+    """Write the names of the certificates that were there before, in batches by their number.
+
+    A transaction for each batch: nobody waits for the whole. What was broken off is begun again.
+    """
     certificates = apps.get_model("renewal", "Certificate")
     names = apps.get_model("renewal", "CertificateName")
     last = 0
@@ -23,11 +26,14 @@ def fill(apps: Any, schema_editor: Any) -> None:
             row.name_key = canonical(row.common_name)
             keys = {canonical(value) for _, value in row.sans} - {row.name_key, ""}
             others += [names(certificate_id=row.pk, name_key=key) for key in sorted(keys)]
-        certificates.objects.bulk_update(rows, ["name_key"])
-        names.objects.bulk_create(others)
+        with transaction.atomic():
+            certificates.objects.bulk_update(rows, ["name_key"])
+            names.objects.filter(certificate__in=[row.pk for row in rows]).delete()
+            names.objects.bulk_create(others)
 
 
 class Migration(migrations.Migration):
+    atomic = False
     dependencies = [("renewal", "0016_names_of_certificates")]
 
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]

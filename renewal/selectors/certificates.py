@@ -126,8 +126,7 @@ def page(search: Search, *, reach: Reach, now: datetime, cursor: str = "") -> Fo
     rows = _narrowed(rows, search, now)
     is_cut = False
     if search.query:
-        ids = _found_by(search.query)
-        is_cut = len(ids) > MOST_FOUND
+        ids, is_cut = _found_by(search.query, reach)
         rows = rows.filter(pk__in=ids)
     order = ("not_after", "id") if search.shown is Shown.VALID else ("-not_after", "-id")
     segments = [Segment(part, order) for part in _parts(rows, search, now)]
@@ -185,26 +184,34 @@ def successors(certificate: Certificate, *, reach: Reach) -> list[Certificate]:
     return list(within(rows, reach, by="orchestrator_id")[:10])
 
 
-def _found_by(query: str) -> set[int]:
-    """Return whose name begins so, or whose serial number, thumbprint or fingerprint does."""
-    name = canonical(query)
-    found = _ids(Certificate.objects.filter(name_key__startswith=name).order_by("name_key"))
-    others = CertificateName.objects.filter(name_key__startswith=name).order_by("name_key")
-    found |= set(others.values_list("certificate_id", flat=True)[: MOST_FOUND + 1])
-    if len(digits := hex_of(query)) < _LEAST_HEX:
-        return found
-    thumbprints = Certificate.objects.filter(thumbprint__startswith=digits.upper())
-    found |= _ids(thumbprints.order_by("thumbprint"))
-    prints = Certificate.objects.filter(fingerprint_sha256__startswith=digits)
-    found |= _ids(prints.order_by("fingerprint_sha256"))
-    # Two digits to the octet here; others leave the first zero out, or put an octet of zeros first.
-    numbers = {digits, f"0{digits}", digits.removeprefix("00")}
-    condition = Q(*(Q(serial_number__startswith=each) for each in sorted(numbers)), _connector="OR")
-    return found | _ids(Certificate.objects.filter(condition).order_by("serial_number"))
+def _found_by(query: str, reach: Reach) -> tuple[set[int], bool]:
+    """Return whose name begins so, or whose serial number, thumbprint or fingerprint does.
 
-
-def _ids(rows: QuerySet[Certificate]) -> set[int]:
-    return set(rows.values_list("pk", flat=True)[: MOST_FOUND + 1])
+    And whether one of these had more than are looked at. Within the reach from the beginning: what
+    is outside takes no place from what is inside.
+    """
+    rows = within(Certificate.objects.all(), reach, by="orchestrator_id")
+    others = within(CertificateName.objects.all(), reach, by="certificate__orchestrator_id")
+    begins = Q(name_key__startswith=canonical(query))
+    looked_up = [
+        rows.filter(begins).order_by("name_key").values_list("pk", flat=True),
+        others.filter(begins).order_by("name_key").values_list("certificate_id", flat=True),
+    ]
+    if len(digits := hex_of(query)) >= _LEAST_HEX:
+        # Two digits to the octet here; others leave the first zero out, or put an octet of zeros
+        # first.
+        numbers = sorted({digits, f"0{digits}", digits.removeprefix("00")})
+        for column, beginnings in (
+            ("thumbprint", [digits.upper()]),
+            ("fingerprint_sha256", [digits]),
+            ("serial_number", numbers),
+        ):
+            condition = Q(
+                *(Q(**{f"{column}__startswith": each}) for each in beginnings), _connector="OR"
+            )
+            looked_up.append(rows.filter(condition).order_by(column).values_list("pk", flat=True))
+    found = [set(ids[: MOST_FOUND + 1]) for ids in looked_up]
+    return set().union(*found), any(len(ids) > MOST_FOUND for ids in found)
 
 
 def _member(kind: type[E], value: str) -> E | None:

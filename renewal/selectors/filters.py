@@ -135,8 +135,8 @@ def platform_of(word: str) -> AgentPlatform | None:
 
 
 def filters_of_query(query: str) -> Filters:
-    """Return the filters of a query string."""
-    return filters_from(dict(parse_qsl(query[:2000])))
+    """Return the filters of a query string; all of them: one less would mean more orchestrators."""
+    return filters_from(dict(parse_qsl(query)))
 
 
 def query_of(filters: Filters, *, with_order: bool = False) -> str:

@@ -79,3 +79,21 @@ def test_a_count_costs_at_most_a_hundredth_of_the_time(db, now):
     assert census.take_due(now=now + 5 * MINUTE) == 0
     assert census.last_begun() == (now + MINUTE, 5 * MINUTE)
     assert census.take_due(now=now + 6 * MINUTE) == 1
+
+
+def test_a_count_that_takes_long_is_not_begun_a_second_time_meanwhile(fleet, now, monkeypatch):
+    count, again = census._count, []
+
+    def slow(reach, moment):
+        again.append(census.take_due(now=now + 2 * MINUTE))
+        return count(reach, moment)
+
+    monkeypatch.setattr(census, "_count", slow)
+    assert census.take_due(now=now) == 1
+    assert again == [0]
+    assert census.latest(EVERYTHING, now=now) is not None
+    # One whose worker did not come back is begun again.
+    monkeypatch.setattr(census, "_count", count)
+    Census.objects.update(begun_at=now, counted_at=None)
+    assert census.take_due(now=now + 14 * MINUTE) == 0
+    assert census.take_due(now=now + 16 * MINUTE) == 1

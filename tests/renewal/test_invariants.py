@@ -420,7 +420,7 @@ def test_every_invariant_has_a_planted_violation() -> None:
     assert list(dict.fromkeys(invariant for invariant, _ in PLANTED)) == list(INVARIANTS)
 
 
-def test_the_command_reports_ids_and_a_sentence_with_status_1(healthy: Healthy) -> None:
+def test_the_command_reports_ids_and_a_sentence_with_status_2(healthy: Healthy) -> None:
     said = StringIO()
     call_command("verify_invariants", "--json", stdout=said)
     assert json.loads(said.getvalue())["holds"] is True

@@ -1,6 +1,6 @@
 """``manage.py verify_invariants``: whether what must hold over all rows does hold.
 
-Owns the form of the answer; the invariants are `renewal/invariants`'s. Exit status 1 if any is
+Owns the form of the answer; the invariants are `renewal/invariants`'s. Exit status 2 if any is
 violated. Changes nothing.
 """
 

@@ -72,6 +72,14 @@ def relative(moment: datetime, now: datetime) -> str:
     return "just now" if moment <= now else "in a moment"
 
 
+def _local(moment: datetime) -> datetime:
+    try:
+        return timezone.localtime(moment)
+    except OverflowError:
+        # RFC 5280 §4.1.2.5: 9999-12-31 is "never", and has no next day in any zone.
+        return moment.astimezone(UTC)
+
+
 @register.simple_tag(takes_context=True)
 def when(context: Mapping[str, Any], moment: datetime | None, empty: str = "never") -> SafeString:
     """A moment, relative; the exact time, with its zone, on hover and in ``datetime``."""
@@ -80,7 +88,7 @@ def when(context: Mapping[str, Any], moment: datetime | None, empty: str = "neve
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}",
+        f"{_local(moment):%Y-%m-%d %H:%M:%S %Z}",
         relative(moment, context["now"]),
     )
 
@@ -90,7 +98,7 @@ def stamp(moment: datetime | None, empty: str = "–") -> SafeString:
     """A moment, exact, with its zone."""
     if moment is None:
         return format_html('<span class="muted">{}</span>', empty)
-    local = timezone.localtime(moment)
+    local = _local(moment)
     return format_html(
         '<time datetime="{}">{} <span class="zone">{}</span></time>',
         f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -104,7 +112,7 @@ def day(moment: datetime | str | None) -> SafeString:
     """The day of a moment, a dash for none; its exact time on hover and in ``datetime``."""
     if not isinstance(moment, datetime):
         return format_html('<span class="muted">{}</span>', "–")
-    local = timezone.localtime(moment)
+    local = _local(moment)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",

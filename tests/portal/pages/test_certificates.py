@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 from cryptography import x509
+from django.test import Client
 
+from orchestrators import groups
+from portal.access.catalogue import Permission
+from portal.access.reach import Reach
+from portal.access.role_changes import save_role
 from portal.audit.models import AuditEntry
 from renewal import certificates, issuers
 from renewal.authorities import Wanted, create_local
 from renewal.models import Certificate, Template
 from renewal.rules.standing import Standing
+from renewal.selectors import certificates as selectors
 from renewal.x509.certificates import read_certificate
 from tests import pki
 from tests.portal.pages import fleet as rows
@@ -50,6 +56,36 @@ def test_certificates_are_found_by_name_serial_and_thumbprint(fleet, admin, now)
     other = certificates.create(facts, standing=Standing.OWN, now=now)
     for query in ("one", "another.EXAMPLE", "192.0.2.77"):
         assert found(admin, q=query) == {other.pk}, query
+
+
+def test_what_is_outside_the_reach_takes_no_place_from_what_is_inside(fleet, now, monkeypatch):
+    monkeypatch.setattr(selectors, "MOST_FOUND", 1)
+    group, _ = groups.save_group("Plant", actor=rows.ALICE, now=now)
+    groups.assign([fleet.requested.pk], group, actor=rows.ALICE)
+    save_role(
+        "Plant readers",
+        permissions=[Permission.PORTAL_READ, Permission.CERTIFICATES_READ],
+        limit=Reach(groups=frozenset({group.pk})),
+        giver=None,
+        actor=rows.ALICE,
+    )
+    reader = Client()
+    reader.force_login(rows.user("reader", "Plant readers"))
+    own = set(Certificate.objects.filter(orchestrator=fleet.requested).values_list("pk", flat=True))
+    assert len(own) == 1
+    page = reader.get("/certificates", {"q": "app-server"})
+    assert {c.pk for c, _ in page.context["rows"]} == own
+    assert "begin like this" not in page.content.decode()
+
+
+def test_one_that_never_ends_is_shown_in_every_zone(fleet, admin):
+    Certificate.objects.filter(orchestrator=fleet.calm).update(
+        not_after=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    )
+    admin.cookies["zone"] = "Europe/Berlin"
+    page = admin.get("/certificates", {"q": "app-server-01"})
+    assert page.status_code == 200
+    assert "9999-12-31" in page.content.decode()
 
 
 def test_certificates_are_narrowed_by_state_use_issuer_key_and_end(fleet, admin, now):

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -87,8 +88,15 @@ def test_what_a_killed_broker_had_taken_is_there_again(embedded: Broker) -> None
     # It writes each second; an orderly end writes at once.
     embedded.process.stop(signal.SIGTERM)
     embedded.start()
-    with embedded.app.connection_for_read() as connection:
-        assert connection.default_channel.client.llen("portal") == 5
+
+    def held() -> int | None:
+        # It reads its file before it answers.
+        with suppress(OperationalError), embedded.app.connection_for_read() as connection:
+            return int(connection.default_channel.client.llen("portal"))
+        return None
+
+    wait_until(lambda: held() is not None, "the broker has read its file")
+    assert held() == 5
 
 
 def test_a_redis_server_is_as_good_a_broker(redis_url: str) -> None:
