@@ -130,6 +130,8 @@ def opened(
     page.get_by_label("Password").fill(rows.PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+    # A heading is there before the scripts are, and a key before them is nobody's.
+    page.wait_for_load_state()
     return page, said
 
 
