@@ -68,6 +68,14 @@ def main() -> None:
     django.setup()
     from django.db import connections
 
+    from portal.celery import app
+
+    # The portal gives a message up after a moment, since rows make up for it. Here it is the test.
+    app.conf.broker_transport_options = {
+        **app.conf.broker_transport_options,
+        "socket_connect_timeout": 20,
+        "socket_timeout": 20,
+    }
     for line in sys.stdin:
         try:
             answer = {"done": _carry_out(json.loads(line))}
