@@ -37,6 +37,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     return report
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of faults come first, where one worker process has them all with one portal.
+
+    Workers begin with equal parts of the list and take from the end of another's; what lies
+    across two parts would be set up in both.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Name what was left out, and why, whatever the verbosity."""
     reasons = {
