@@ -1,6 +1,7 @@
 """The audit log as JSON lines of one array, or as CSV that no spreadsheet takes for formulas.
 
-Owns both forms. Rows are read in runs, so that a log of any size can be exported.
+Owns both forms, and the line of CSV that every export is made of. Rows are read in runs, so that a
+log of any size can be exported.
 """
 
 from __future__ import annotations
@@ -33,22 +34,27 @@ def as_json(parts: Iterable[QuerySet[AuditEntry]]) -> Iterator[str]:
 
 def as_csv(parts: Iterable[QuerySet[AuditEntry]]) -> Iterator[str]:
     """Yield CSV (RFC 4180), newest row first, with a line of names."""
-    yield _line(FIELDS)
+    yield csv_line(FIELDS)
     for row in _rows(parts):
-        yield _line(
-            [
-                json.dumps(row[name], ensure_ascii=False)
-                if name in ("before", "after")
-                else ""
-                if row[name] is None
-                else _plain(row[name])
-                for name in FIELDS
-            ]
-        )
+        yield csv_line(row[name] for name in FIELDS)
 
 
-def safe_cell(text: str) -> str:
-    """Return a cell that a spreadsheet shows and never computes (CWE-1236)."""
+def csv_line(values: Iterable[object]) -> str:
+    """Return one line of CSV (RFC 4180): nothing for None, JSON for lists and objects."""
+    stream = io.StringIO()
+    csv.writer(stream).writerow([_cell(value) for value in values])
+    return stream.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, int | float):
+        return value
+    text = (
+        json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else _plain(value)
+    )
+    # A spreadsheet shows it and never computes it (CWE-1236).
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
@@ -66,12 +72,6 @@ def _newest_first(rows: QuerySet[AuditEntry]) -> Iterator[dict[str, Any]]:
         if len(found) < RUN:
             return
         below = found[-1]["id"]
-
-
-def _line(cells: Any) -> str:
-    stream = io.StringIO()
-    csv.writer(stream).writerow([safe_cell(str(cell)) for cell in cells])
-    return stream.getvalue()
 
 
 def _plain(value: Any) -> str:

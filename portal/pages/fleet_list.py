@@ -6,8 +6,6 @@ Owns the page and what a person chooses about it. Rows, order and counts are
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -23,7 +21,7 @@ from orchestrators import groups
 from orchestrators.protocol.messages import AgentPlatform
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.audit.export import safe_cell
+from portal.audit.export import csv_line
 from portal.audit.models import Category
 from portal.audit.trail import record
 from portal.pages import fleet_chips, fleet_columns
@@ -184,26 +182,9 @@ def _back(request: HttpRequest) -> HttpResponseRedirect:
 
 
 def _as_csv(rows: Iterator[FleetRow], shown: Shown) -> Iterator[str]:
-    yield _line(shown.export_names())
+    yield csv_line(shown.export_names())
     for row in rows:
-        yield _line(
-            [
-                json.dumps(value, ensure_ascii=False)
-                if isinstance(value, (list, dict))
-                else ""
-                if value is None
-                else value
-                for value in shown.export(row).values()
-            ]
-        )
-
-
-def _line(cells: list[Any]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream).writerow(
-        [safe_cell(cell) if isinstance(cell, str) else cell for cell in cells]
-    )
-    return stream.getvalue()
+        yield csv_line(shown.export(row).values())
 
 
 def _as_json(rows: Iterator[FleetRow], shown: Shown) -> Iterator[str]:

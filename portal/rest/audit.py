@@ -6,9 +6,6 @@ services; what a seal proves is `portal/audit`'s.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypedDict
 from xml.etree import ElementTree
@@ -21,7 +18,7 @@ from rest_framework.response import Response
 from orchestrators.reach import within
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.audit.export import safe_cell
+from portal.audit.export import csv_line
 from portal.audit.models import AuditEntry, AuditSeal, Category
 from portal.audit.verification import entry_holds
 from portal.rest import bodies, paging
@@ -235,20 +232,9 @@ def _same(rows: QuerySet[AuditEntry]) -> Q:
 
 
 def _table(rows: Iterable[AuditResponse]) -> str:
-    """Return rows as CSV (RFC 4180) with a line of names; no cell is taken for a formula."""
-    stream = io.StringIO()
-    lines = csv.writer(stream)
-    lines.writerow(_COLUMNS)
-    for row in rows:
-        values: Mapping[str, object] = row
-        lines.writerow([safe_cell(_cell(values[name])) for name in _COLUMNS])
-    return stream.getvalue()
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    return "" if value is None else str(value)
+    """Return rows as CSV with a line of names."""
+    cells: Iterable[Mapping[str, object]] = rows
+    return csv_line(_COLUMNS) + "".join(csv_line(row[name] for name in _COLUMNS) for row in cells)
 
 
 def _shown(rows: Iterable[AuditEntry]) -> list[AuditResponse]:
