@@ -24,7 +24,7 @@ from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
 from portal.rest import bodies, limits, paging, versions, writing
 from portal.rest.codes import ErrorCode
-from portal.rest.dry_run import Ask
+from portal.rest.dry_run import Ask, Change
 from portal.rest.errors import ApiError
 from portal.rest.negotiation import JSONNegotiation
 from portal.rest.paging import NEXT_CURSOR_HEADER, Listing, read_parameters
@@ -149,6 +149,13 @@ class ApiView(APIView):
         """
         act(request, *args, **kwargs)
         return []
+
+    def foretell(self, request: Request) -> list[Change] | None:
+        """Return what a dry run tells, where the audit rows of `rehearse` would not say all of it.
+
+        Raises ApiError.
+        """
+        return None
 
     def order(self, request: Request) -> Order:
         """Return what a write does to which orchestrators. Raises ApiError."""

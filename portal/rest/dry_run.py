@@ -75,6 +75,11 @@ def foreseen(order: Order, request: Request) -> Response:
         }
         for pk in sorted(asked)
     ]
+    return told(changes)
+
+
+def told(changes: list[Change]) -> Response:
+    """Say what would change, where nobody would be asked."""
     return Response(DryRunResponse(DryRun=True, Changes=changes, Asks=[]))
 
 

@@ -18,11 +18,14 @@ from portal.preferences import store
 from portal.rest import bodies
 from portal.rest.agents import AgentView
 from portal.rest.codes import ErrorCode
+from portal.rest.dry_run import Change
 from portal.rest.errors import ApiError
 from portal.rest.refusals import actor_of
 from portal.rest.shapes import read
+from renewal.identity.importing import Outcome as Became
 from renewal.identity.importing import Result, take_in
 from renewal.identity.policies import policies
+from renewal.rules.acts import Outcome as Foreseen
 from renewal.rules.approval import RequestKind
 
 
@@ -53,6 +56,12 @@ class AgentsImport(AgentView):
     returns = {"POST": list[ImportResult]}
 
     def post(self, request: Request) -> Response:
+        return Response(self._taken_in(request, dry_run=False))
+
+    def foretell(self, request: Request) -> list[Change]:
+        return [_change(row) for row in self._taken_in(request, dry_run=True)]
+
+    def _taken_in(self, request: Request, *, dry_run: bool) -> list[ImportResult]:
         # What is taken in belongs to no group yet, so that no limit can name it.
         self.demand_everywhere(Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
         body = read(request.data, ImportRequest)
@@ -71,9 +80,30 @@ class AgentsImport(AgentView):
             actor=actor_of(request),
             author=request.user,
             now=timezone.now(),
-            dry_run=body.get("DryRun", False),
+            dry_run=dry_run or body.get("DryRun", False),
         )
-        return Response([_shown(number, result) for number, result in enumerate(results, 1)])
+        return [_shown(number, result) for number, result in enumerate(results, 1)]
+
+
+_OUTCOMES = {
+    Became.ENTERED.value: Foreseen.CHANGE,
+    Became.ANNOUNCED.value: Foreseen.CHANGE,
+    Became.UNCHANGED.value: Foreseen.UNCHANGED,
+}
+"""What becomes of a row in the words of every dry run; any other is skipped."""
+
+
+def _change(row: ImportResult) -> Change:
+    """Return a row as a dry run tells it: ``After`` is what the call itself would answer."""
+    return {
+        "Kind": "orchestrator",
+        "Id": row["AgentId"] or "",
+        "Outcome": str(_OUTCOMES.get(row["Outcome"], Foreseen.SKIP)),
+        "Reason": row["Reason"],
+        "Action": row["Outcome"],
+        "Before": {},
+        "After": {**row},
+    }
 
 
 def _shown(number: int, result: Result) -> ImportResult:

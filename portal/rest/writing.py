@@ -44,6 +44,8 @@ def perform(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any
     if "dry_run" in view.taken_parameters() and paging.flag(view.given, "dry_run"):
         if order is not None:
             return dry_run.foreseen(order, request)
+        if (changes := view.foretell(request)) is not None:
+            return dry_run.told(changes)
         return dry_run.tried(lambda: _rehearsed(view, act, request, *args, **kwargs))
 
     def do() -> Response:

@@ -10,7 +10,7 @@ does the same and is rolled back, so that it cannot say anything else.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
@@ -85,10 +85,24 @@ def take_in(
     try:
         with transaction.atomic():
             # Rows of one file may contradict each other: each sees what the ones before it did.
-            results = [_one(row, author, actor=actor, now=now) for row in rows]
+            read = list(rows)
+            results = [_one(row, author, actor=actor, now=now) for row in read]
+            results = _without_made_up_ids(results, read, now)
             raise _RolledBack
     except _RolledBack:
         return results
+
+
+def _without_made_up_ids(
+    results: list[Result], rows: list[Listed | Unreadable], now: datetime
+) -> list[Result]:
+    """Return results without the ids of records that are made now: no row of the list gave them."""
+    given = {row.agent_id for row in rows if isinstance(row, Listed)}
+    found = {result.agent_id for result in results if result.agent_id} - given
+    made = set(
+        Orchestrator.objects.filter(pk__in=found, created_at=now).values_list("pk", flat=True)
+    )
+    return [replace(each, agent_id=None) if each.agent_id in made else each for each in results]
 
 
 def _one(row: Listed | Unreadable, author: User | None, *, actor: Actor, now: datetime) -> Result:

@@ -34,6 +34,33 @@ def test_rows_count_for_themselves_and_a_dry_run_leaves_nothing(admin: Caller) -
     assert Orchestrator.objects.get().announced_thumbprint == "AB" * 20
 
 
+def test_a_dry_run_tells_what_the_call_itself_will_answer(admin: Caller) -> None:
+    own = "7c4f0f0e-6f1c-4d9c-8a30-0a4ef1ad3f01"
+    agents = [
+        AGENT,
+        AGENT | {"ClientMachine": "web03", "AgentId": own, "Thumbprint": "CD" * 20},
+        {"ClientMachine": "web02"},
+        AGENT | {"ClientMachine": "x", "Status": 1},
+    ]
+    dry = admin.post("Agents/Import", {"Agents": agents}, query={"dry_run": "true"}).json()
+    assert not Orchestrator.objects.exists()
+    foreseen = [(each["Outcome"], each["Reason"], each["Id"]) for each in dry["Changes"]]
+    assert foreseen == [
+        ("change", None, ""),
+        ("change", None, own),
+        ("skip", "nothing_to_know_it_by", ""),
+        ("skip", None, ""),
+    ]
+    real = admin.post("Agents/Import", {"Agents": agents}).json()
+    assert real[0].pop("AgentId")
+    assert dry["Changes"][0]["After"].pop("AgentId") is None
+    assert [each["After"] for each in dry["Changes"]] == real
+
+    again = admin.post("Agents/Import", {"Agents": agents}, query={"dry_run": "true"}).json()
+    assert [each["Outcome"] for each in again["Changes"]] == ["unchanged"] * 2 + ["skip"] * 2
+    assert again["Changes"][0]["Id"] == str(Orchestrator.objects.get(client_machine="web01").pk)
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "a bare array": ([AGENT], "body_wrong_shape"),
     "no agents": ({"Agents": []}, "list_empty"),
