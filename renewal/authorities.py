@@ -7,6 +7,7 @@ who may do this is checked by the faces.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import threading
@@ -26,7 +27,7 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences import store
 from renewal import crl, issuers
-from renewal.ca.base import CABackend, PublishesCRL
+from renewal.ca.base import CABackend, CAError, PublishesCRL
 from renewal.ca.local import LocalCA
 from renewal.configuration import CA_SETTING
 from renewal.identity import trust
@@ -40,6 +41,8 @@ from renewal.models import (
 )
 from renewal.x509.certificates import read_certificate
 from renewal.x509.keys import DEFAULT_KEY_TYPE
+
+log = logging.getLogger(__name__)
 
 MOST_HOLD_SECONDS = 300
 
@@ -62,6 +65,8 @@ class Wanted:
     """Secrets among them are encrypted; what is left out stays."""
     hold_seconds: int | None = None
     is_enabled: bool | None = None
+    allowed_requesters: Sequence[User] | None = None
+    """Who may ask it; nobody means everybody."""
     is_new: bool = False
     """Refuse it if there is one of this name."""
 
@@ -97,6 +102,7 @@ def save_row(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[Certificat
         options={**(row.options if row else {}), **wanted.options},
         hold_seconds=_or(wanted.hold_seconds, row.hold_seconds if row else 25),
         enabled=_or(wanted.is_enabled, row.enabled if row else True),
+        allowed_requesters=wanted.allowed_requesters,
         is_new=row is None or wanted.is_new,
         actor=actor,
         now=now,
@@ -108,8 +114,8 @@ def create_local(
 ) -> tuple[CertificateAuthority, bool]:
     """Make a local CA with keys of its own, or change the one of this name.
 
-    The row with the passphrase is committed first and enabled last: after a crash in between, the
-    next call finds the passphrase and finishes. Of two at once, one makes the keys.
+    The row with the passphrase and who may ask is committed first and enabled last: after a crash
+    in between, the next call finds the passphrase and finishes. Of two at once, one makes the keys.
     Raises AuthorityRefused, CAMisconfigured, NameTaken.
     """
     check_name(wanted.name)
@@ -124,6 +130,7 @@ def create_local(
         options=options,
         hold_seconds=_or(wanted.hold_seconds, 25),
         enabled=False,
+        allowed_requesters=wanted.allowed_requesters,
         is_new=row is None,
         actor=actor,
         now=now,
@@ -175,27 +182,6 @@ def crl_url(name: str) -> str:
 def issuer_url(name: str) -> str:
     """Return the address at which this portal serves a CA's issuing certificate."""
     return f"{settings.CONFIG.public_url}/crl/{quote(name, safe='')}.cer"
-
-
-def set_requesters(row: CertificateAuthority, users: Sequence[User], *, actor: Actor) -> bool:
-    """Set who may ask a CA (nobody means everybody); say whether that changed anything."""
-    with transaction.atomic():
-        names = row.allowed_requesters.values_list("username", flat=True)
-        before, after = sorted(names), sorted(user.username for user in users)
-        if before == after:
-            return False
-        row.allowed_requesters.set(users)
-        record(
-            actor,
-            Category.AUTHORITY,
-            "authority_requesters_changed",
-            object_type="authority",
-            object_id=row.pk,
-            object_name=row.name,
-            before={"allowed_requesters": before},
-            after={"allowed_requesters": after},
-        )
-    return True
 
 
 def remove(row: CertificateAuthority, *, actor: Actor) -> None:
@@ -295,8 +281,15 @@ def _local_options(wanted: Wanted, row: CertificateAuthority | None) -> dict[str
 
 
 def publish_first(row: CertificateAuthority, *, now: datetime) -> bool:
-    """Have the first CRL of a CA signed and served, if it is due; say whether it was."""
-    return _lacks_crl(row) and crl.publish(row.pk, now=now) is not None
+    """Have the first CRL of a CA signed and served, if it is due; say whether it was.
+
+    The CA is saved by then: if it does not sign now, the sweep that renews lists asks it again.
+    """
+    try:
+        return _lacks_crl(row) and crl.publish(row.pk, now=now) is not None
+    except (CAError, OSError):
+        log.exception("the first CRL of %s could not be signed", row.name)
+        return False
 
 
 def _lacks_crl(row: CertificateAuthority) -> bool:

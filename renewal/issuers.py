@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.module_loading import import_string
 
+from portal.access.models import User
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from renewal.ca.base import CABackend, CAMisconfigured
@@ -111,12 +112,14 @@ def save_authority(
     now: datetime,
     hold_seconds: int = 25,
     enabled: bool = True,
+    allowed_requesters: Sequence[User] | None = None,
     is_new: bool = False,
 ) -> tuple[CertificateAuthority, bool]:
     """Create or change a CA by name; return it and whether anything changed.
 
     Options that the type calls secret are encrypted; leaving one out keeps the stored one.
-    ``is_new``: create only. Of two that create at once the database lets one through.
+    ``allowed_requesters``: who may ask it, None leaves them, nobody means everybody. ``is_new``:
+    create only. Of two that create at once the database lets one through.
     Raises CAMisconfigured, NameTaken.
     """
     cls = type_class(alias)
@@ -138,19 +141,26 @@ def save_authority(
             != (alias, plain, hold_seconds, enabled)
             or merged != kept
         )
+        if changed:
+            row.type, row.options = alias, plain
+            row.hold_seconds, row.enabled = hold_seconds, enabled
+            row.encrypted_secrets = seal_secrets(merged)
+            row.version += 1
+            row.failures_in_a_row, row.resume_at, row.last_error = 0, None, ""
+            try:
+                with transaction.atomic():
+                    row.save()
+            except IntegrityError:
+                # Somebody else inserted it since it was looked for.
+                raise NameTaken(name) from None
+        # Who may ask is no matter of the signer: no worker loads it anew for that.
+        if allowed_requesters is not None:
+            asking = sorted(user.username for user in allowed_requesters)
+            if asking != _requesters(row):
+                row.allowed_requesters.set(allowed_requesters)
+                changed = True
         if not changed:
             return row, False
-        row.type, row.options = alias, plain
-        row.hold_seconds, row.enabled = hold_seconds, enabled
-        row.encrypted_secrets = seal_secrets(merged)
-        row.version += 1
-        row.failures_in_a_row, row.resume_at, row.last_error = 0, None, ""
-        try:
-            with transaction.atomic():
-                row.save()
-        except IntegrityError:
-            # Somebody else inserted it since it was looked for.
-            raise NameTaken(name) from None
         record(
             actor,
             Category.AUTHORITY,
@@ -181,4 +191,9 @@ def _shown(row: CertificateAuthority) -> dict[str, Any]:
         "options": row.options,
         "hold_seconds": row.hold_seconds,
         "enabled": row.enabled,
+        "allowed_requesters": _requesters(row),
     }
+
+
+def _requesters(row: CertificateAuthority) -> list[str]:
+    return sorted(row.allowed_requesters.values_list("username", flat=True))

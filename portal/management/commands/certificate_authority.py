@@ -26,7 +26,6 @@ from renewal.authorities import (
     Wanted,
     create_local,
     save,
-    set_requesters,
     trust_authority,
     write_ca_file,
 )
@@ -83,7 +82,12 @@ class Command(JSONCommand):
             names = [name for name in options["requesters"] if name != "everybody"]
             requesters = [the_user(name) for name in names]
         wanted = Wanted(
-            options["name"], options["type"], given, options["hold_seconds"], options["is_enabled"]
+            options["name"],
+            options["type"],
+            given,
+            options["hold_seconds"],
+            options["is_enabled"],
+            requesters,
         )
         if options["create"]:
             if options["type"] != "local":
@@ -91,8 +95,6 @@ class Command(JSONCommand):
             row, changed = create_local(wanted, key_type=options["key_type"], actor=actor, now=now)
         else:
             row, changed = save(wanted, actor=actor, now=now)
-        if requesters is not None:
-            changed |= set_requesters(row, requesters, actor=actor)
         if options["trust"]:
             changed |= trust_authority(row, actor=actor, now=now)
             changed |= write_ca_file(row, replaces=False)

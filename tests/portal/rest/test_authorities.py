@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from portal.audit.models import AuditEntry
 from portal.preferences import store
-from renewal import operator_requests, templates
+from renewal import crl, operator_requests, templates
 from renewal.ca.base import CAMisconfigured
 from renewal.ca.local import LocalCA
 from renewal.models import CertificateAuthority, RevocationList, Template
@@ -52,7 +52,8 @@ class TestAuthorities:
         assert shown["AllowedRequesters"] == ["ada"]
         row = CertificateAuthority.objects.get(pk=shown["Id"])
         assert str(data_dir) in row.options["directory"]
-        assert AuditEntry.objects.filter(action="authority_added", actor_name="ada").exists()
+        added = AuditEntry.objects.get(action="authority_added", actor_name="ada")
+        assert added.after["allowed_requesters"] == ["ada"]
         template, _ = templates.save_template(
             "T", templates.Contents(), actor=TESTER, now=timezone.now()
         )
@@ -85,7 +86,11 @@ class TestAuthorities:
         shown = admin.get(f"CertificateAuthority/{portal_ca.pk}").json()
         changed = {**shown, "HoldSeconds": 7}
         assert admin.send("PUT", "CertificateAuthority", changed).json() == changed
-        for member, value in (("KeyRetention", 1), ("TestPassed", True), ("CAType", 0)):
+        for member, value in (
+            ("KeyRetention", 1),
+            ("CAType", 0),
+            ("TestedAt", "2026-05-01T00:00:00Z"),
+        ):
             body = {**changed, member: value}
             refused(admin.send("PUT", "CertificateAuthority", body), 400, "value_invalid")
 
@@ -104,6 +109,47 @@ class TestAuthorities:
         assert AuditEntry.objects.filter(action="authority_changed", actor_name="ada").count() == 1
         again = admin.send("PUT", "CertificateAuthority", {**body, "Enabled": True}).json()
         assert again == shown
+
+    def test_a_change_and_who_may_ask_are_one_act(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        body = {"Id": portal_ca.pk, "LogicalName": "Test CA", "HoldSeconds": 7}
+        rows = AuditEntry.objects.filter(object_type="authority", actor_name="ada")
+        nobody = {**body, "AllowedRequesters": ["ada", "nobody"]}
+        refused(admin.send("PUT", "CertificateAuthority", nobody), 400, "value_invalid")
+        assert not rows.exists()
+        changed = admin.send("PUT", "CertificateAuthority", {**body, "AllowedRequesters": ["ada"]})
+        assert (changed.json()["HoldSeconds"], changed.json()["AllowedRequesters"]) == (7, ["ada"])
+        row = rows.get()
+        assert (row.before["allowed_requesters"], row.after["allowed_requesters"]) == ([], ["ada"])
+        version = CertificateAuthority.objects.get().version
+        everybody = {**body, "UseAllowedRequesters": False}
+        assert (
+            admin.send("PUT", "CertificateAuthority", everybody).json()["AllowedRequesters"] == []
+        )
+        assert rows.count() == 2
+        # No worker loads its signer again for that.
+        assert CertificateAuthority.objects.get().version == version
+
+    def test_one_that_is_being_made_is_asked_by_nobody_else(
+        self, admin: Caller, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            LocalCA, "create", Mock(side_effect=CAMisconfigured("the disk is full"))
+        )
+        body = {"LogicalName": "Own CA", "AllowedRequesters": ["ada"]}
+        refused(admin.post("CertificateAuthority", body), 400, "authority_invalid")
+        row = CertificateAuthority.objects.get()
+        assert not row.enabled
+        assert [user.username for user in row.allowed_requesters.all()] == ["ada"]
+
+    def test_one_whose_first_list_cannot_be_signed_yet_is_made(
+        self, admin: Caller, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(LocalCA, "publish_crl", Mock(side_effect=OSError("the disk is full")))
+        made = admin.post("CertificateAuthority", {"LogicalName": "Own CA"})
+        assert (made.status_code, made.json()["Enabled"]) == (200, True)
+        assert crl.due(now=timezone.now()) == [made.json()["Id"]]
 
     REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "a folder of the host": (
@@ -291,6 +337,18 @@ class TestTemplates:
                 assert answer.json()["KeyTypes"] == ["RSA-2048"]
             else:
                 refused(answer, 400, code)
+
+    def test_there_is_no_other_tenant_to_import_from(
+        self, admin: Caller, portal_ca: CertificateAuthority
+    ) -> None:
+        tenant = admin.get("Templates").json()[0]["ConfigurationTenant"]
+        for body in ({"ConfigurationTenant": tenant}, {}):
+            answer = admin.post("Templates/Import", body)
+            assert (answer.status_code, answer.content) == (204, b"")
+        other = admin.post("Templates/Import", {"ConfigurationTenant": "corp.example"})
+        assert "POST /Templates" in refused(other, 400, "value_invalid")["Message"]
+        refused(admin.post("Templates/Import", {"Forest": ""}), 400, "member_unknown")
+        assert Template.objects.count() == 1
 
     def test_what_holds_for_all_is_read_and_only_taken_back(self, admin: Caller) -> None:
         shown = admin.get("Templates/Settings").json()
