@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
@@ -22,6 +22,8 @@ from portal.statements import Select
 
 Validator = Callable[[str], None]
 _VALIDATORS: dict[str, Validator] = {}
+_CHANGING = 0x53455454494E4753
+"""The number of the advisory lock under which settings change: "SETTINGS" in ASCII."""
 
 
 def register_validator(name: str, validator: Validator) -> None:
@@ -124,9 +126,9 @@ def change_together(changes: Mapping[str, str], *, actor: Actor, now: datetime) 
         for name, text in changes.items():
             _check_alone(BY_NAME[name], text)
         texts = {name: BY_NAME[name].canonical(text) for name, text in changes.items()}
+        lock()
         _check_together(texts)
-        # In one order, so that two calls never wait for each other.
-        stored = Setting.objects.select_for_update().filter(name__in=texts).order_by("name")
+        stored = Setting.objects.filter(name__in=texts)
         before = {row.name: row.value for row in stored}
         return frozenset(
             name
@@ -159,16 +161,15 @@ def _write(
     return True
 
 
-def lock(name: str, *, actor: Actor, now: datetime) -> None:
+def lock() -> None:
     """Let nobody else change a setting while the transaction is open.
 
-    One that was never set has no row to lock: it gets one, of its default. Raises KeyError.
+    Not by their rows: a setting that was never changed has none. In SQLite one transaction writes
+    at a time.
     """
-    Setting.objects.get_or_create(
-        name=name,
-        defaults={"value": BY_NAME[name].default, "changed_at": now, "changed_by": actor.name},
-    )
-    Setting.objects.select_for_update().get(name=name)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHANGING])
 
 
 def raise_revision(name: str, *, now: datetime) -> None:

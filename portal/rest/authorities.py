@@ -25,9 +25,11 @@ from portal.rest import sort_keys as sort
 from portal.rest.authority_response import (
     FIXED,
     ONLY_READ,
+    SEEN,
     AuthorityRequest,
     AuthorityResponse,
     authority_response,
+    check_seen,
 )
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
@@ -65,7 +67,7 @@ class AuthorityView(ApiView):
     """A view of authorities: whoever changes one must be allowed to see it."""
 
     sees = (Permission.AUTHORITIES_READ,)
-    unversioned = frozenset({"LastError", "TestedAt", "TestPassed"})
+    unversioned = frozenset(SEEN)
 
 
 class AuthorityList(AuthorityView):
@@ -102,19 +104,16 @@ class AuthorityList(AuthorityView):
 
     def post(self, request: Request) -> Response:
         body = shapes.read(request.data, AuthorityRequest)
-        wanted, requesters = _wanted(body, None)
+        wanted = _wanted(body, None)
         create = authorities.create_local if wanted.type == _LOCAL else authorities.save
-        actor = actor_of(request)
         with _refusals():
-            row, _ = create(wanted, actor=actor, now=timezone.now())
-        if requesters is not None:
-            authorities.set_requesters(row, requesters, actor=actor)
+            row, _ = create(wanted, actor=actor_of(request), now=timezone.now())
         return Response(authority_response(row))
 
     def put(self, request: Request) -> Response:
         body = shapes.read(request.data, AuthorityRequest)
         row = _named(body, CertificateAuthority.objects.all())
-        wanted, requesters = _wanted(body, row)
+        wanted = _wanted(body, row)
         actor, now = actor_of(request), timezone.now()
         with _refusals():
             with transaction.atomic():
@@ -122,8 +121,6 @@ class AuthorityList(AuthorityView):
                 # A local CA whose making broke off is made; to change it first would hide that.
                 if not (is_unfinished := authorities.is_unfinished(row)):
                     row, _ = authorities.save_row(wanted, actor=actor, now=now)
-                if requesters is not None:
-                    authorities.set_requesters(row, requesters, actor=actor)
             # Nobody is asked while the row is locked.
             if is_unfinished:
                 row, _ = authorities.create_local(wanted, actor=actor, now=now)
@@ -139,12 +136,9 @@ class AuthorityList(AuthorityView):
         if request.method == "PUT":
             versions.check(self, request, self.version)
             known = _named(body, CertificateAuthority.objects.all())
-        wanted, requesters = _wanted(body, known)
-        actor, now = actor_of(request), timezone.now()
+        wanted = _wanted(body, known)
         with _refusals():
-            row, calls = authorities.rehearse(wanted, actor=actor, now=now)
-            if requesters is not None:
-                authorities.set_requesters(row, requesters, actor=actor)
+            row, calls = authorities.rehearse(wanted, actor=actor_of(request), now=timezone.now())
         return [{"Authority": row.name, "Call": call, "About": {}} for call in calls]
 
 
@@ -209,10 +203,8 @@ def _refusals() -> Iterator[None]:
         raise ApiError(ErrorCode.AUTHORITY_INVALID, str(refused)) from None
 
 
-def _wanted(
-    body: AuthorityRequest, row: CertificateAuthority | None
-) -> tuple[Wanted, list[User] | None]:
-    """Return what a body asks for, and who may ask. Raises ApiError."""
+def _wanted(body: AuthorityRequest, row: CertificateAuthority | None) -> Wanted:
+    """Return what a body asks for. Raises ApiError."""
     if row is None and body.get("Id"):
         raise ApiError(ErrorCode.VALUE_INVALID, "A new authority gets its Id: leave it out.")
     if row is not None and body["LogicalName"] != row.name:
@@ -220,7 +212,11 @@ def _wanted(
             ErrorCode.AUTHORITY_INVALID,
             "The name stands in the addresses of certificates that it issued: it stays.",
         )
-    shapes.unchanged(body, FIXED if row is None else {**authority_response(row)}, ONLY_READ)
+    shapes.unchanged(body, FIXED, ONLY_READ)
+    if row is None:
+        shapes.unchanged(body, {}, SEEN)
+    else:
+        check_seen(body, row)
     options = body.get("Options", {})
     kind = body.get("Type", _LOCAL if row is None else row.type)
     known = {} if row is None else row.options
@@ -235,15 +231,15 @@ def _wanted(
         raise ApiError(
             ErrorCode.AUTHORITY_INVALID, f"HoldSeconds is 0 to {authorities.MOST_HOLD_SECONDS}."
         )
-    wanted = Wanted(
+    return Wanted(
         body["LogicalName"],
         kind,
         options,
         body.get("HoldSeconds"),
         body.get("Enabled"),
+        requesters_of(body),
         is_new=row is None,
     )
-    return wanted, requesters_of(body)
 
 
 def requesters_of(body: Mapping[str, Any]) -> list[User] | None:

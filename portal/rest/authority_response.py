@@ -5,8 +5,10 @@ Owns the members, also those that existing clients know and that say the same fo
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
+from portal.rest import shapes
 from portal.rest.moments import zulu_or_none
 from renewal import issuers
 from renewal.models import CertificateAuthority
@@ -79,17 +81,15 @@ FIXED: _Fixed = {
 """What existing clients know of an authority and is the same for all here."""
 _SAID_FOR_NOTHING = ("HostName", "ConfigurationTenant")
 """Existing clients must name them; here they say nothing."""
-ONLY_READ = (
-    *(name for name in FIXED if name not in _SAID_FOR_NOTHING),
-    "LastError",
-    "TestedAt",
-    "TestPassed",
-)
+ONLY_READ = tuple(name for name in FIXED if name not in _SAID_FOR_NOTHING)
+SEEN = ("LastError", "TestedAt", "TestPassed")
+"""What was seen of it. It changes by itself, also between a client's GET and its PUT."""
 
 
 class AuthorityRequest(TypedDict):
     """A certificate authority as it shall be; what is left out stays as it is. Members that are
-    only read may be sent back as they are.
+    only read may be sent back as they are, what was seen of it (``LastError``, ``TestedAt``,
+    ``TestPassed``) also as it was before.
     """
 
     Id: NotRequired[int]
@@ -114,8 +114,18 @@ class AuthorityRequest(TypedDict):
     EnforceUniqueDN: NotRequired[bool]
     LastScan: NotRequired[str | None]
     LastError: NotRequired[str | None]
-    TestedAt: NotRequired[str | None]
+    TestedAt: NotRequired[datetime | None]
     TestPassed: NotRequired[bool | None]
+
+
+def check_seen(body: AuthorityRequest, row: CertificateAuthority) -> None:
+    """Refuse what was never seen of an authority; together the three may be those of an earlier
+    GET. Raises ApiError.
+    """
+    if "TestedAt" in body:
+        shapes.not_later("TestedAt", body["TestedAt"], row.tested_at)
+    else:
+        shapes.unchanged(body, authority_response(row), SEEN)
 
 
 def authority_response(row: CertificateAuthority) -> AuthorityResponse:

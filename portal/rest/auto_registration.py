@@ -24,9 +24,11 @@ from portal.access.reach import reach
 from portal.rest import bodies
 from portal.rest.auto_registration_rule import (
     CONTENTS,
+    SEEN,
     NewRule,
     RuleChange,
     RuleResponse,
+    check_seen,
     given,
     group_names,
     pairs,
@@ -124,7 +126,7 @@ class RuleDetail(ApiView):
     takes = {"PUT": RuleChange}
     returns = {"GET": RuleResponse, "PUT": RuleResponse}
     versioned = frozenset({"GET", "PUT", "DELETE"})
-    unversioned = frozenset({"Hits", "LastHit"})
+    unversioned = frozenset(SEEN)
 
     def version(self, rule_id: str) -> object:
         editing.locked()
@@ -136,8 +138,11 @@ class RuleDetail(ApiView):
     def put(self, request: Request, rule_id: str) -> Response:
         row = _found(rule_id)
         body = bodies.members(
-            request.data, known=(), optional=("Name", "Position", "Version", *CONTENTS)
+            request.data, known=(), optional=("Id", "Name", "Position", "Version", *CONTENTS, *SEEN)
         )
+        if body.get("Id") not in (None, row.pk) or isinstance(body.get("Id"), bool):
+            raise ApiError(ErrorCode.VALUE_INVALID, "Id is that of the path, or left out.")
+        check_seen(body, row)
         position, version = _whole(body, "Position"), _whole(body, "Version")
         name = bodies.text(body.pop("Name", None) or row.name, "Name")
         actor, now = actor_of(request), timezone.now()

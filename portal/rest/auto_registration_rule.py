@@ -6,6 +6,7 @@ rule may be is `orchestrators/registration/editing.py`'s.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
 from orchestrators import groups
@@ -13,7 +14,7 @@ from orchestrators.labels import GroupingRefused
 from orchestrators.models import AutoRegistrationRule, OrchestratorGroup
 from orchestrators.registration import editing
 from portal.access.reach import EVERYTHING
-from portal.rest import bodies
+from portal.rest import bodies, shapes
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.moments import zulu_or_none
@@ -58,11 +59,32 @@ class NewRule(RuleContents):
 
 
 class RuleChange(RuleContents):
-    """A change; ``Version`` is the one that was read, and another one since is refused."""
+    """A change; ``Version`` is the one that was read, and another one since is refused. ``Id`` is
+    that of the path; ``Hits`` and ``LastHit`` may be those that were read.
+    """
 
+    Id: NotRequired[int]
     Name: NotRequired[str]
     Position: NotRequired[int]
     Version: NotRequired[int]
+    Hits: NotRequired[int]
+    LastHit: NotRequired[datetime | None]
+
+
+class _Seen(TypedDict):
+    Hits: NotRequired[int]
+    LastHit: NotRequired[datetime | None]
+
+
+SEEN = tuple(_Seen.__annotations__)
+"""What changes by itself, also between a client's GET and its PUT."""
+
+
+def check_seen(body: dict[str, Any], row: AutoRegistrationRule) -> None:
+    """Refuse decisions that a rule has not made. Raises ApiError."""
+    seen = shapes.read({name: body[name] for name in SEEN if name in body}, _Seen)
+    shapes.not_later("Hits", seen.get("Hits"), row.hits)
+    shapes.not_later("LastHit", seen.get("LastHit"), row.last_hit_at)
 
 
 class RuleResponse(TypedDict):

@@ -42,12 +42,11 @@ def members(
     body: object,
     *,
     known: Collection[str],
-    nullable: Collection[str] = (),
     optional: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the members of an object under their documented names, those of ``known`` required.
 
-    Only those of ``nullable`` and ``optional`` may be null. Names are read in any case. A member
+    Only those of ``optional`` may be null. Names are read in any case. A member
     that is not known, or that is only ever written by the portal, is refused and never dropped
     (T12 in docs/promises.md).
     """
@@ -63,11 +62,7 @@ def members(
                 f"The member {shown(name)} is not known; known are {all_known}.",
             )
         found[by_lowered[name.lower()]] = value
-    if absent := [
-        name
-        for name in known
-        if found.get(name) is None and not (name in nullable and name in found)
-    ]:
+    if absent := [name for name in known if found.get(name) is None]:
         raise ApiError(ErrorCode.MEMBER_MISSING, f"The member {absent[0]} is missing.")
     return found
 
@@ -104,17 +99,6 @@ def id_texts(value: object, name: str = "The body") -> list[str]:
         if not isinstance(entry, str) or len(entry) > _LONGEST_ID or not entry.isprintable():
             raise ApiError(ErrorCode.VALUE_INVALID, f"{name} has an entry that is no id.")
     return list(dict.fromkeys(value))
-
-
-def objects(body: object, *, known: Collection[str], nullable: Collection[str] = ()) -> list[Any]:
-    """Return the members of each object of an array."""
-    if not isinstance(body, list):
-        raise ApiError(ErrorCode.BODY_WRONG_SHAPE, "The body must be a JSON array of objects.")
-    if not body:
-        raise ApiError(ErrorCode.LIST_EMPTY, "The body names nothing.")
-    if len(body) > MOST_IDS:
-        raise ApiError(ErrorCode.LIST_TOO_LONG, f"The body has at most {MOST_IDS} entries.")
-    return [members(entry, known=known, nullable=nullable) for entry in body]
 
 
 def agent_ids(body: object) -> list[UUID]:

@@ -80,14 +80,16 @@ class RoleGlobalPermissions(ApiView):
     @transaction.atomic
     def post(self, request: Request, role_id: str) -> Response:
         role = locked_role(role_id)
-        return self._set(role, role_changes.content_of(role).permissions | self._given())
+        return self._set(
+            role, role_changes.content_of(role).permissions | self._given(may_be_empty=False)
+        )
 
     @transaction.atomic
     def put(self, request: Request, role_id: str) -> Response:
-        return self._set(locked_role(role_id), self._given())
+        return self._set(locked_role(role_id), self._given(may_be_empty=True))
 
-    def _given(self) -> set[Permission]:
-        given = shapes.read_list(self.request.data, AreaPermission)
+    def _given(self, *, may_be_empty: bool) -> set[Permission]:
+        given = shapes.read_list(self.request.data, AreaPermission, may_be_empty=may_be_empty)
         return {permission_named(f"{each['Area']}:{each['Permission']}") for each in given}
 
     def _set(self, role: Group, permissions: Collection[Permission]) -> Response:

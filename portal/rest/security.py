@@ -30,7 +30,8 @@ from portal.rest.identities import IdentityName, IdentityResponse, identity_resp
 from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
 
-_MOST_SHOWN = 1000
+MOST_SHOWN = 1000
+"""Holders of a role that one answer has, and one call sets."""
 _READ, _MODIFY = Permission.SECURITY_READ, Permission.SECURITY_MODIFY
 _BY_NAME = {
     name.lower(): entry.permission
@@ -77,9 +78,26 @@ class RoleRequest(TypedDict):
 
 
 class RoleUpdate(RoleRequest):
-    """A role as it is to be; what is left out stays."""
+    """A role as it is to be; what is left out stays. Members that are only read may be sent back as
+    they are.
+    """
 
     Id: int
+    IsShipped: NotRequired[bool]
+    IsLimited: NotRequired[bool]
+
+
+class Holder(IdentityName):
+    """Who has a role; the other members are only read and may be sent back as they are."""
+
+    Id: NotRequired[int]
+    IdentityType: NotRequired[str]
+    Valid: NotRequired[bool]
+    Roles: NotRequired[list[str]]
+
+
+_ROLE_ONLY_READ = ("IsShipped", "IsLimited")
+_HOLDER_ONLY_READ = tuple(Holder.__annotations__)
 
 
 class RoleList(ApiView):
@@ -115,7 +133,10 @@ class RoleList(ApiView):
 
     def put(self, request: Request) -> Response:
         body = shapes.read(request.data, RoleUpdate)
-        return self._saved(request, body, found_role(str(body["Id"])).pk)
+        role = found_role(str(body["Id"]))
+        shown = _role(role, role_changes.content_of(role))
+        shapes.unchanged(body, shown, _ROLE_ONLY_READ)
+        return self._saved(request, body, role.pk)
 
     def _saved(self, request: Request, body: RoleRequest | RoleUpdate, pk: int | None) -> Response:
         if not body.get("Enabled", True) or body.get("Private", False):
@@ -173,7 +194,7 @@ class RoleIdentities(ApiView):
     needs = {"GET": _READ, "PUT": _MODIFY}
     sees = (_READ,)
     in_database = True
-    takes = {"PUT": list[IdentityName]}
+    takes = {"PUT": list[Holder]}
     returns = {"GET": list[IdentityResponse], "PUT": list[IdentityResponse]}
     summaries: ClassVar[dict[str, str]] = {
         "GET": "Who has a role",
@@ -189,7 +210,18 @@ class RoleIdentities(ApiView):
 
     def put(self, request: Request, role_id: str) -> Response:
         role = found_role(role_id)
-        names = [each["AccountName"] for each in shapes.read_list(request.data, IdentityName)]
+        given = shapes.read_list(request.data, Holder, may_be_empty=True)
+        names = [each["AccountName"] for each in given]
+        rows = User.objects.filter(username__in=names).prefetch_related("groups")
+        known = {user.username: identity_response(user) for user in rows}
+        for each in given:
+            if each["AccountName"] in known:
+                shapes.unchanged(each, known[each["AccountName"]], _HOLDER_ONLY_READ)
+        if role.user_set.count() > MOST_SHOWN:
+            raise ApiError(
+                ErrorCode.LIST_TOO_LONG,
+                f"More than {MOST_SHOWN} have this role: no list names them all.",
+            )
         try:
             _give(request, role, names)
         except AccountRefused as refused:
@@ -240,7 +272,7 @@ def _locked(text: str) -> RoleResponse:
 
 def _holders(role: Group) -> list[IdentityResponse]:
     rows = role.user_set.prefetch_related("groups").order_by("username")
-    return [identity_response(user) for user in rows[:_MOST_SHOWN]]
+    return [identity_response(user) for user in rows[:MOST_SHOWN]]
 
 
 def _role(role: Group, content: RoleContent) -> RoleResponse:

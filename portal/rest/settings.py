@@ -7,8 +7,9 @@ the audit rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
+from django.db import transaction
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,35 +18,53 @@ from portal.access.catalogue import Permission, for_a_setting
 from portal.preferences import store
 from portal.preferences.definitions import EDITABLE, Definition, SettingInvalid
 from portal.preferences.models import Setting
-from portal.rest import bodies
+from portal.rest import shapes
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.refusals import actor_of
 
 
-class SettingResponse(TypedDict):
-    """One application setting; ``Value`` is always text."""
-
+class _Described(TypedDict):
     Id: int
     DisplayName: str
     ShortName: str
     Description: str
-    Value: str
     ValueType: str
 
 
-class SettingChange(TypedDict):
-    """A new value of the setting with this Id; null is the empty value."""
+class SettingResponse(_Described):
+    """One application setting; ``Value`` is always text."""
+
+    Value: str
+
+
+class _SentBack(TypedDict):
+    DisplayName: NotRequired[str]
+    ShortName: NotRequired[str]
+    Description: NotRequired[str]
+    ValueType: NotRequired[str]
+
+
+class SettingChange(_SentBack):
+    """A new value of the setting with this Id; null is the empty value. The other members are only
+    read and may be sent back as they are.
+    """
 
     Id: int
     Value: str | None
 
 
-class SettingValue(TypedDict):
-    """A new value; null is the empty one."""
+class SettingValue(_SentBack):
+    """A new value; null is the empty one. The other members are only read and may be sent back as
+    they are.
+    """
 
+    Id: NotRequired[int]
     Value: str | None
+
+
+_ONLY_READ = ("Id", *_SentBack.__annotations__)
 
 
 _BY_ID = {definition.id: definition for definition in EDITABLE}
@@ -59,23 +78,25 @@ class _SettingView(ApiView):
     instead = (Permission.RENEWAL_PERIODS_MODIFY,)
     in_database = True
 
-    def version(self, setting_id: str) -> object:
-        definition = _found(setting_id)
-        store.lock(definition.name, actor=actor_of(self.request), now=timezone.now())
-        return _shown(definition)[0]
-
     def change(self, changes: Mapping[Definition, str]) -> None:
-        """Set all or none. Raises ApiError, PermissionDenied."""
-        for permission in sorted({for_a_setting(periods=d.periods) for d in changes}):
-            self.demand(permission)
-        try:
-            store.change_together(
-                {definition.name: text for definition, text in changes.items()},
-                actor=actor_of(self.request),
-                now=timezone.now(),
-            )
-        except SettingInvalid as problem:
-            raise ApiError(ErrorCode.VALUE_INVALID, f"Nothing was changed. {problem}") from None
+        """Set all or none; what is sent as it is needs no permission of its own.
+
+        Raises ApiError, PermissionDenied.
+        """
+        with transaction.atomic():
+            store.lock()
+            known = {shown["ShortName"]: shown["Value"] for shown in _shown(*changes)}
+            differing = {d: text for d, text in changes.items() if text != known[d.name]}
+            for permission in sorted({for_a_setting(periods=d.periods) for d in differing}):
+                self.demand(permission)
+            try:
+                store.change_together(
+                    {definition.name: text for definition, text in differing.items()},
+                    actor=actor_of(self.request),
+                    now=timezone.now(),
+                )
+            except SettingInvalid as problem:
+                raise ApiError(ErrorCode.VALUE_INVALID, f"Nothing was changed. {problem}") from None
 
 
 class SettingList(_SettingView):
@@ -85,21 +106,27 @@ class SettingList(_SettingView):
     takes = {"PUT": list[SettingChange]}
     returns = {"GET": list[SettingResponse], "PUT": list[SettingResponse]}
     summaries = {"GET": "All application settings", "PUT": "Changes several settings, or none"}
+    versioned = frozenset({"GET", "PUT"})
+
+    def version(self) -> object:
+        store.lock()
+        return _shown(*EDITABLE)
 
     def get(self, request: Request) -> Response:
         return Response(_shown(*EDITABLE))
 
     def put(self, request: Request) -> Response:
         changes: dict[Definition, str] = {}
-        for entry in bodies.objects(request.data, known=("Id", "Value"), nullable=("Value",)):
-            definition = _BY_ID.get(entry["Id"]) if type(entry["Id"]) is int else None
+        for entry in shapes.read_list(request.data, SettingChange):
+            definition = _BY_ID.get(entry["Id"])
             if definition is None:
                 raise ApiError(
                     ErrorCode.SETTING_UNKNOWN, "Nothing was changed. An Id is unknown.", status=400
                 )
             if definition in changes:
                 raise ApiError(ErrorCode.VALUE_INVALID, f"The Id {definition.id} is given twice.")
-            changes[definition] = _text(entry["Value"])
+            shapes.unchanged(entry, _described(definition), _ONLY_READ)
+            changes[definition] = entry["Value"] or ""
         self.change(changes)
         return Response(_shown(*changes))
 
@@ -125,10 +152,16 @@ class SettingSet(_SettingView):
     summaries = {"PUT": "Changes one application setting"}
     versioned = frozenset({"PUT"})
 
+    def version(self, setting_id: str) -> object:
+        definition = _found(setting_id)
+        store.lock()
+        return _shown(definition)[0]
+
     def put(self, request: Request, setting_id: str) -> Response:
         definition = _found(setting_id)
-        body = bodies.members(request.data, known=("Value",), nullable=("Value",))
-        self.change({definition: _text(body["Value"])})
+        body = shapes.read(request.data, SettingValue)
+        shapes.unchanged(body, _described(definition), _ONLY_READ)
+        self.change({definition: body["Value"] or ""})
         return Response(_shown(definition)[0])
 
 
@@ -143,29 +176,24 @@ def _found(text: str) -> Definition:
     return found
 
 
-def _text(value: object) -> str:
-    """Return a value as text; null is the empty one. Raises ApiError."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ApiError(ErrorCode.VALUE_INVALID, "Value is a string or null.")
-    if any("\ud800" <= ch <= "\udfff" for ch in value):
-        raise ApiError(ErrorCode.VALUE_INVALID, "Value has half a surrogate pair.")
-    return value
-
-
 def _shown(*definitions: Definition) -> list[SettingResponse]:
     """Return settings as replies show them, with one query."""
     names = [definition.name for definition in definitions]
     stored = dict(Setting.objects.filter(name__in=names).values_list("name", "value"))
     return [
         {
-            "Id": definition.id,
-            "DisplayName": definition.label,
-            "ShortName": definition.name,
-            "Description": definition.effect,
+            **_described(definition),
             "Value": stored.get(definition.name, definition.default),
-            "ValueType": definition.kind.value,
         }
         for definition in definitions
     ]
+
+
+def _described(definition: Definition) -> _Described:
+    return {
+        "Id": definition.id,
+        "DisplayName": definition.label,
+        "ShortName": definition.name,
+        "Description": definition.effect,
+        "ValueType": definition.kind.value,
+    }

@@ -46,10 +46,10 @@ def read(body: object, shape: type[T]) -> T:
     return found
 
 
-def read_list(body: object, shape: type[T]) -> list[T]:
-    """Return the objects of an array that is not empty. Raises ApiError."""
+def read_list(body: object, shape: type[T], *, may_be_empty: bool = False) -> list[T]:
+    """Return the objects of an array. Raises ApiError."""
     entries: list[T] = _value(body, list[shape], "The body")  # type: ignore[valid-type]
-    if not entries:
+    if not entries and not may_be_empty:
         raise ApiError(ErrorCode.LIST_EMPTY, "The body names nothing.")
     return entries
 
@@ -65,6 +65,18 @@ def unchanged(body: Mapping[str, Any], known: Mapping[str, Any], names: Iterable
                 ErrorCode.VALUE_INVALID,
                 f"{name} is not set here: leave it out, or send what GET answers.",
             )
+
+
+def not_later(name: str, sent: datetime | int | None, known: datetime | int | None) -> None:
+    """Refuse what nobody can have read yet of a member that only grows. Raises ApiError.
+
+    What grew since a client read it is taken as it was.
+    """
+    if sent is not None and (known is None or sent > known):  # type: ignore[operator]
+        raise ApiError(
+            ErrorCode.VALUE_INVALID,
+            f"{name} is not set here: leave it out, or send what GET answered.",
+        )
 
 
 def _object(value: object, shape: Any, name: str) -> Any:

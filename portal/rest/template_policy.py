@@ -1,7 +1,8 @@
 """The keys of templates in the words of existing clients, and what holds for all templates.
 
 Owns the translation between key types and a ``TemplatePolicy``, and the endpoints
-/Templates/Settings and /Templates/SubjectParts. Templates themselves are `templates.py`'s.
+/Templates/Settings, /Templates/Import and /Templates/SubjectParts. Templates themselves are
+`templates.py`'s.
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ class TemplateSettingsRequest(TypedDict):
     TemplatePolicy: NotRequired[PolicyRequest]
 
 
+class TemplateImportRequest(TypedDict):
+    """Whose templates: the ``ConfigurationTenant`` that GET shows of a template."""
+
+    ConfigurationTenant: NotRequired[str]
+
+
 class SubjectPart(TypedDict):
     SubjectPart: str
     SubjectPartName: str
@@ -100,6 +107,10 @@ class TemplateGlobalSettings(ApiView):
         "GET": "What holds for every template",
         "PUT": "Takes back what GET answers: keys and names are set on each template",
     }
+    versioned = frozenset({"GET", "PUT"})
+
+    def version(self) -> object:
+        return _settings()
 
     def get(self, request: Request) -> Response:
         return Response(_settings())
@@ -110,6 +121,29 @@ class TemplateGlobalSettings(ApiView):
         policy = body.get("TemplatePolicy", {})
         shapes.unchanged(policy, known["TemplatePolicy"], PolicyRequest.__annotations__)
         return Response(known)
+
+
+class TemplateImport(ApiView):
+    """POST /Templates/Import: existing clients ask for it before they list templates.
+
+    Templates are made in this portal, in the one tenant that they all show: all of its are here
+    already. Any other one is refused.
+    """
+
+    needs = {"POST": Permission.AUTHORITIES_MODIFY}
+    sees = (Permission.AUTHORITIES_READ,)
+    in_database = True
+    takes = {"POST": TemplateImportRequest}
+    summaries = {"POST": "Templates of a directory: here there is none"}
+
+    def post(self, request: Request) -> Response:
+        body = shapes.read(request.data, TemplateImportRequest)
+        if body.get("ConfigurationTenant"):
+            raise ApiError(
+                ErrorCode.VALUE_INVALID,
+                "There is no such configuration tenant: templates are made with POST /Templates.",
+            )
+        return Response(status=204)
 
 
 class TemplateSubjectParts(ApiView):

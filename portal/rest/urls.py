@@ -66,6 +66,7 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("CertificateAuthority/<str:authority_id>", authorities.AuthorityDetail),
     ("Templates", templates.TemplateList),
     ("Templates/Settings", template_policy.TemplateGlobalSettings),
+    ("Templates/Import", template_policy.TemplateImport),
     ("Templates/SubjectParts", template_policy.TemplateSubjectParts),
     ("Templates/<str:template_id>", templates.TemplateDetail),
     ("OrchestratorJobs/JobHistory", jobs.JobHistoryList),

@@ -65,7 +65,7 @@ BAD = {
     "an unknown outcome": ({"Outcome": "maybe"}, 400, "value_invalid"),
     "a network that is none": ({"Networks": ["ten"]}, 400, "value_invalid"),
     "a group that does not exist": ({"AssignGroup": "Nowhere"}, 400, "value_invalid"),
-    "a member that is the portal's": ({"Hits": 9}, 400, "member_unknown"),
+    "a member that is the portal's": ({"Hits": 9}, 400, "value_invalid"),
     "a list that is none": ({"NamePatterns": "web-*"}, 400, "value_invalid"),
     "parameters that are no object": ({"Parameters": ["a"]}, 400, "value_invalid"),
     "a place before the first": ({"Position": 0}, 400, "value_invalid"),

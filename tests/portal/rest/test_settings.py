@@ -87,7 +87,8 @@ BAD_VALUES: dict[str, tuple[str, Any, str]] = {
     "no value": ("8", {}, "member_missing"),
     "no body": ("8", None, "body_wrong_shape"),
     "a list for an object": ("8", [{"Value": "720"}], "body_wrong_shape"),
-    "a member that is only read": ("8", {"Value": "720", "ShortName": "x"}, "member_unknown"),
+    "a member that is only read": ("8", {"Value": "720", "ShortName": "x"}, "value_invalid"),
+    "a member that is unknown": ("8", {"Value": "720", "Unit": "min"}, "member_unknown"),
 }
 
 
@@ -140,9 +141,10 @@ BAD_LISTS: dict[str, tuple[Any, str]] = {
         "setting_unknown",
     ),
     "one that the portal writes itself": ([{"Id": 100, "Value": "1"}], "setting_unknown"),
-    "true for an Id": ([{"Id": True, "Value": "x"}], "setting_unknown"),
-    "a text for an Id": ([{"Id": "8", "Value": "60"}], "setting_unknown"),
-    "an object for an Id": ([{"Id": {}, "Value": "60"}], "setting_unknown"),
+    "true for an Id": ([{"Id": True, "Value": "x"}], "value_invalid"),
+    "a text for an Id": ([{"Id": "8", "Value": "60"}], "value_invalid"),
+    "an object for an Id": ([{"Id": {}, "Value": "60"}], "value_invalid"),
+    "a huge number for an Id": ([{"Id": 2**62, "Value": "60"}], "setting_unknown"),
     "an entry without a value": ([{"Id": 8}], "member_missing"),
     "a second entry that is wrong": (
         [{"Id": 8, "Value": "60"}, {"Id": 3, "Value": "perhaps"}],
