@@ -27,8 +27,23 @@ CONFIGURATION_ENDPOINT = "/Jobs/FetchLogs/Configuration"
 COMPLETION_ENDPOINT = "/Jobs/FetchLogs/Completion"
 
 
+class LogsNotOffered(Exception):
+    """The orchestrator cannot send its log; nothing was queued."""
+
+
+def offers_logs(orchestrator: Orchestrator) -> bool:
+    """Say whether it may send its log: whoever has never had a session has announced nothing."""
+    known = {Capability.FETCH_LOGS.lower(), Capability.GUIDS[Capability.FETCH_LOGS].lower()}
+    announced = {str(name).lower() for name in orchestrator.capabilities}
+    return not orchestrator.had_session or bool(known & announced)
+
+
 def request_logs(orchestrator: Orchestrator, *, actor: Actor, now: datetime) -> Job:
-    """Queue a FetchLogs job; one that waits already is returned instead of a second."""
+    """Queue a FetchLogs job; one that waits already is returned instead of a second. Raises
+    LogsNotOffered.
+    """
+    if not offers_logs(orchestrator):
+        raise LogsNotOffered
     with transaction.atomic():
         waiting = Job.objects.filter(
             orchestrator=orchestrator, capability=Capability.FETCH_LOGS, state=JobState.WAITING

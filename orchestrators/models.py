@@ -107,6 +107,8 @@ class Orchestrator(models.Model):
     certificate_counted_from = models.DateTimeField(null=True)
     awaiting_first_use_since = models.DateTimeField(null=True)
     """Delivery of the newest certificate that no session has proven."""
+    csr_refused_at = models.DateTimeField(null=True)
+    """When a CSR of its was refused last before any CA was asked."""
 
     last_seen = models.DateTimeField(null=True)
     last_address = models.CharField(max_length=64, blank=True)
@@ -172,6 +174,11 @@ class Orchestrator(models.Model):
                 fields=["certificate_not_after", "id"],
                 name="orch_unused",
                 condition=Q(awaiting_first_use_since__isnull=False),
+            ),
+            models.Index(
+                fields=["csr_refused_at"],
+                name="orch_csr_refused",
+                condition=Q(csr_refused_at__isnull=False),
             ),
             models.Index(
                 fields=["name_key", "id"],

@@ -207,6 +207,11 @@ def touch(
     written.run(pk=orchestrator.pk, **{name: getattr(orchestrator, name) for name in fields})
 
 
+def note_refused_csr(orchestrator: Orchestrator, *, now: datetime) -> None:
+    """Note that a CSR of this record was refused before any CA was asked."""
+    Orchestrator.objects.filter(pk=orchestrator.pk).update(csr_refused_at=now)
+
+
 def _contact(orchestrator: Orchestrator, contact: Contact, now: datetime) -> None:
     orchestrator.last_seen = now
     orchestrator.last_address = contact.address[:64]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from renewal import census
 from renewal.models import Certificate, CertificateAuthority, RevocationList
 from renewal.rules import alarms as rules
 from renewal.rules.alarms import Alarm, Signer
@@ -18,8 +19,9 @@ _MOST = 100
 
 
 def alarms(*, now: datetime) -> list[Alarm]:
-    """Return what is wrong, the critical first: three queries."""
-    found: list[Alarm | None] = []
+    """Return what is wrong, the critical first: four queries."""
+    due = _work_due()
+    found: list[Alarm | None] = [rules.of_workers(due, now=now) if due else None]
     for authority in CertificateAuthority.objects.filter(type="local", enabled=True)[:_MOST]:
         found += rules.of_signer(_signer(authority), now=now)
     server = Certificate.objects.filter(standing=Standing.OWN).order_by("-not_after").first()
@@ -35,10 +37,20 @@ def alarms(*, now: datetime) -> list[Alarm]:
     return sorted((alarm for alarm in found if alarm), key=lambda alarm: not alarm.is_critical)
 
 
+def _work_due() -> datetime | None:
+    """Return when a worker should have begun to count the fleet, which it does all its life; None
+    before there is anything to do.
+    """
+    begun = census.last_begun()
+    if begun is not None:
+        return begun[0] + begun[1]
+    oldest = CertificateAuthority.objects.order_by("created_at").first()
+    return oldest.created_at if oldest else None
+
+
 def _signer(authority: CertificateAuthority) -> Signer:
     return Signer(
         name=authority.name,
-        since=authority.created_at,
         looked_at=authority.signer_checked_at,
         works=authority.signer_works is not False,
         problem=authority.signer_problem,

@@ -53,6 +53,9 @@ class Answer:
 
     @property
     def remedy(self) -> str:
+        """What a person can do about it; at row 6 more than the orchestrator is told."""
+        if self.decision.row == "6":
+            return "Look at its log for why it does not use the certificate that it was given."
         return TEXTS[self.decision.code].remedy if self.decision.code else ""
 
     @property

@@ -142,6 +142,10 @@ def save_authority(
             or merged != kept
         )
         if changed:
+            if not row.enabled:
+                # Nobody has looked after it meanwhile: what was seen last tells nothing now.
+                row.signer_checked_at, row.signer_works, row.signer_problem = None, None, ""
+                row.issuing_not_before = row.issuing_not_after = None
             row.type, row.options = alias, plain
             row.hold_seconds, row.enabled = hold_seconds, enabled
             row.encrypted_secrets = seal_secrets(merged)

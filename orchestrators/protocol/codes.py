@@ -42,7 +42,6 @@ class Code(StrEnum):
     KEY_REUSE = "A01F0016"
     CSR_NAMES = "A01F0017"
     NOT_DUE = "A01F0018"
-    RATE = "A01F0019"
 
     PERMISSION_MISSING = "A01F0020"
     ENROLLMENT_NOT_CONFIGURED = "A01F0021"
@@ -187,10 +186,6 @@ _TEXTS: dict[Code, CodeText] = {
     Code.NOT_DUE: CodeText(
         "A renewal is not due: a certificate was issued a short while ago.",
         "Nothing to do; use Request Renewal to renew earlier.",
-    ),
-    Code.RATE: CodeText(
-        "Too many certificates were asked for in a short time.",
-        "Find out why the orchestrator does not use the certificates that it was given.",
     ),
     Code.PERMISSION_MISSING: CodeText(
         "The orchestrator's service account lacks a permission.",

@@ -6,6 +6,7 @@ their order and the waiting are `registration.py`'s; nothing is decided here.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -30,6 +31,7 @@ from renewal.rules.decision import (
     Decision,
     Effect,
 )
+from renewal.rules.limits import newcomers_of_one_source
 from renewal.rules.periods import session_length
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts
@@ -71,7 +73,10 @@ class Acting:
             if effect is Effect.REFRESH_NEW:
                 orchestrator = self._refresh_new(gathered)
                 if orchestrator is None:
-                    step.decision = replace(decision, code=Code.BUSY, detail="")
+                    step.decision = replace(
+                        decision, code=Code.BUSY, detail="", reason="Too many New records."
+                    )
+                    self._audit_refusal(gathered, step.decision)
                     return step
             elif effect is Effect.APPROVE:
                 self._approve(gathered, required(orchestrator))
@@ -88,6 +93,9 @@ class Acting:
             elif effect is Effect.TOUCH:
                 self._touch(required(orchestrator), decision)
             elif effect is Effect.AUDIT:
+                self._audit_refusal(gathered, decision)
+            elif effect is Effect.REFUSE_CSR:
+                records.note_refused_csr(required(orchestrator), now=self.now)
                 self._audit_refusal(gathered, decision)
             elif effect is Effect.OPEN_SESSION:
                 self._open_session(step, required(orchestrator), delivers)
@@ -119,17 +127,23 @@ class Acting:
             self.outside.afterwards.append(lambda: editing.count_hit(pk, now=self.now))
 
     def _refresh_new(self, gathered: Gathered) -> Orchestrator | None:
+        """Create or refresh the New record; None if a bound forbids another one."""
         orchestrator = gathered.orchestrator
         is_created = orchestrator is None
         contact = records.Contact(self.address, self._thumbprint())
         if orchestrator is None:
             account = gathered.credential.service_account if gathered.credential else None
+            limit = self.preferences.number("NewOrchestratorsPerHour")
+            if claimants.newcomers_of(
+                gathered.credential, self.address, now=self.now
+            ) >= newcomers_of_one_source(limit):
+                return None
             try:
                 orchestrator = records.create_new(
                     self.body,
                     contact,
                     service_account=account,
-                    limit_per_hour=self.preferences.number("NewOrchestratorsPerHour"),
+                    limit_per_hour=limit,
                     actor=self._actor(None),
                     now=self.now,
                 )
@@ -216,6 +230,8 @@ class Acting:
                 "named": self.body.client_machine,
                 "agent_id": self.body.agent_id,
                 "row": decision.row,
+                **({"csr_sha256": sha256_of(self.body.csr)} if self.body.csr else {}),
+                **({"detail": decision.detail[:500]} if decision.detail else {}),
             },
             message=decision.reason,
         )
@@ -253,6 +269,11 @@ class Acting:
             source_address=self.address,
             request_id=self.request_id,
         )
+
+
+def sha256_of(text: str) -> str:
+    """Return what tells one CSR from another in the log, as it was sent."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def required(orchestrator: Orchestrator | None) -> Orchestrator:

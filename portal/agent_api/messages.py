@@ -167,21 +167,28 @@ class CallerCertificate:
 
     parsed: CertificateFacts
 
-    def check(self, *, revision: int, now: datetime) -> None:
-        """Raise Refused unless it chains to a trusted issuer and is for client authentication.
-
-        A stranger's certificate proves nothing (401); an unsuitable one of a trusted issuer gets
-        a readable refusal (200).
+    def is_suitable(self, *, revision: int, now: datetime) -> bool:
+        """Say whether it is for client authentication. Raises Refused with 401 unless it chains to
+        a trusted issuer: a stranger's certificate proves nothing.
         """
         found = trust.verdict(
             self.parsed.der, self.parsed.fingerprint_sha256, revision=revision, now=now
         )
         if found in (Verdict.NOT_CLIENT_AUTH, Verdict.IS_CA):
-            raise Refused(200, Code.CERTIFICATE_UNSUITABLE)
+            return False
         if found is not Verdict.CHAINS:
             raise Refused(
                 401, Code.UNAUTHENTICATED, "The certificate does not chain to a trusted issuer."
             )
+        return True
+
+    def check(self, *, revision: int, now: datetime) -> None:
+        """Raise Refused unless it chains to a trusted issuer and is for client authentication.
+
+        An unsuitable one of a trusted issuer gets a readable refusal (200).
+        """
+        if not self.is_suitable(revision=revision, now=now):
+            raise Refused(200, Code.CERTIFICATE_UNSUITABLE)
 
 
 def certificate_of(request: HttpRequest) -> CallerCertificate | None:

@@ -86,6 +86,8 @@ def outcome_of(row: Enrollment) -> EnrollmentFacts:
         return EnrollmentFacts(
             Outcome.WAITING, detail=f"The CA {name} did not issue: {row.last_error}.{again}"
         )
-    return EnrollmentFacts(
-        Outcome.WAITING, detail=f"The CA {name} has not answered yet; ask again with the same CSR."
-    )
+    if row.called_at is None:
+        waits = "The request waits for a worker of the portal"
+    else:
+        waits = f"The CA {name} has not answered yet"
+    return EnrollmentFacts(Outcome.WAITING, detail=f"{waits}; ask again with the same CSR.")

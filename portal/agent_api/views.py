@@ -44,6 +44,7 @@ from portal.agent_api.messages import (
     reply,
 )
 from portal.agent_api.registration import Registration
+from portal.audit import refusals
 from portal.audit.models import AuditEntry, Category
 from portal.audit.trail import Actor, record
 from portal.edge import queueing
@@ -70,7 +71,9 @@ def register(request: HttpRequest) -> JsonResponse:
     now = timezone.now()
     preferences = store.load()
     if caller is not None:
-        caller.check(revision=preferences.number("TrustAnchorsRevision"), now=now)
+        if not caller.is_suitable(revision=preferences.number("TrustAnchorsRevision"), now=now):
+            _audit_unsuitable(request, caller.parsed.thumbprint_sha1, now=now)
+            return refusal(200, Code.CERTIFICATE_UNSUITABLE)
         _audit_ignored_basic(request, caller.parsed.thumbprint_sha1)
     body = RegisterRequest.parse(raw)
     if is_overloaded(queueing.waited()) and not gather.is_first_use(
@@ -115,8 +118,8 @@ def heartbeat(request: HttpRequest) -> JsonResponse:
         if session is not None
         else store.load().number("TrustAnchorsRevision")
     )
-    caller.check(revision=revision, now=now)
-    if session is None or not session.is_authentic(now):
+    is_suitable = caller.is_suitable(revision=revision, now=now)
+    if not is_suitable or session is None or not session.is_authentic(now):
         return _no_session()
     is_live = session.is_live(now)
     if is_live:
@@ -238,6 +241,17 @@ def _clear_flag(session: SessionFacts, request: HttpRequest) -> None:
     )
     with transaction.atomic():
         standings.clear_flag(orchestrator, certificate, actor=actor)
+
+
+def _audit_unsuitable(request: HttpRequest, thumbprint: str, *, now: datetime) -> None:
+    refusals.note(
+        Actor(f"certificate {thumbprint}", source_address=address_of(request)),
+        f"refused_{Code.CERTIFICATE_UNSUITABLE.value}",
+        object_type="refusal",
+        object_id=thumbprint,
+        message="The certificate is no client certificate.",
+        now=now,
+    )
 
 
 def _audit_ignored_basic(request: HttpRequest, thumbprint: str) -> None:

@@ -46,8 +46,8 @@ class AddForm(forms.Form):
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"].strip()
-        if ":" in name or any(ord(ch) < 0x20 for ch in name):
-            raise forms.ValidationError("A name has no colon and no control character.")
+        if any(ch in ":*" or ord(ch) < 0x20 for ch in name):
+            raise forms.ValidationError("A name has no colon, no * and no control character.")
         return name
 
 

@@ -6,7 +6,7 @@ Owns the page; what is counted, and how, is `renewal/selectors/overview.py`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +26,7 @@ from portal.preferences.store import Preferences
 from renewal import census
 from renewal.alarms import alarms
 from renewal.configuration import periods
+from renewal.rules.alarms import Alarm, Kind
 from renewal.rules.forecast import forecast
 from renewal.selectors.overview import SetUp, overview, set_up
 from renewal.selectors.states import LABELS, RenewalState
@@ -70,6 +71,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
         far = reach(request.user, Permission.AGENTS_READ)
         seen = overview(periods(preferences), reach=far, now=now)
         state = set_up(preferences)
+        raised = alarms(now=now)
         # Beside a demonstration fleet, a number leads to the records that it counts.
         real = "&fleet=real" if seen.demonstration else ""
         context |= {
@@ -80,8 +82,8 @@ def home(request: HttpRequest) -> HttpResponseBase:
             ],
             "demonstration_total": sum(seen.demonstration.values()),
             "real": real,
-            "workers": _workers(now),
-            "alarms": alarms(now=now),
+            "workers": _workers(raised),
+            "alarms": raised,
             "set_up": state,
             "steps": _steps(state),
             **_charts(preferences, far, real=real, now=now),
@@ -97,15 +99,12 @@ class Workers:
     is_late: bool
 
 
-_LATE = timedelta(minutes=5)
-
-
-def _workers(now: datetime) -> Workers:
-    found = census.last_begun()
-    if found is None:
-        return Workers(None, is_late=True)
-    begun_at, interval = found
-    return Workers(begun_at, is_late=now - begun_at > interval + _LATE)
+def _workers(raised: list[Alarm]) -> Workers:
+    begun = census.last_begun()
+    return Workers(
+        begun[0] if begun else None,
+        is_late=any(alarm.kind is Kind.BACKGROUND_WORK for alarm in raised),
+    )
 
 
 def _charts(preferences: Preferences, far: Reach, *, real: str, now: datetime) -> dict[str, Any]:

@@ -68,10 +68,14 @@ def _acts(request: HttpRequest, orchestrator: Orchestrator) -> list[Act]:
 def request_logs(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Queue a FetchLogs job."""
     orchestrator = found(request, pk, Permission.AGENTS_LOGS)
-    jobs.request_logs(orchestrator, actor=actor_of(request), now=timezone.now())
-    messages.success(
-        request, "The log was asked for: the job goes out with the orchestrator's next session."
-    )
+    try:
+        jobs.request_logs(orchestrator, actor=actor_of(request), now=timezone.now())
+    except jobs.LogsNotOffered:
+        messages.error(request, "This orchestrator cannot send its log: it does not offer it.")
+    else:
+        messages.success(
+            request, "The log was asked for: the job goes out with the orchestrator's next session."
+        )
     return redirect("orchestrator_logs", pk=pk)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from orchestrators import groups
+from orchestrators import groups, jobs
 from orchestrators import selectors as records
 from orchestrators.models import Orchestrator, Status
 from orchestrators.protocol.messages import AgentPlatform
@@ -173,6 +173,7 @@ def _logs(visit: Visit) -> Mapping[str, Any]:
     return {
         "jobs": fetched,
         "newest": newest,
+        "offers_logs": jobs.offers_logs(visit.orchestrator),
         "is_running": any(job.state in records.OPEN_JOBS for job in fetched),
     }
 

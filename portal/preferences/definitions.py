@@ -258,7 +258,8 @@ DEFINITIONS: tuple[Definition, ...] = (
         _LIMITS,
         Kind.NUMBER,
         "1000",
-        "More New records are not created within an hour; known ones are still refreshed.",
+        "More New records are not created within an hour, and half of them for one credential or "
+        "address; known ones are still refreshed.",
         1,
         1_000_000,
         "records",

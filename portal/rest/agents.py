@@ -214,7 +214,12 @@ class AgentFetchLogs(AgentView):
     def post(self, request: Request, agent_id: str) -> Response:
         self.no_body()
         found = found_agent(request, agent_id, Permission.AGENTS_LOGS)
-        jobs.request_logs(found, actor=actor_of(request), now=timezone.now())
+        try:
+            jobs.request_logs(found, actor=actor_of(request), now=timezone.now())
+        except jobs.LogsNotOffered:
+            raise ApiError(
+                ErrorCode.ACT_REFUSED, "The orchestrator did not announce Custom.FetchLogs."
+            ) from None
         return Response(status=204)
 
 

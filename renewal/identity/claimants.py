@@ -10,12 +10,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import F, Q
 
-from orchestrators.models import BootstrapCredential, Orchestrator
+from orchestrators.models import BootstrapCredential, Orchestrator, Status
 from orchestrators.names import claim_key
 from portal.audit.trail import Actor
 from renewal import certificates
@@ -48,6 +48,20 @@ class Seen:
     facts: CertificateFacts | None = None
     certificate: Certificate | None = None
     credential: BootstrapCredential | None = None
+
+
+def newcomers_of(credential: BootstrapCredential | None, address: str, *, now: datetime) -> int:
+    """Count the New records of the last hour that this credential made, or, without one, that
+    certificates from this address made.
+    """
+    recent = Claimant.objects.filter(
+        orchestrator__status__in=[Status.NEW, Status.DISAPPROVED],
+        orchestrator__created_at__gt=now - timedelta(hours=1),
+        credential=credential,
+    )
+    if credential is None:
+        recent = recent.filter(address=address[:64])
+    return recent.values("orchestrator").distinct().count()
 
 
 def note(

@@ -13,8 +13,8 @@ from enum import StrEnum
 
 LOOKED_AFTER_EVERY = timedelta(minutes=10)
 """How often the worker looks after the portal's own certificates and keys."""
-STANDSTILL_AFTER = 6 * LOOKED_AFTER_EVERY
-"""Nobody has looked for so long: no worker runs, or nothing tells it to."""
+SILENT_AFTER = timedelta(minutes=5)
+"""No worker has begun what was due so long ago: none runs, or nothing tells it to."""
 GIVEN_UP_AFTER = timedelta(days=30)
 """A server certificate that ended so long ago serves nobody: TLS ends elsewhere by now."""
 
@@ -49,8 +49,6 @@ class Signer:
     """What the worker last saw of the keys of a CA that lies on this portal's host."""
 
     name: str
-    since: datetime
-    """When the CA was made."""
     looked_at: datetime | None = None
     works: bool = True
     problem: str = ""
@@ -77,19 +75,22 @@ def of_server(not_before: datetime, not_after: datetime, *, now: datetime) -> Al
     )
 
 
+def of_workers(due: datetime, *, now: datetime) -> Alarm | None:
+    """Judge whether workers run: ``due`` is when one should have begun its regular work."""
+    if now <= due + SILENT_AFTER:
+        return None
+    return Alarm(
+        Kind.BACKGROUND_WORK,
+        "The workers",
+        f"None has begun what was due at {_moment(due)}: nothing is enrolled, renewed or revoked.",
+        _ADMINISTRATOR,
+        "See that worker, beat and broker run.",
+        True,
+    )
+
+
 def of_signer(signer: Signer, *, now: datetime) -> list[Alarm]:
     """Judge a CA's key and its issuing certificate."""
-    if (signer.looked_at or signer.since) <= now - STANDSTILL_AFTER:
-        return [
-            Alarm(
-                Kind.BACKGROUND_WORK,
-                f"CA {signer.name}",
-                "No worker has looked after it for an hour: nothing is renewed or revoked.",
-                _ADMINISTRATOR,
-                "See that worker, beat and broker run.",
-                True,
-            )
-        ]
     late = None
     if signer.not_before is not None and signer.not_after is not None:
         late = _not_renewed(
@@ -105,7 +106,7 @@ def of_signer(signer: Signer, *, now: datetime) -> list[Alarm]:
             Alarm(
                 Kind.CA_KEY,
                 f"CA {signer.name}",
-                f"It cannot sign: {_sentence(signer.problem)}",
+                f"{_seen(signer)}it cannot sign: {_sentence(signer.problem)}",
                 _ADMINISTRATOR,
                 "Bring its folder back, from a backup if need be, readable for the worker's user.",
                 True,
@@ -164,6 +165,10 @@ def _not_renewed(
         remedy,
         now >= not_after - lifetime / 12,
     )
+
+
+def _seen(signer: Signer) -> str:
+    return f"As of {_moment(signer.looked_at)} " if signer.looked_at else ""
 
 
 def _moment(moment: datetime) -> str:

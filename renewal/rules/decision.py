@@ -36,6 +36,7 @@ from renewal.rules.replies import (
     granted,
     must_renew,
     refused,
+    refused_csr,
     should_renew,
     unusable,
     why,
@@ -219,7 +220,8 @@ def _decide_enrollment(
         # Refused at level 0 the session goes on all the same, with the refusal as a warning.
         base = without_certificate("13", record, level, before, reason)
         status = ResultStatus.ERROR if level is Level.EXPIRY else ResultStatus.WARNING
-        return replace(base, status=status, code=code, detail=detail)
+        effects = (*base.effects, *refused_csr(facts))
+        return replace(base, status=status, code=code, detail=detail, effects=effects)
     if outcome.outcome is Outcome.DELIVERED:
         return Decision(
             row=row,

@@ -54,6 +54,8 @@ class Effect(StrEnum):
     """Note last contact and the thumbprint used."""
     AUDIT = "audit"
     """The refusal is worth an audit row."""
+    REFUSE_CSR = "refuse_csr"
+    """A CSR came to nothing before any CA was asked: audit it, and count it as failed."""
     OPEN_SESSION = "open_session"
 
 

@@ -73,6 +73,13 @@ def limit(history: History, *, now: datetime, unused_grace: timedelta) -> Limite
     return None
 
 
+def newcomers_of_one_source(limit_per_hour: int) -> int:
+    """Return how many New records one credential, or one address without any, may make in an hour:
+    half of what the portal takes, so that others still come in.
+    """
+    return max(1, limit_per_hour // 2)
+
+
 def is_overloaded(queued: timedelta) -> bool:
     """Say whether a Register is to come again later, by how long it stood in line."""
     return queued > LONGEST_QUEUE

@@ -125,6 +125,11 @@ def unusable(facts: Facts, certificate: CertificateFacts) -> Decision | None:
     return None
 
 
+def refused_csr(facts: Facts) -> tuple[Effect, ...]:
+    """Return what becomes of a refused CSR; a request that a CA refused has told of itself."""
+    return () if facts.enrollment.outcome is Outcome.REFUSED else (Effect.REFUSE_CSR,)
+
+
 def enrollment_barrier(facts: Facts) -> tuple[Code, str, str] | None:
     """Return code, detail and reason if the CSR may not go to a CA, or the CA refused it."""
     if facts.csr is not None and facts.csr.refused is not None:

@@ -20,7 +20,7 @@ from renewal.rules.facts import (
     RecordFacts,
     Status,
 )
-from renewal.rules.replies import enrollment_barrier, refused, unusable
+from renewal.rules.replies import enrollment_barrier, refused, refused_csr, unusable
 
 
 def waiting_for_approval(row: str, facts: Facts) -> Decision:
@@ -116,7 +116,7 @@ def _decide_claim(facts: Facts, record: RecordFacts) -> Decision:
         )
     if refusal := enrollment_barrier(facts):
         code, detail, reason = refusal
-        return refused("16a", code, reason, Effect.TOUCH, detail=detail)
+        return refused("16a", code, reason, Effect.TOUCH, *refused_csr(facts), detail=detail)
     outcome = facts.enrollment
     if outcome.outcome is Outcome.DELIVERED:
         return Decision(

@@ -29,6 +29,7 @@ from renewal.selectors.marks import (
     failed_enrollments,
     marks_of,
     overdue_revocations,
+    was_refused,
 )
 from renewal.selectors.outlook import Next, next_of
 from renewal.selectors.states import LABELS, Label, RenewalState, having, parts, state_of
@@ -140,7 +141,7 @@ def rows_of(
         failed_enrollments(now)
         .filter(orchestrator__in=ids)
         .values_list("orchestrator_id", flat=True)
-    )
+    ) | {o.pk for o in records if was_refused(o, now)}
     late = set(
         claims_over(now).filter(orchestrator__in=ids).values_list("orchestrator_id", flat=True)
     )

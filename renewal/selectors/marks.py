@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
@@ -139,6 +140,19 @@ def failed_enrollments(now: datetime) -> QuerySet[Enrollment]:
     )
 
 
+def was_refused(orchestrator: Orchestrator, now: datetime) -> bool:
+    """Say whether a CSR of its was refused within a day before any CA was asked."""
+    at = orchestrator.csr_refused_at
+    return at is not None and at > now - _DAY
+
+
+def failed_orchestrators(now: datetime) -> QuerySet[Any, Any]:
+    """Return the ids of the orchestrators whose request failed within a day, at a CA or before."""
+    refused = Orchestrator.objects.filter(csr_refused_at__gt=now - _DAY)
+    # Two index scans; an OR would read every record.
+    return failed_enrollments(now).values("orchestrator_id").union(refused.values("pk"))
+
+
 def claims_over(now: datetime) -> QuerySet[EnrollmentClaim]:
     """Return the claims of approved records without a certificate that can be used no more."""
     return EnrollmentClaim.objects.filter(
@@ -170,7 +184,7 @@ def marked(mark: Mark, *, now: datetime) -> Q:
     if mark is Mark.REVOCATION:
         return Q(pk__in=overdue_revocations(now).values("orchestrator_id"))
     if mark is Mark.ENROLLMENT_FAILED:
-        return Q(pk__in=failed_enrollments(now).values("orchestrator_id"))
+        return Q(pk__in=failed_orchestrators(now))
     if mark is Mark.NAME_DIFFERS:
         return ~Q(client_machine_seen="")
     if mark is Mark.CANNOT_ENROLL:

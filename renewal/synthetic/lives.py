@@ -53,7 +53,13 @@ _CAPABILITIES = (
     ["Custom.FetchLogs", "CertStores.PEM.Inventory", "CertStores.PEM.Management"],
     ["Custom.FetchLogs", "CertStores.IIS.Inventory"],
 )
-_TROUBLES = (Code.CSR_NAMES, Code.RATE, Code.ENROLLMENT_WAITING, Code.PERMISSION_MISSING, Code.BUSY)
+_TROUBLES = (
+    Code.CSR_NAMES,
+    Code.KEY_WEAK,
+    Code.ENROLLMENT_WAITING,
+    Code.PERMISSION_MISSING,
+    Code.BUSY,
+)
 
 
 class Lives:

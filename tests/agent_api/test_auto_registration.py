@@ -406,7 +406,7 @@ class TestSafety:
         self, door: FrontDoor, basic: Basic, rule: Callable[..., AutoRegistrationRule]
     ) -> None:
         rule("Nobody", "deny")
-        door.setting("NewOrchestratorsPerHour", 2)
+        door.setting("NewOrchestratorsPerHour", 4)
         codes = [register(door, basic, f"host{n}").code for n in range(3)]
         assert codes == ["A01F000E", "A01F000E", "A01F0030"]
         assert Orchestrator.objects.count() == 2

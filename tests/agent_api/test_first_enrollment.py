@@ -6,6 +6,7 @@ Owns the way from a credential to the first certificate.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from orchestrators import credentials
 from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator
 from orchestrators.selectors import claim_of
+from portal.audit.models import AuditEntry
 from portal.preferences import store
 from renewal import certificates
 from renewal.explain import explain
@@ -148,12 +150,33 @@ class TestCredential:
         assert empty.said == (1, "", True, False)
         assert refusals() == ["basic_ignored"]
 
-    def test_new_records_are_bounded(self, door: FrontDoor, basic: Basic) -> None:
-        door.setting("NewOrchestratorsPerHour", 2)
+    def test_new_records_of_one_credential_are_bounded_and_leave_room_for_others(
+        self, door: FrontDoor, basic: Basic
+    ) -> None:
+        door.setting("NewOrchestratorsPerHour", 4)
         codes = [enroll(door, basic, ClientMachine=f"host{n}")[0].code for n in range(3)]
         assert codes == ["A01F0001", "A01F0001", "A01F0030"]
         assert enroll(door, basic, ClientMachine="host1")[0].code == "A01F0001"
-        assert Orchestrator.objects.count() == 2
+        (entry,) = AuditEntry.objects.filter(category="refusal")
+        assert (entry.action, entry.actor_name) == (
+            "refused_A01F0030",
+            f"bootstrap credential {basic[0]}",
+        )
+        _, secret = credentials.create(name="other", actor=OPERATOR, now=door.now)
+        codes = [enroll(door, ("other", secret), ClientMachine=f"o{n}")[0].code for n in range(3)]
+        assert codes == ["A01F0001", "A01F0001", "A01F0030"]
+        assert Orchestrator.objects.count() == 4
+        door.tick(timedelta(hours=1))
+        assert enroll(door, basic, ClientMachine="host2")[0].code == "A01F0001"
+
+    def test_new_records_of_one_address_are_bounded_and_leave_room_for_others(
+        self, door: FrontDoor
+    ) -> None:
+        door.setting("NewOrchestratorsPerHour", 4)
+        codes = [door.register(door.certificate(), ClientMachine=f"host{n}").code for n in range(3)]
+        assert codes == ["A01F0001", "A01F0001", "A01F0030"]
+        door.client.defaults["REMOTE_ADDR"] = "192.0.2.2"
+        assert door.register(door.certificate(), ClientMachine="host4").code == "A01F0001"
 
 
 class TestClaim:

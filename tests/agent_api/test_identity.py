@@ -120,6 +120,10 @@ class TestStrangers:
             not_after=door.now + DAY,
         )
         assert door.register(made).said == (3, "A01F000D", False, False)
+        assert refusals() == ["refused_A01F000D"]
+        # An agent that is told of an error waits; one without a session registers and reads why.
+        beat = door.heartbeat(made, "x")
+        assert (beat.status, beat.body["SessionValid"]) == (1, False)
 
     def test_a_foreign_issuer_that_is_trusted_may_come_forward(self, door: FrontDoor) -> None:
         trust.add_anchor(pki.root(), name="foreign root", actor=OPERATOR, now=door.now)

@@ -5,6 +5,7 @@ Owns enrollment as an agent sees it. The CA's own faults are `tests/faults`'.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from unittest.mock import Mock
@@ -15,9 +16,11 @@ from django.contrib.auth.models import Group
 from django.db.models.functions import Now
 
 from orchestrators.models import Orchestrator
+from portal.audit.models import AuditEntry
 from renewal import revocations
 from renewal.identity import approvals
 from renewal.models import Certificate, Enrollment, Revocation
+from renewal.selectors.marks import Mark, marked
 from tests.agent_api.front_door import (
     DAY,
     HOUR,
@@ -354,7 +357,7 @@ class TestSlowCA:
         door.ca.is_slow = True
         reply, key = host.send_csr()
         assert reply.said == (2, "A0100007", True, False)
-        assert "has not answered yet" in reply.message
+        assert "waits for a worker of the portal" in reply.message
         door.run_workers()
         assert host.send_csr(key)[0].said == (1, "", True, True)
         assert len(door.ca.ledger) == 1
@@ -477,9 +480,20 @@ class TestRefusals:
         self, door: FrontDoor, host: Host, flag: int
     ) -> None:
         door.set_flag(host.record, flag)
-        reply = host.register(CSR=csr(new_key(), "CN=somebody-else"))
+        asked = csr(new_key(), "CN=somebody-else")
+        reply = host.register(CSR=asked)
         assert reply.said == (3 if flag == 2 else 2, "A01F0017", flag < 2, False)
         assert door.ca.ledger == []
+        # The log names whose certificate it was and what was asked for.
+        (entry,) = AuditEntry.objects.filter(category="refusal")
+        assert (entry.action, entry.actor_name) == ("refused_A01F0017", f"orchestrator {host.name}")
+        assert entry.after["csr_sha256"] == hashlib.sha256(asked.encode()).hexdigest()
+        assert "somebody-else" in entry.after["detail"]
+        # And it counts as failed, on the first page too, for a day.
+        for at, failed in ((door.now, [host.record]), (door.now + DAY, [])):
+            assert (
+                list(Orchestrator.objects.filter(marked(Mark.ENROLLMENT_FAILED, now=at))) == failed
+            )
 
     @pytest.mark.parametrize(
         ("permission", "access"),
@@ -498,6 +512,8 @@ class TestRefusals:
         assert reply.said == (2, "A01F0020", True, False)
         assert f"Missing: {access}." in reply.message
         assert door.ca.ledger == []
+        (entry,) = AuditEntry.objects.filter(category="refusal")
+        assert access in entry.after["detail"]
 
     def test_a_key_that_was_used_is_refused(self, door: FrontDoor, host: Host) -> None:
         door.set_flag(host.record, 1)

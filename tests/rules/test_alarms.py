@@ -8,18 +8,19 @@ import pytest
 
 from renewal.rules.alarms import (
     GIVEN_UP_AFTER,
-    STANDSTILL_AFTER,
+    SILENT_AFTER,
     Kind,
     Signer,
     of_revocation_list,
     of_server,
     of_signer,
+    of_workers,
     renewed_from,
 )
 from tests.rules.facts import DAY, NOW, SECOND
 
 HOUR = timedelta(hours=1)
-LOOKED = Signer("local", NOW - 400 * DAY, NOW)
+LOOKED = Signer("local", NOW)
 
 
 @pytest.mark.parametrize(
@@ -68,34 +69,21 @@ def test_a_revocation_list_is_told_from_half_its_time_on() -> None:
     ("signer", "told"),
     [
         (LOOKED, []),
-        (Signer("local", NOW - STANDSTILL_AFTER + SECOND), []),
-        (Signer("local", NOW - STANDSTILL_AFTER), [(Kind.BACKGROUND_WORK, True)]),
+        (Signer("local"), []),
+        (Signer("local", NOW, works=False, problem="gone"), [(Kind.CA_KEY, True)]),
+        (Signer("local", NOW, problem="no root"), [(Kind.ISSUING_CERTIFICATE, False)]),
         (
-            Signer("local", NOW - 9 * DAY, NOW - STANDSTILL_AFTER, works=False),
-            [(Kind.BACKGROUND_WORK, True)],
-        ),
-        (
-            Signer("local", NOW - 9 * DAY, NOW, works=False, problem="gone"),
-            [(Kind.CA_KEY, True)],
-        ),
-        (
-            Signer("local", NOW - 9 * DAY, NOW, problem="no root"),
+            Signer("local", NOW, True, "no root", NOW - 90 * DAY, NOW + 20 * DAY),
             [(Kind.ISSUING_CERTIFICATE, False)],
         ),
         (
-            Signer("local", NOW, NOW, True, "no root", NOW - 90 * DAY, NOW + 20 * DAY),
-            [(Kind.ISSUING_CERTIFICATE, False)],
-        ),
-        (
-            Signer("local", NOW, NOW, False, "gone", NOW - 90 * DAY, NOW + DAY),
+            Signer("local", NOW, False, "gone", NOW - 90 * DAY, NOW + DAY),
             [(Kind.CA_KEY, True), (Kind.ISSUING_CERTIFICATE, True)],
         ),
     ],
     ids=[
         "all is well",
         "not looked at yet",
-        "never looked at",
-        "what was seen long ago counts no more",
         "it cannot sign",
         "it cannot be renewed yet",
         "it was not renewed, and why",
@@ -109,5 +97,12 @@ def test_a_ca_of_this_host_is_told(signer: Signer, told: list[tuple[Kind, bool]]
         assert signer.name in alarm.what
         assert alarm.owner
         assert alarm.remedy.endswith(".")
-    if signer.problem and told and told[0][0] is not Kind.BACKGROUND_WORK:
+    if signer.problem:
         assert signer.problem in alarms[0].reason
+
+
+def test_workers_that_have_not_begun_what_is_due_are_told() -> None:
+    assert of_workers(NOW - SILENT_AFTER, now=NOW) is None
+    alarm = of_workers(NOW - SILENT_AFTER - SECOND, now=NOW)
+    assert alarm is not None
+    assert (alarm.kind, alarm.is_critical) == (Kind.BACKGROUND_WORK, True)

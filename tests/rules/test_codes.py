@@ -70,7 +70,7 @@ def test_a_message_fits_the_buffer_of_existing_agents(code: Code, detail: str) -
 
 
 def test_a_message_is_never_cut_inside_a_character() -> None:
-    message = message_text(Code.RATE, "€" * 1000)
+    message = message_text(Code.CSR_NAMES, "€" * 1000)
     assert message.endswith("€")
 
 

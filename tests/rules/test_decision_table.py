@@ -233,19 +233,19 @@ CASES: dict[str, tuple[Facts, Expected]] = {
     # --- row 13
     "a refused CSR at level 0 leaves the session, with its own code": (
         presents(S.CURRENT, L.NONE, csr=BAD_CSR),
-        row("13", Expected("", 2, Code.CSR_NAMES, session=True), *OPEN),
+        row("13", Expected("", 2, Code.CSR_NAMES, session=True), *OPEN, E.REFUSE_CSR),
     ),
     "a refused CSR in the warning period leaves the session, with its own code": (
         presents(S.CURRENT, L.WARNING, csr=BAD_CSR),
-        row("13", Expected("", 2, Code.CSR_NAMES, session=True), *OPEN),
+        row("13", Expected("", 2, Code.CSR_NAMES, session=True), *OPEN, E.REFUSE_CSR),
     ),
     "a refused CSR in the expiry period leaves no session, with its own code": (
         presents(S.CURRENT, L.EXPIRY, csr=BAD_CSR),
-        no("13", Code.CSR_NAMES, E.TOUCH),
+        no("13", Code.CSR_NAMES, E.TOUCH, E.REFUSE_CSR),
     ),
     "a missing permission is named and no CA is asked": (
         presents(S.CURRENT, L.WARNING, csr=True, missing_permission="/x/"),
-        row("13", Expected("", 2, Code.PERMISSION_MISSING, session=True), *OPEN),
+        row("13", Expected("", 2, Code.PERMISSION_MISSING, session=True), *OPEN, E.REFUSE_CSR),
     ),
     "a CA that refuses for good is told as such": (
         presents(S.LEGACY, L.EXPIRY, csr=True, enrollment=REFUSED),
@@ -316,11 +316,11 @@ CASES: dict[str, tuple[Facts, Expected]] = {
     ),
     "a claim with a refused CSR reveals no AgentId": (
         bootstraps(CLAIM, csr=BAD_CSR),
-        no("16a", Code.CSR_NAMES, E.TOUCH),
+        no("16a", Code.CSR_NAMES, E.TOUCH, E.REFUSE_CSR),
     ),
     "a claim whose account lacks a permission reveals no AgentId": (
         bootstraps(CLAIM, missing_permission="/x/"),
-        no("16a", Code.PERMISSION_MISSING, E.TOUCH),
+        no("16a", Code.PERMISSION_MISSING, E.TOUCH, E.REFUSE_CSR),
     ),
     "a claim with a CA that is down reveals no AgentId": (
         bootstraps(CLAIM, enrollment=WAITING),

@@ -10,7 +10,7 @@ import pytest
 
 from portal.audit.models import AuditEntry
 from renewal import census
-from renewal.models import Census
+from renewal.models import Census, CertificateAuthority
 from tests.portal.pages import fleet as rows
 
 DAY = timedelta(days=1)
@@ -31,8 +31,13 @@ def test_the_numbers_of_the_charts_lead_to_as_many_orchestrators(fleet, admin, n
         assert admin.get(unescape(url)).context["matches"].value == int(number), url
 
 
-def test_silent_workers_are_told(fleet, admin, now):
+def test_silent_workers_are_told_whatever_the_ca(fleet, admin, client, now):
+    # What was set up a moment ago waits for its first worker.
+    assert "None has looked for work yet." in admin.get("/").content.decode()
+    assert "silent" not in admin.get("/").content.decode()
+    CertificateAuthority.objects.update(created_at=now - timedelta(hours=1), type="anything")
     assert "silent" in admin.get("/").content.decode()
+    assert client.get("/readyz").json()["degraded"]["alarms"] == ["background_work"]
     census.take_due(now=now)
     assert "silent" not in admin.get("/").content.decode()
     Census.objects.update(begun_at=now - timedelta(hours=3))

@@ -158,6 +158,15 @@ def test_a_call_without_a_body_may_say_so_in_several_ways(
     assert Job.objects.get().orchestrator_id == made.pk
 
 
+def test_a_log_is_not_asked_for_that_cannot_be_sent(admin: Caller, orchestrator: Make) -> None:
+    made = orchestrator(capabilities=["CertStores.PEM.Inventory"], had_session=True)
+    refused(admin.post(f"Agents/{made.pk}/FetchLogs"), 400, "act_refused")
+    assert not Job.objects.exists()
+    guid = "0d8cf0c8-56ca-4b8a-b16a-c062018e170d"
+    older = orchestrator("older", capabilities=[guid], had_session=True)
+    assert admin.post(f"Agents/{older.pk}/FetchLogs").status_code == 204
+
+
 @pytest.mark.parametrize("act", ["Reset", "FetchLogs"])
 def test_an_act_on_an_agent_that_does_not_exist_is_a_404(admin: Caller, act: str) -> None:
     refused(admin.post(f"Agents/{UNKNOWN}/{act}"), 404, "orchestrator_unknown")
