@@ -18,6 +18,7 @@ from django.db.models import Expression, Field, Model, QuerySet
 from django.db.models.query import get_related_populators
 from django.db.models.sql import InsertQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.transaction import TransactionManagementError
 
 Row = TypeVar("Row")
 Instance = TypeVar("Instance", bound=Model)
@@ -135,6 +136,13 @@ class _Statement:
         self._populators: list[Any] = []
 
     def rows(self, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        if (
+            self._compiler.query.select_for_update
+            and self.on.features.has_select_for_update
+            and self.on.get_autocommit()
+        ):
+            # The compiler says so of what it compiles, which was once, elsewhere.
+            raise TransactionManagementError("A lock outlives no statement without a transaction.")
         with self._cursor() as cursor:
             cursor.execute(self._sql, self._filled(values))
             found = cursor.fetchall()

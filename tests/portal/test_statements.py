@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models import CharField, DateTimeField, UUIDField
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestrators import sessions
 from orchestrators.models import Orchestrator
-from portal.statements import Parameter, Select, Update, _Statement
+from portal.statements import Instances, Parameter, Select, Update, _Statement
 from renewal import in_session
 from renewal.models import Certificate
 from tests.renewal.fleet import Fleet
@@ -105,6 +106,53 @@ def test_an_update_says_how_many_rows_it_changed(fleet: Fleet) -> None:
     assert rename.run(pk=uuid.uuid4(), version="2") == 0
     made.refresh_from_db()
     assert made.version == "1 'quoted'"
+
+
+def _by_name() -> Select[uuid.UUID]:
+    return Select(
+        lambda: Orchestrator.objects.filter(
+            client_machine=Parameter("name", CharField())
+        ).values_list("pk"),
+        lambda pk: pk,
+    )
+
+
+def test_a_statement_that_failed_is_no_obstacle_after_the_rollback(fleet: Fleet) -> None:
+    made, found = fleet.entered("a"), _by_name()
+    for _ in range(_ENOUGH):
+        assert found.one(name="a") == made.pk
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT nothing FROM nowhere")
+    with transaction.atomic():
+        Orchestrator.objects.filter(pk=made.pk).update(client_machine="b")
+        assert (found.one(name="a"), found.one(name="b")) == (None, made.pk)
+        transaction.set_rollback(True)
+    assert found.one(name="a") == made.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_goes_on_over_a_new_connection(fleet: Fleet) -> None:
+    made, found = fleet.entered("a"), _by_name()
+    for _ in range(_ENOUGH):
+        assert found.one(name="a") == made.pk
+    connection.close()
+    for _ in range(_ENOUGH):
+        assert found.one(name="a") == made.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_is_not_locked_outside_of_a_transaction(fleet: Fleet) -> None:
+    made = fleet.entered("a")
+    locked = Instances(
+        lambda: Orchestrator.objects.select_for_update().filter(pk=Parameter("pk", UUIDField()))
+    )
+    with transaction.atomic():
+        assert locked.one(pk=made.pk) == made
+    if connection.features.has_select_for_update:
+        with pytest.raises(TransactionManagementError):
+            locked.one(pk=made.pk)
+    else:
+        assert locked.one(pk=made.pk) == made
 
 
 def test_it_is_compiled_once_in_a_thread(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
