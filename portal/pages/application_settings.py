@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from portal.access.catalogue import Permission, entry_for, for_a_setting
 from portal.access.permissions import holds
+from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
 from portal.pages.gate import BOTH, actor_of, demand, page
 from portal.preferences import store
@@ -41,6 +42,8 @@ class Line:
     whom: Whom | None = None
     number: Count | None = None
     """How many orchestrators it counts for, of those whom it concerns."""
+    counts_some: bool = False
+    """Only those that the visitor may see are counted."""
 
     @property
     def is_default(self) -> bool:
@@ -74,7 +77,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     """The list, in groups, narrowed to words that are looked for."""
     stored = {row.name: row for row in Setting.objects.all()}
     query = request.GET.get("q", "").strip()[:100]
-    numbers = affected.numbers()
+    numbers = affected.numbers(reach(request.user, Permission.AGENTS_READ))
     lines = [
         _line(request, definition, stored.get(definition.name), numbers)
         for definition in EDITABLE
@@ -93,14 +96,15 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     if definition is None or definition.internal:
         raise Http404("There is no such setting.")
     stored = Setting.objects.filter(name=name).first()
-    line = _line(request, definition, stored, affected.numbers())
+    far = reach(request.user, Permission.AGENTS_READ)
+    line = _line(request, definition, stored, affected.numbers(far))
     preview = None
     form = SettingForm(definition, initial={"value": _initial(definition, line.value)})
     if request.method == "POST":
         demand(request, needed_for(definition))
         form = SettingForm(definition, request.POST)
         if "preview" in request.POST:
-            preview = _preview(definition, form) if form.is_valid() else None
+            preview = _preview(definition, form, far) if form.is_valid() else None
         elif form.is_valid() and _save(request, definition, form):
             return redirect("settings")
     return render(
@@ -152,7 +156,7 @@ def _has(definition: Definition, query: str) -> bool:
     return all(word in text for word in query.casefold().split())
 
 
-def _preview(definition: Definition, form: SettingForm) -> affected.Preview | None:
+def _preview(definition: Definition, form: SettingForm, far: Reach) -> affected.Preview | None:
     """Say what a period would change at once; a value that cannot be is the form's error."""
     try:
         store.check(definition, form.text())
@@ -160,7 +164,11 @@ def _preview(definition: Definition, form: SettingForm) -> affected.Preview | No
         form.add_error("value", str(problem))
         return None
     return affected.preview(
-        definition.name, int(form.text()), periods(store.load()), now=timezone.now()
+        definition.name,
+        int(form.text()),
+        periods(store.load()),
+        reach=far,
+        now=timezone.now(),
     )
 
 
@@ -178,6 +186,7 @@ def _line(
         may_change=holds(request.user, needed_for(definition)),
         whom=whom,
         number=None if whom is None else numbers[whom],
+        counts_some=not reach(request.user, Permission.AGENTS_READ).everything,
     )
 
 

@@ -13,7 +13,8 @@ from enum import StrEnum
 from django.db.models import Q
 
 from orchestrators.models import Orchestrator, Status
-from portal.access.reach import EVERYTHING
+from orchestrators.reach import within
+from portal.access.reach import Reach
 from renewal import census
 from renewal.rules.forecast import forecast
 from renewal.rules.periods import Periods
@@ -62,9 +63,9 @@ def whom(setting: str) -> Whom | None:
     return _CONCERNS.get(setting, Whom.APPROVED)
 
 
-def numbers() -> Mapping[Whom, Count]:
-    """Return how many orchestrators are of each kind: one bounded query for each."""
-    real = Orchestrator.objects.filter(demonstration=False)
+def numbers(reach: Reach) -> Mapping[Whom, Count]:
+    """Return how many orchestrators within a reach are of each kind: one bounded query for each."""
+    real = within(Orchestrator.objects.filter(demonstration=False), reach)
     return {kind: counted(real.filter(condition)) for kind, condition in _CONDITIONS.items()}
 
 
@@ -79,9 +80,13 @@ class Preview:
     """Without a session until they have renewed, likewise."""
 
 
-def preview(setting: str, value: int, in_force: Periods, *, now: datetime) -> Preview | None:
-    """Return what a value of one of the periods would change; None before the first census."""
-    picture = census.latest(EVERYTHING, now=now)
+def preview(
+    setting: str, value: int, in_force: Periods, *, reach: Reach, now: datetime
+) -> Preview | None:
+    """Return what a value of one of the periods would change within a reach; None before its first
+    census.
+    """
+    picture = census.latest(reach, now=now)
     if picture is None:
         return None
     days = timedelta(days=value)

@@ -348,3 +348,12 @@ def test_a_job_of_somebody_else_is_canceled_only_by_who_reaches_all_of_it(
     job.refresh_from_db()
     assert job.state == "waiting"
     assert page_of(admin).post(f"/jobs/{job.pk}/cancel").status_code == 302
+
+
+def test_a_setting_tells_only_of_those_that_its_reader_may_see() -> None:
+    made = rows.fleet(timezone.now())
+    limited = role("Berlin", [P.AGENTS_READ], only_groups=[group("Berlin", made.calm)])
+    whole = role("Settings", [P.PORTAL_READ, P.SETTINGS_READ])
+    client = page_of(user("ada", limited, whole))
+    page = client.get("/settings/SessionLengthMinutes").content.decode()
+    assert "Counts for 1 approved orchestrator, of those that you may see." in page
