@@ -159,21 +159,19 @@ class Orchestrator(models.Model):
             models.Index(fields=["thumbprint"], name="orch_thumbprint"),
             models.Index(fields=["name_skeleton"], name="orch_look_alikes"),
             # Each filter that lists offer and few records pass has its own small index.
-            models.Index(
-                fields=["certificate_not_after", "id"],
-                name="orch_required",
-                condition=Q(flag=Reenrollment.REQUIRED)
-                | Q(certificate_not_after__lte=F("certificate_counted_from")),
-            ),
-            models.Index(
-                fields=["certificate_not_after", "id"],
-                name="orch_requested",
-                condition=Q(flag=Reenrollment.REQUESTED),
-            ),
-            models.Index(
-                fields=["certificate_not_after", "id"],
-                name="orch_unused",
-                condition=Q(awaiting_first_use_since__isnull=False),
+            # By end and by name, as the lists of approved and of other records are ordered.
+            *(
+                models.Index(fields=["status", *order, "id"], name=f"{name}{by}", condition=rare)
+                for name, rare in (
+                    (
+                        "orch_required",
+                        Q(flag=Reenrollment.REQUIRED)
+                        | Q(certificate_not_after__lte=F("certificate_counted_from")),
+                    ),
+                    ("orch_requested", Q(flag=Reenrollment.REQUESTED)),
+                    ("orch_unused", Q(awaiting_first_use_since__isnull=False)),
+                )
+                for by, order in (("", ("certificate_not_after",)), ("_by_name", ("name_key",)))
             ),
             models.Index(
                 fields=["csr_refused_at"],
@@ -184,6 +182,15 @@ class Orchestrator(models.Model):
                 fields=["name_key", "id"],
                 name="orch_without_end",
                 condition=Q(status=Status.APPROVED, certificate_not_after__isnull=True),
+            ),
+            models.Index(
+                fields=["name_key", "id"],
+                name="orch_unused_without_end",
+                condition=Q(
+                    status=Status.APPROVED,
+                    certificate_not_after__isnull=True,
+                    awaiting_first_use_since__isnull=False,
+                ),
             ),
             models.Index(
                 fields=["name_key", "id"],

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 
-from django.db.models import CharField, F, OuterRef, Q, Subquery, TextField, Value
+from django.db.models import CharField, Exists, F, OuterRef, Q, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import IContains
 
@@ -146,7 +146,8 @@ def _error_code(operator: Operator, value: str | None) -> Q:
 def _label(operator: Operator, value: str | None) -> Q:
     """``key=value``, or ``key`` with any value; NULL is an orchestrator without labels."""
     if value is None:
-        return ~Q(pk__in=OrchestratorLabel.objects.values("orchestrator_id"))
+        # An anti-join; NOT IN would search all labels anew for each record.
+        return ~Q(Exists(OrchestratorLabel.objects.filter(orchestrator=OuterRef("pk"))))
     return Q(pk__in=labels.bearers(value))
 
 

@@ -105,7 +105,7 @@ class Certificate(models.Model):
                 name="cert_in_use",
             ),
             models.Index(
-                fields=["authority", "id"],
+                fields=["authority", "not_after", "id"],
                 condition=Q(revoked_at__isnull=False),
                 name="cert_revoked",
             ),

@@ -54,8 +54,8 @@ class _Cursor:
 def cut(segments: Sequence[Segment[M]], *, cursor: str = "", size: int = 50) -> Slice[M]:
     """Return the page that the cursor names; an unreadable cursor names the first page.
 
-    One query for each segment from the cursor's on, each bounded by the page's size. The last page
-    is as full as the first.
+    At most one query for each segment from the cursor's on, each bounded by the page's size, until
+    the page is full. The last page is as full as the first.
     """
     at = _read(cursor, segments)
     backwards = cursor == LAST or (at is not None and at.backwards)
@@ -68,9 +68,9 @@ def cut(segments: Sequence[Segment[M]], *, cursor: str = "", size: int = 50) -> 
         rows = segment.rows.order_by(*(_turned(segment.order) if backwards else segment.order))
         if at is not None and number == at.segment:
             rows = rows.filter(_beyond(segment.order, at.values, backwards=backwards))
-        # Every segment is asked, so that a page costs the same whatever it shows.
-        wanted = max(size + 1 - len(found), 1)
-        found += [(number, row) for row in rows[:wanted]]
+        found += [(number, row) for row in rows[: size + 1 - len(found)]]
+        if len(found) > size:
+            break
     more = len(found) > size
     found = found[:size]
     if backwards:
