@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from django.db.models import (
     FilteredRelation,
     Func,
     IntegerField,
+    JSONField,
     Q,
     QuerySet,
     Value,
@@ -33,11 +35,15 @@ from django.db.models.functions import TruncDate
 from orchestrators.models import Orchestrator, Status
 from orchestrators.reach import within
 from portal.access.reach import EVERYTHING, Reach
+from portal.preferences import store
 from renewal import dispatch
+from renewal.configuration import periods
 from renewal.models import Census, Enrollment
-from renewal.rules.forecast import Asked, Lot
+from renewal.rules.forecast import Asked, Forecast, Lot, forecast
 from renewal.rules.lifecycle import EnrollmentState
+from renewal.rules.periods import Periods
 from renewal.rules.standing import IN_USE
+from renewal.selectors.states import RenewalState, having
 
 EVERYTHING_KEY = "everything"
 DONE_DAYS = 30
@@ -51,6 +57,7 @@ _SHARE = 100
 _WANTED_FOR = timedelta(days=1)
 _KEPT_FOR = timedelta(days=30)
 _HOUR = timedelta(hours=1)
+_MOST_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,18 @@ class Picture:
     done: tuple[DoneOn, ...]
     is_cut: bool
     """There are more kinds of certificates than are kept: the last days are left out."""
+    states: Mapping[RenewalState, int]
+    """Records of each state, with the periods that were in force."""
+    _foreseen: dict[tuple[Periods, date], Forecast] = field(default_factory=dict, compare=False)
+
+    def foreseen(self, known: Periods, *, today: date) -> Forecast:
+        """Return what comes with these periods; the last answer is kept."""
+        found = self._foreseen.get((known, today))
+        if found is None:
+            found = forecast(self.lots, known, today=today)
+            self._foreseen.clear()
+            self._foreseen[known, today] = found
+        return found
 
 
 class _Hours(Func):
@@ -101,20 +120,36 @@ class _Hours(Func):
         )
 
 
+_KEPT: dict[tuple[str, datetime], Picture] = {}
+"""The pictures that this process read last, by key and moment of their census."""
+
+
 def latest(reach: Reach, *, now: datetime) -> Picture | None:
     """Return what the last census within the reach found; None before the first.
 
     Who asks for a reach that was never counted makes a worker count it.
     """
-    row = Census.objects.filter(key=key_of(reach)).first()
+    key = key_of(reach)
+    # What this process has read already does not come over again.
+    kept = [moment for name, moment in _KEPT if name == key]
+    wanted = Case(
+        When(counted_at__in=kept, then=None), default=F("contents"), output_field=JSONField()
+    )
+    row = Census.objects.filter(key=key).defer("contents").annotate(wanted=wanted).first()
     if row is None:
-        row, _ = Census.objects.get_or_create(
-            key=key_of(reach), defaults={"limits": _limits(reach), "wanted_at": now}
-        )
+        Census.objects.get_or_create(key=key, defaults={"limits": _limits(reach), "wanted_at": now})
         dispatch.census()
-    elif not reach.everything and row.wanted_at < now - _HOUR:
+        return None
+    if not reach.everything and row.wanted_at < now - _HOUR:
         Census.objects.filter(pk=row.pk).update(wanted_at=now)
-    return _picture(row)
+    if row.counted_at is None:
+        return None
+    picture = _KEPT.get((key, row.counted_at))
+    if picture is None:
+        picture = _KEPT[key, row.counted_at] = _picture(row.counted_at, row.wanted)
+        for oldest in list(_KEPT)[:-_MOST_KEPT]:
+            _KEPT.pop(oldest, None)
+    return picture
 
 
 def last_begun() -> tuple[datetime, timedelta] | None:
@@ -156,6 +191,7 @@ def _interval(row: Census) -> timedelta:
 
 
 def _count(reach: Reach, now: datetime) -> dict[str, Any]:
+    known = periods(store.load())
     real = Orchestrator.objects.filter(demonstration=False, status=Status.APPROVED)
     rows = within(real.filter(certificate_not_after__gte=now), reach).annotate(
         used=FilteredRelation(
@@ -168,6 +204,12 @@ def _count(reach: Reach, now: datetime) -> dict[str, Any]:
         "is_cut": len(lots) > MOST_LOTS,
         "keys": [list(kind) for kind in _keys(rows)],
         "done": [[str(day), issued, used] for day, issued, used in _done(reach, now)],
+        "states": within(Orchestrator.objects.filter(demonstration=False), reach).aggregate(
+            **{
+                state.value: Count("pk", filter=having(state, known, now=now))
+                for state in RenewalState
+            }
+        ),
     }
 
 
@@ -219,12 +261,9 @@ def _done(reach: Reach, now: datetime) -> Any:
     )
 
 
-def _picture(row: Census) -> Picture | None:
-    if row.counted_at is None:
-        return None
-    found = row.contents
+def _picture(counted_at: datetime, found: Mapping[str, Any]) -> Picture:
     return Picture(
-        counted_at=row.counted_at,
+        counted_at=counted_at,
         lots=tuple(
             Lot(ca, date.fromisoformat(day), timedelta(hours=hours or 0), Asked(asked), number)
             for ca, day, hours, asked, number in found["lots"]
@@ -232,6 +271,7 @@ def _picture(row: Census) -> Picture | None:
         keys=tuple(KeyKind(*kind) for kind in found["keys"]),
         done=tuple(DoneOn(date.fromisoformat(day), *rest) for day, *rest in found["done"]),
         is_cut=found["is_cut"],
+        states={RenewalState(name): number for name, number in found.get("states", {}).items()},
     )
 
 

@@ -63,7 +63,7 @@ def shown(definition: Definition, value: str) -> str:
     if definition.kind is Kind.FLAG:
         return "On" if value.strip().lower() == "true" else "Off"
     if definition.kind is Kind.NUMBER:
-        return definition.amount(int(value))
+        return f"{int(value):,} {definition.unit}".strip()
     return value or "not set"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,10 +31,10 @@ from portal.pages.fleet_columns import PAGE, Shown
 from portal.pages.gate import ACT, actor_of, page
 from portal.preferences import personal, store
 from portal.preferences.personal import ViewRefused
+from renewal import census
 from renewal.configuration import periods
 from renewal.rules.periods import whole_second
 from renewal.selectors import fleet
-from renewal.selectors.counting import summed
 from renewal.selectors.filters import Sort, filters_from, filters_of_query, query_of
 from renewal.selectors.fleet import FleetRow
 from renewal.selectors.marks import MARKS, Mark
@@ -70,17 +71,27 @@ def index(request: HttpRequest) -> HttpResponseBase:
     seen = reach(request.user, Permission.AGENTS_READ)
     shown = _shown(request)
     found = fleet.page(filters, known, reach=seen, now=now, cursor=request.GET.get("cursor", ""))
-    counts = fleet.by_state(filters, known, reach=seen, now=now)
-    total = summed(counts.values())
+    tally = fleet.tally(filters, known, reach=seen, now=now)
+    counted_at = None
+    if filters.demonstration is not True and not query_of(
+        replace(filters, state=None, demonstration=None)
+    ):
+        # The census knows the numbers of the whole fleet, without the few of a demonstration.
+        picture = census.latest(seen, now=now)
+        if picture is not None:
+            tally, counted_at = tally.with_census(picture.states), picture.counted_at
+    matches = tally.total if filters.state is None else tally.by_state[filters.state]
     own = query_of(filters, with_order=True)
     context = {
         "page": found,
         "shown": shown,
         "filters": filters,
         "groups": groups.visible_names(seen),
-        "tally": [(state, LABELS[state], counts[state]) for state in STATES],
-        "total": total,
-        "matches": total if filters.state is None else counts[filters.state],
+        "tally": [(state, LABELS[state], tally.by_state[state]) for state in STATES],
+        "total": tally.total,
+        "matches": matches,
+        "tally_is_cut": tally.total.is_capped,
+        "counted_at": counted_at if tally.total.is_by_census else None,
         "marks": [(mark, MARKS[mark]) for mark in Mark],
         "ends": ENDS,
         "is_listed_end": str(filters.ends) in dict(ENDS),

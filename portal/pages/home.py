@@ -18,17 +18,18 @@ from django.utils import timezone
 from portal import health
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
-from portal.access.reach import Reach, reach
+from portal.access.reach import reach
 from portal.pages import charts
 from portal.pages.gate import page
 from portal.preferences import store
-from portal.preferences.store import Preferences
 from renewal import census
 from renewal.alarms import alarms
+from renewal.census import Picture
 from renewal.configuration import periods
 from renewal.rules.alarms import Alarm, Kind
-from renewal.rules.forecast import forecast
-from renewal.selectors.overview import SetUp, overview, set_up
+from renewal.rules.forecast import days_from
+from renewal.rules.periods import Periods
+from renewal.selectors.overview import Overview, SetUp, overview, set_up
 from renewal.selectors.states import LABELS, RenewalState
 
 _ORDER = (
@@ -74,9 +75,12 @@ def home(request: HttpRequest) -> HttpResponseBase:
         raised = alarms(now=now)
         # Beside a demonstration fleet, a number leads to the records that it counts.
         real = "&fleet=real" if seen.demonstration else ""
+        picture = census.latest(far, now=now)
+        tally = seen.tally if picture is None else seen.tally.with_census(picture.states)
         context |= {
             "overview": seen,
-            "tiles": [(s, LABELS[s], seen.by_state[s]) for s in _ORDER],
+            "total": tally.total,
+            "tiles": [(s, LABELS[s], tally.by_state[s]) for s in _ORDER],
             "demonstration": [
                 (s, LABELS[s], seen.demonstration[s]) for s in _ORDER if seen.demonstration.get(s)
             ],
@@ -86,7 +90,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
             "alarms": raised,
             "set_up": state,
             "steps": _steps(state),
-            **_charts(preferences, far, real=real, now=now),
+            **_charts(picture, seen, periods(preferences), real=real, now=now),
         }
     return render(request, "home.html", context)
 
@@ -107,14 +111,21 @@ def _workers(raised: list[Alarm]) -> Workers:
     )
 
 
-def _charts(preferences: Preferences, far: Reach, *, real: str, now: datetime) -> dict[str, Any]:
-    picture = census.latest(far, now=now)
+def _charts(
+    picture: Picture | None, seen: Overview, known: Periods, *, real: str, now: datetime
+) -> dict[str, Any]:
     if picture is None:
-        return {"picture": None}
+        return {"picture": None, "ends_within": seen.ends_within}
     today = now.astimezone(UTC).date()
-    foreseen = forecast(picture.lots, periods(preferences), today=today)
+    foreseen = picture.foreseen(known, today=today)
     return {
         "picture": picture,
+        "ends_within": {
+            days: count.with_census(
+                sum(foreseen.ends.get(day, 0) for day in days_from(today, days))
+            )
+            for days, count in seen.ends_within.items()
+        },
         "day_charts": [
             charts.ends_chart(foreseen, today=today, real=real),
             charts.renewals_chart(picture, foreseen, today=today),

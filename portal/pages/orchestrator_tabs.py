@@ -74,11 +74,10 @@ class Tab:
 
 @dataclass(frozen=True)
 class ReasonLine:
-    """One rule with the value of its setting, and the share of the lifetime that bounds it."""
+    """One rule with the value of its setting."""
 
     reason: Reason
     setting: str
-    share: str
 
 
 def _overview(visit: Visit) -> Mapping[str, Any]:
@@ -104,7 +103,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "explanation": explanation,
         "likeliest": likeliest,
         "reasons": [
-            _reason_line(reason, visit.preferences)
+            ReasonLine(reason, _setting_of(reason, visit.preferences))
             for reason in (likeliest.reasons if likeliest else ())
         ],
         "moments": moments(
@@ -243,15 +242,8 @@ def _platform(orchestrator: Orchestrator) -> str:
     )
 
 
-_DIVISORS = {
-    "ClientCertificateWarningDays": "ClientCertificateWarningLifetimeDivisor",
-    "ClientCertificateExpiryDays": "ClientCertificateExpiryLifetimeDivisor",
-}
-
-
-def _reason_line(reason: Reason, preferences: Preferences) -> ReasonLine:
-    if not reason.setting:
-        return ReasonLine(reason, "", "")
-    value = str(preferences.values[reason.setting])
-    divisor = preferences.number(_DIVISORS[reason.setting])
-    return ReasonLine(reason, shown(BY_NAME[reason.setting], value), f"1/{divisor}")
+def _setting_of(reason: Reason, preferences: Preferences) -> str:
+    definition = BY_NAME.get(reason.setting)
+    if definition is None:
+        return ""
+    return shown(definition, str(preferences.values[definition.name]))

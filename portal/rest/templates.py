@@ -207,7 +207,7 @@ class TemplateList(ApiView):
 
 
 class TemplateDetail(ApiView):
-    """GET /Templates/{id}: one template."""
+    """GET /Templates/{id}."""
 
     needs = {"GET": Permission.AUTHORITIES_READ}
     returns = {"GET": TemplateResponse}

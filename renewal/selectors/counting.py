@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
 
-CAP = 10_000
+CAP = 1_000
 
 
 @dataclass(frozen=True)
 class Count:
-    """A number that stops at the cap."""
+    """A number, or the least that it is; then perhaps also what the last census counted."""
 
     value: int
+    is_capped: bool = False
+    """There are at least so many: not all were counted."""
+    census: int | None = None
 
     @property
-    def is_capped(self) -> bool:
-        return self.value > CAP
+    def is_zero(self) -> bool:
+        """There is none for certain."""
+        return not self.value and not self.is_capped
+
+    @property
+    def is_by_census(self) -> bool:
+        return self.is_capped and self.census is not None and self.census >= self.value
+
+    def with_census(self, number: int | None) -> Count:
+        """Return the same count, with what the last census counted."""
+        return Count(self.value, self.is_capped, number)
 
     def __str__(self) -> str:
-        return f"{CAP:,}+" if self.is_capped else f"{self.value:,}"
+        if self.is_by_census:
+            return f"≈{self.census:,}"
+        if self.is_capped:
+            # A count that was cut before it met one knows nothing.
+            return f"{self.value:,}+" if self.value else "…"
+        return f"{self.value:,}"
 
 
 def counted(*sets: QuerySet[Any]) -> Count:
-    """Count the rows of sets that exclude one another, up to the cap: one query each."""
+    """Count the rows of sets that exclude one another, up to the cap: at most one query each."""
     found = 0
     for rows in sets:
-        # Every set is asked, so that a page costs as many statements whatever it counts.
-        found += rows.order_by()[: max(CAP + 1 - found, 1)].count()
-    return Count(min(found, CAP + 1))
-
-
-def summed(counts: Iterable[Count]) -> Count:
-    """Return the sum; capped if one of them is."""
-    found = list(counts)
-    if any(count.is_capped for count in found):
-        return Count(CAP + 1)
-    return Count(min(sum(count.value for count in found), CAP + 1))
+        if found <= CAP:
+            found += rows.order_by()[: CAP + 1 - found].count()
+    return Count(min(found, CAP), is_capped=found > CAP)

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Count as Aggregated
 from django.db.models import Prefetch, Q, prefetch_related_objects
 
 from orchestrators.models import AgentSession, Orchestrator, OrchestratorLabel, Status
 from orchestrators.reach import within
 from portal.access.reach import Reach
 from renewal.rules.periods import Periods, days_left
-from renewal.selectors.counting import Count, counted
+from renewal.selectors.counting import CAP, Count
 from renewal.selectors.filters import Filters, Sort, narrowed
 from renewal.selectors.keyset import Segment, Slice, cut
 from renewal.selectors.marks import (
@@ -94,15 +95,38 @@ def page(
     return FleetPage(rows_of(found.rows, periods, now=now), found.following, found.preceding)
 
 
-def by_state(
-    filters: Filters, periods: Periods, *, reach: Reach, now: datetime
-) -> dict[RenewalState, Count]:
-    """Count the records of each state that pass the other filters."""
-    rows = narrowed(filters, reach=reach, now=now).select_related(None)
-    return {
-        state: counted(*(rows.filter(part) for part in parts(state, periods, now=now)))
-        for state in RenewalState
-    }
+@dataclass(frozen=True)
+class Tally:
+    """How many records of each state a list has, and in all."""
+
+    total: Count
+    by_state: Mapping[RenewalState, Count]
+
+    def with_census(self, states: Mapping[RenewalState, int]) -> Tally:
+        """Return the same tally; what it could not count to the end, the last census has."""
+        return Tally(
+            self.total.with_census(sum(states.values())),
+            {s: count.with_census(states.get(s)) for s, count in self.by_state.items()},
+        )
+
+
+def tally(filters: Filters, periods: Periods, *, reach: Reach, now: datetime) -> Tally:
+    """Count the records of each state that pass the other filters: one query.
+
+    At most `CAP` records are looked at, whichever come first: where more pass, the numbers are
+    the least that there are. A count for each state would walk the fleet for those that few
+    records are in.
+    """
+    rows = narrowed(filters, reach=reach, now=now).select_related(None).order_by()
+    conditions = {s.value: having(s, periods, now=now) for s in RenewalState}
+    counts = {name: Aggregated("pk", filter=each) for name, each in conditions.items()}
+    found = rows[: CAP + 1].aggregate(**counts)
+    total = sum(found.values())
+    is_capped = total > CAP
+    return Tally(
+        Count(min(total, CAP), is_capped),
+        {s: Count(min(found[s.value], CAP), is_capped) for s in RenewalState},
+    )
 
 
 def every(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -22,9 +22,10 @@ from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
 from renewal.models import CertificateAuthority, Enrollment, Template, TrustAnchor
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import Periods
-from renewal.selectors.counting import CAP, Count, counted
+from renewal.selectors.counting import Count, counted
 from renewal.selectors.filters import Ends, Filters, matching
-from renewal.selectors.marks import Mark, overdue_revocations
+from renewal.selectors.fleet import Tally, tally
+from renewal.selectors.marks import Mark, claims_over, overdue_revocations
 from renewal.selectors.states import RenewalState, state_of
 
 M = TypeVar("M", bound=Model)
@@ -37,7 +38,7 @@ ENDS_WITHIN_DAYS = (7, 30, 180)
 class Overview:
     """Everything that the first page counts."""
 
-    by_state: Mapping[RenewalState, Count]
+    tally: Tally
     ends_within: Mapping[int, Count]
     """Days to the approved orchestrators whose certificate in use ends within them."""
     required_by_operator: Count
@@ -50,15 +51,6 @@ class Overview:
     demonstration: Mapping[RenewalState, int]
     authorities: list[CertificateAuthority]
 
-    @property
-    def total(self) -> int:
-        return sum(min(count.value, CAP) for count in self.by_state.values())
-
-    @property
-    def total_text(self) -> str:
-        capped = any(count.is_capped for count in self.by_state.values())
-        return f"{self.total:,}{'+' if capped else ''}"
-
 
 def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
     """Gather the counts of the first page within the reach: a constant number of queries."""
@@ -66,8 +58,10 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
     # Without a demonstration fleet nothing is left out, and indexes alone tell most numbers.
     is_mixed = Orchestrator.objects.filter(demonstration=True).exists()
 
+    of_real = Filters(demonstration=False if is_mixed else None)
+
     def real(**narrowed: Any) -> Count:
-        filters = Filters(demonstration=False if is_mixed else None, **narrowed)
+        filters = replace(of_real, **narrowed)
         return counted(matching(filters, periods, reach=reach, now=now))
 
     def seen(rows: QuerySet[M]) -> QuerySet[M]:
@@ -76,12 +70,13 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
     of_the_real = Q(orchestrator__isnull=True) | Q(orchestrator__demonstration=False)
     demonstration = within(Orchestrator.objects.filter(demonstration=True), reach)
     return Overview(
-        by_state={state: real(state=state) for state in RenewalState},
+        tally=tally(of_real, periods, reach=reach, now=now),
         ends_within={days: real(ends=Ends(days=days)) for days in ENDS_WITHIN_DAYS},
         required_by_operator=real(mark=Mark.REQUIRED),
         unused=real(mark=Mark.UNUSED),
         wrong_certificate=real(mark=Mark.WRONG_CERTIFICATE),
-        cannot_enroll=real(mark=Mark.CANNOT_ENROLL),
+        # A record has one open claim at most.
+        cannot_enroll=counted(seen(claims_over(now).filter(orchestrator__demonstration=False))),
         failed_enrollments=real(mark=Mark.ENROLLMENT_FAILED),
         open_enrollments=counted(
             seen(Enrollment.objects.filter(of_the_real, state__in=sorted(OPEN_ENROLLMENT)))

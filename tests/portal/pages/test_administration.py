@@ -15,7 +15,7 @@ from orchestrators import credentials
 from orchestrators.models import BootstrapCredential
 from portal.audit.models import AuditEntry
 from portal.preferences import store
-from portal.preferences.definitions import EDITABLE, SINGULAR
+from portal.preferences.definitions import EDITABLE
 from portal.preferences.models import Setting
 from renewal import census
 from renewal.models import Certificate, CertificateAuthority, TrustAnchor
@@ -37,9 +37,9 @@ def test_the_dashboard_counts_real_records_and_shows_the_demonstration_apart(fle
         RenewalState.OK: 3,
         RenewalState.WARNING: 2,
     }
-    assert {s: c.value for s, c in overview.by_state.items()} == expected
+    assert {s: c.value for s, c in overview.tally.by_state.items()} == expected
     assert overview.demonstration == {RenewalState.OK: 1, RenewalState.REQUIRED: 1}
-    assert overview.total == 13
+    assert overview.tally.total.value == 13
     assert "not counted above" in page.content.decode()
 
 
@@ -73,10 +73,21 @@ def test_what_needs_a_look_is_told(fleet, now, admin):
     assert "may also approve its return" in text
 
 
-def test_counts_stop_at_their_cap(fleet, admin, monkeypatch):
+def test_counts_stop_at_their_cap_and_a_census_knows_more(fleet, now, admin, monkeypatch):
     monkeypatch.setattr("renewal.selectors.counting.CAP", 2)
+    monkeypatch.setattr("renewal.selectors.fleet.CAP", 2)
     text = admin.get("/").content.decode()
+    assert "2+ orchestrators" in text
+    text = admin.get("/orchestrators").content.decode()
     assert ">2+<" in text
+    assert "a number with + is the least that there is" in text
+    census.take_due(now=now)
+    text = admin.get("/").content.decode()
+    assert "≈13 orchestrators" in text
+    text = admin.get("/orchestrators").content.decode()
+    assert ">≈13<" in text
+    assert "Numbers with ≈ as counted" in text
+    assert "≈" not in admin.get("/orchestrators?mark=error").content.decode()
 
 
 def test_an_empty_portal_shows_the_first_steps_until_they_are_done(db, now, admin):
@@ -163,13 +174,6 @@ def test_the_ca_file_is_downloaded_or_told_to_be_missing(db, admin):
 
 
 # --- settings -------------------------------------------------------------------------------
-
-
-def test_every_unit_has_a_word_for_one_of_it(db, admin):
-    assert {definition.unit for definition in EDITABLE} - {""} == set(SINGULAR)
-    page = admin.get("/settings?q=approvals").content.decode()
-    assert "1 person" in page
-    assert "1 people" not in page
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,9 @@ def test_the_parts_of_a_state_are_the_state_in_order_and_share_nothing(db, now, 
 class TestCounts:
     def test_the_segments_count_what_each_state_would_list(self, fleet, now, admin):
         for given in (Filters(), Filters(demonstration=False), Filters(query="app")):
-            counts = listing.by_state(given, Periods(), reach=EVERYTHING, now=now)
-            for state, count in counts.items():
+            tally = listing.tally(given, Periods(), reach=EVERYTHING, now=now)
+            assert tally.total.value == len(shown(given, now))
+            for state, count in tally.by_state.items():
                 narrowed = Filters(
                     state=state, demonstration=given.demonstration, query=given.query
                 )
