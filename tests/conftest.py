@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import override_settings
 
 from tests.services.missing import find, skip_without, skips_are_failures
@@ -125,6 +125,19 @@ def postgresql(run_folder: Path, request: pytest.FixtureRequest) -> Iterator[Ser
 
     with shared(run_folder, "postgresql", start) as folder:
         yield Server(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def on_postgresql() -> None:
+    """For what only PostgreSQL has: locks of rows, triggers, COPY. ``make test`` runs on it."""
+    if connection.vendor != "postgresql":
+        pytest.skip("this run is on SQLite; run make test for PostgreSQL")
+
+
+@pytest.fixture(scope="session")
+def openssl_program() -> str:
+    """Path of the program openssl."""
+    return find("OpenSSL") or skip_without("OpenSSL")
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,41 @@
 """Calls of the management REST API over HTTPS.
 
-Owns headers, pages of lists, and what goes wrong on the way. Nothing is sent twice: whether a call
-that was cut off was carried out is for the caller to look up.
+Owns headers, pages of lists, and what goes wrong on the way. A write has an Idempotency-Key, so
+that a call that was cut off is sent again and done once.
 """
 
 from __future__ import annotations
 
 import json
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from socket import gaierror
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+from uuid import uuid4
 
 _SECONDS = 60
 _PAGE = 500
+_PAUSES = (1.0, 4.0)
+"""Seconds before a call that was cut off is sent again."""
+_BUSY = (502, 503, 504)
+_UNFINISHED = "idempotency_unfinished"
+_NOT_SENT = (ConnectionRefusedError, gaierror, ssl.SSLCertVerificationError)
 
 
 class CallFailed(Exception):
     """The portal did not answer, or not as this API does."""
+
+
+class _CutOff(CallFailed):
+    """Nobody knows whether the call was carried out, or it was not: it can be sent again."""
 
 
 class CallRefused(Exception):
@@ -66,15 +78,23 @@ class Portal:
 
     def post(self, *parts: str, body: Any = None, **parameters: str | int) -> Any:
         """POST JSON; None where the reply has no body. Raises CallFailed, CallRefused."""
-        return self._call("POST", parts, parameters, body=body)[0]
+        return self._call("POST", parts, parameters, body=body, more=_key())[0]
+
+    def post_secret(self, *parts: str, body: Any) -> Any:
+        """POST JSON whose reply has a secret in it: it is not kept, so this is sent once only.
+
+        Raises CallFailed, CallRefused.
+        """
+        return self._sent("POST", parts, {}, body, {})[0]
 
     def submit(self, *parts: str, body: Any) -> Any:
         """POST JSON that becomes a job, and return the job. Raises CallFailed, CallRefused."""
-        return self._call("POST", parts, {}, body=body, more={"Prefer": "respond-async"})[0]
+        more = {"Prefer": "respond-async", **_key()}
+        return self._call("POST", parts, {}, body=body, more=more)[0]
 
     def delete(self, *parts: str) -> Any:
         """DELETE one resource. Raises CallFailed, CallRefused."""
-        return self._call("DELETE", parts, {})[0]
+        return self._call("DELETE", parts, {}, more=_key())[0]
 
     def each(
         self,
@@ -110,6 +130,22 @@ class Portal:
         body: Any = None,
         more: Mapping[str, str] | None = None,
     ) -> tuple[Any, Mapping[str, str]]:
+        """Send a call that is done once however often it is sent: it reads, or it has a key."""
+        for pause in _PAUSES:
+            try:
+                return self._sent(method, parts, parameters, body, more or {})
+            except _CutOff:
+                time.sleep(pause)
+        return self._sent(method, parts, parameters, body, more or {})
+
+    def _sent(
+        self,
+        method: str,
+        parts: tuple[str, ...],
+        parameters: Mapping[str, str | int],
+        body: Any,
+        more: Mapping[str, str],
+    ) -> tuple[Any, Mapping[str, str]]:
         path = "/".join(quote(part, safe="") for part in parts)
         query = f"?{urlencode(parameters)}" if parameters else ""
         request = Request(  # noqa: S310  (the scheme is checked below)
@@ -121,7 +157,7 @@ class Portal:
                 "Content-Type": "application/json",
                 "Accept": "application/json",
                 "x-keyfactor-requested-with": "APIClient",
-                **(more or {}),
+                **more,
             },
         )
         scheme = urlsplit(self.url).scheme
@@ -136,7 +172,12 @@ class Portal:
             raise _refusal(error) from None
         except (URLError, HTTPException, OSError) as error:
             reason = getattr(error, "reason", None) or error
-            raise CallFailed(f"{self.url} does not answer: {reason}") from None
+            kind = CallFailed if isinstance(reason, _NOT_SENT) else _CutOff
+            raise kind(f"{self.url} does not answer: {reason}") from None
+
+
+def _key() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid4())}
 
 
 def _read(response: HTTPResponse) -> Any:
@@ -150,8 +191,12 @@ def _read(response: HTTPResponse) -> Any:
 
 
 def _refusal(error: HTTPError) -> Exception:
+    if error.code in _BUSY:
+        return _CutOff(f"The portal cannot answer now: HTTP {error.code}.")
     try:
         told = json.loads(error.read())
+        if told["ErrorCode"] == _UNFINISHED:
+            return _CutOff(str(told["Message"]))
         return CallRefused(error.code, str(told["ErrorCode"]), str(told["Message"]))
     except (ValueError, KeyError, TypeError, OSError):
         return CallFailed(f"HTTP {error.code}, and not in the form of this API.")

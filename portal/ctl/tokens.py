@@ -65,7 +65,7 @@ def _create(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
         "Scopes": options.scope,
         "Networks": options.network,
     }
-    made = portal.post(
+    made = portal.post_secret(
         "Tokens", body={name: value for name, value in body.items() if value is not None}
     )
     if options.output == "json":

@@ -63,7 +63,7 @@ def shown(definition: Definition, value: str) -> str:
     if definition.kind is Kind.FLAG:
         return "On" if value.strip().lower() == "true" else "Off"
     if definition.kind is Kind.NUMBER:
-        return f"{int(value):,} {definition.unit}".strip()
+        return definition.amount(int(value))
     return value or "not set"
 
 

@@ -23,13 +23,13 @@ THEME_COOKIE = "theme"
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the navigation; ``section`` is the first segment of the paths below it."""
+    """One entry of the navigation; ``sections`` are the first segments of the paths below it."""
 
     name: str
     view: str
     icon: str
     permission: Permission
-    section: str
+    sections: tuple[str, ...] = ()
     key: str = ""
     """The letter that leads here after ``g``."""
 
@@ -43,60 +43,65 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Fleet",
         (
-            Entry("Dashboard", "home", "layout-dashboard", P.PORTAL_READ, "", "d"),
+            Entry("Dashboard", "home", "layout-dashboard", P.PORTAL_READ, ("",), "d"),
             Entry(
-                "Orchestrators", "orchestrators", "server-2", P.AGENTS_READ, "orchestrators", "o"
+                "Orchestrators",
+                "orchestrators",
+                "server-2",
+                P.AGENTS_READ,
+                ("orchestrators", "groups", "jobs"),
+                "o",
             ),
-            Entry("Approvals", "approvals", "user-check", P.AGENTS_READ, "approvals", "a"),
-            Entry("Forecast", "forecast", "calendar-stats", P.AGENTS_READ, "forecast", "f"),
-            Entry("Groups", "groups", "plug-connected", P.AGENTS_READ, "groups", "g"),
+            Entry("Approvals", "approvals", "user-check", P.AGENTS_READ, ("approvals",), "a"),
             Entry(
                 "Certificates",
                 "certificates",
                 "certificate",
                 P.CERTIFICATES_READ,
-                "certificates",
+                ("certificates",),
                 "c",
             ),
-            Entry("Jobs", "bulk_jobs", "progress-check", P.AGENTS_READ, "jobs", "j"),
+            Entry("Forecast", "forecast", "calendar-stats", P.AGENTS_READ, ("forecast",), "f"),
         ),
     ),
     (
         "Administration",
         (
-            Entry("Authorities", "authorities", "building-bank", P.AUTHORITIES_READ, "authorities"),
             Entry(
-                "Trusted issuers",
-                "trusted_issuers",
-                "shield-check",
+                "Authorities",
+                "authorities",
+                "building-bank",
                 P.AUTHORITIES_READ,
-                "trusted-issuers",
-                "t",
+                ("authorities", "trusted-issuers"),
+                "h",
             ),
-            Entry("Settings", "settings", "settings", P.SETTINGS_READ, "settings", "s"),
-            Entry("Audit", "audit", "clipboard-list", P.AUDITING_READ, "audit", "l"),
-            Entry("Access", "roles", "lock", P.SECURITY_READ, "access", "u"),
+            Entry("Settings", "settings", "settings", P.SETTINGS_READ, ("settings",), "s"),
+            Entry("Access", "roles", "lock", P.SECURITY_READ, ("access",), "u"),
+            Entry("Audit", "audit", "clipboard-list", P.AUDITING_READ, ("audit",), "l"),
         ),
     ),
 )
 COMMANDS = (
-    Entry("Add an orchestrator", "add_orchestrator", "plus", P.AGENTS_APPROVE, ""),
-    Entry("Auto-registration", "auto_registration", "user-check", P.AUTO_REGISTRATION_READ, ""),
-    Entry("Certificate from a CSR", "certificate_from_csr", "plus", P.ENROLL_CSR, ""),
-    Entry("Users", "users", "user-circle", P.SECURITY_READ, ""),
-    Entry("Tokens of everybody", "tokens", "key", P.SECURITY_READ, ""),
-    Entry("Verify the audit log", "audit_verification", "clipboard-list", P.AUDITING_READ, ""),
-    Entry("My account", "account", "user-circle", P.PORTAL_READ, ""),
-    Entry("My API tokens", "own_tokens", "key", P.PORTAL_READ, ""),
-    Entry("Change my password", "change_password", "lock", P.PORTAL_READ, ""),
-    Entry("The API", "api", "file-text", P.PORTAL_READ, ""),
+    Entry("Groups", "groups", "plug-connected", P.AGENTS_READ, key="g"),
+    Entry("Jobs", "bulk_jobs", "progress-check", P.AGENTS_READ, key="j"),
+    Entry("Trusted issuers", "trusted_issuers", "shield-check", P.AUTHORITIES_READ, key="t"),
+    Entry("Add an orchestrator", "add_orchestrator", "plus", P.AGENTS_APPROVE),
+    Entry("Auto-registration", "auto_registration", "user-check", P.AUTO_REGISTRATION_READ),
+    Entry("Certificate from a CSR", "certificate_from_csr", "plus", P.ENROLL_CSR),
+    Entry("Users", "users", "user-circle", P.SECURITY_READ),
+    Entry("Tokens of everybody", "tokens", "key", P.SECURITY_READ),
+    Entry("Verify the audit log", "audit_verification", "clipboard-list", P.AUDITING_READ),
+    Entry("My account", "account", "user-circle", P.PORTAL_READ),
+    Entry("My API tokens", "own_tokens", "key", P.PORTAL_READ),
+    Entry("Change my password", "change_password", "lock", P.PORTAL_READ),
+    Entry("The API", "api", "file-text", P.PORTAL_READ),
 )
 """What the command palette offers besides the navigation."""
 SEARCHES = (
-    Entry("Find orchestrators", "orchestrators", "search", P.AGENTS_READ, ""),
-    Entry("Find certificates", "certificates", "search", P.CERTIFICATES_READ, ""),
-    Entry("Find settings", "settings", "search", P.SETTINGS_READ, ""),
-    Entry("Search the audit log", "audit", "search", P.AUDITING_READ, ""),
+    Entry("Find orchestrators", "orchestrators", "search", P.AGENTS_READ),
+    Entry("Find certificates", "certificates", "search", P.CERTIFICATES_READ),
+    Entry("Find settings", "settings", "search", P.SETTINGS_READ),
+    Entry("Search the audit log", "audit", "search", P.AUDITING_READ),
 )
 """Pages that take what was typed into the palette as their search."""
 

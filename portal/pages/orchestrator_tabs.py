@@ -74,10 +74,11 @@ class Tab:
 
 @dataclass(frozen=True)
 class ReasonLine:
-    """One rule with the value of its setting."""
+    """One rule with the value of its setting, and the share of the lifetime that bounds it."""
 
     reason: Reason
     setting: str
+    share: str
 
 
 def _overview(visit: Visit) -> Mapping[str, Any]:
@@ -103,7 +104,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "explanation": explanation,
         "likeliest": likeliest,
         "reasons": [
-            ReasonLine(reason, _setting_of(reason, visit.preferences))
+            _reason_line(reason, visit.preferences)
             for reason in (likeliest.reasons if likeliest else ())
         ],
         "moments": moments(
@@ -242,8 +243,15 @@ def _platform(orchestrator: Orchestrator) -> str:
     )
 
 
-def _setting_of(reason: Reason, preferences: Preferences) -> str:
-    definition = BY_NAME.get(reason.setting)
-    if definition is None:
-        return ""
-    return shown(definition, str(preferences.values[definition.name]))
+_DIVISORS = {
+    "ClientCertificateWarningDays": "ClientCertificateWarningLifetimeDivisor",
+    "ClientCertificateExpiryDays": "ClientCertificateExpiryLifetimeDivisor",
+}
+
+
+def _reason_line(reason: Reason, preferences: Preferences) -> ReasonLine:
+    if not reason.setting:
+        return ReasonLine(reason, "", "")
+    value = str(preferences.values[reason.setting])
+    divisor = preferences.number(_DIVISORS[reason.setting])
+    return ReasonLine(reason, shown(BY_NAME[reason.setting], value), f"1/{divisor}")

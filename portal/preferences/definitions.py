@@ -9,6 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+SINGULAR: Mapping[str, str] = {
+    "characters": "character",
+    "days": "day",
+    "hours": "hour",
+    "minutes": "minute",
+    "people": "person",
+    "records": "record",
+    "seconds": "second",
+}
+"""Each unit, and what one of it is called."""
+
 
 class Kind(StrEnum):
     """Type of a setting's value."""
@@ -66,6 +77,11 @@ class Definition:
         if self.kind is Kind.NAMES:
             return tuple(part.strip() for part in text.split(",") if part.strip())
         return text.strip()
+
+    def amount(self, number: int) -> str:
+        """Return a number of this setting's unit in words: ``1 person``, ``1,380 minutes``."""
+        unit = SINGULAR[self.unit] if self.unit and number == 1 else self.unit
+        return f"{number:,} {unit}".strip()
 
     def canonical(self, text: str) -> str:
         """Return the one spelling in which a value that `parse` takes is stored."""

@@ -58,7 +58,7 @@ class ApproveResponse(TypedDict):
 
 
 class AgentApprove(AgentView):
-    """POST /Agents/{id}/Approve."""
+    """POST /Agents/{id}/Approve: approves one orchestrator, and says what that came to."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
     in_database = True

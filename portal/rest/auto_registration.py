@@ -90,6 +90,7 @@ class RuleList(ApiView):
         "POST": Permission.AUTO_REGISTRATION_MODIFY,
     }
     in_database = True
+    summaries = {"GET": "The rules in their order", "POST": "A new rule, asked after all others"}
     takes = {"POST": NewRule}
     returns = {"GET": list[RuleResponse], "POST": RuleResponse}
 
@@ -123,6 +124,11 @@ class RuleDetail(ApiView):
         "DELETE": Permission.AUTO_REGISTRATION_MODIFY,
     }
     in_database = True
+    summaries = {
+        "GET": "One rule",
+        "PUT": "Changes a rule, or moves it",
+        "DELETE": "Removes a rule",
+    }
     takes = {"PUT": RuleChange}
     returns = {"GET": RuleResponse, "PUT": RuleResponse}
     versioned = frozenset({"GET", "PUT", "DELETE"})

@@ -28,7 +28,7 @@ class AvailableRenewal(TypedDict):
 
 
 class RenewalById(CertificateView):
-    """GET /Enrollment/AvailableRenewal/Id/{id}."""
+    """GET /Enrollment/AvailableRenewal/Id/{id}: whether and how a certificate can be renewed."""
 
     needs = {"GET": Permission.CERTIFICATES_READ}
     parameters: ClassVar[frozenset[str]] = frozenset({"collectionid"})
@@ -40,9 +40,10 @@ class RenewalById(CertificateView):
 
 
 class RenewalByThumbprint(CertificateView):
-    """GET /Enrollment/AvailableRenewal/Thumbprint/{thumbprint}."""
+    """GET /Enrollment/AvailableRenewal/Thumbprint/{thumbprint}: the same of a thumbprint."""
 
     needs = {"GET": Permission.CERTIFICATES_READ}
+    summaries = {"GET": "Whether and how the certificate of a thumbprint can be renewed"}
     parameters: ClassVar[frozenset[str]] = frozenset({"collectionid"})
     returns = {"GET": AvailableRenewal}
 

@@ -143,7 +143,7 @@ class CertificateList(CertificateView):
 
 
 class CertificateDetail(CertificateView):
-    """GET /Certificates/{id}."""
+    """GET /Certificates/{id}: one certificate."""
 
     needs = {"GET": Permission.CERTIFICATES_READ}
     parameters: ClassVar[frozenset[str]] = _EXTENT

@@ -61,7 +61,7 @@ class ExplanationResponse(TypedDict):
 
 
 class AgentExplanation(AgentView):
-    """GET /Agents/{id}/Explanation."""
+    """GET /Agents/{id}/Explanation: what its next session would be answered, and why."""
 
     needs = {"GET": Permission.AGENTS_READ}
     returns = {"GET": ExplanationResponse}

@@ -1,4 +1,4 @@
-"""Which content types are read and written: JSON, under the names that existing clients use.
+"""Which content types are read and written: JSON in UTF-8, under the names of existing clients.
 
 Owns nothing but the names; reading a body is `parsers.py`'s.
 """
@@ -20,7 +20,8 @@ class JSONNegotiation(BaseContentNegotiation):
     """JSON in, JSON out; anything else is refused."""
 
     def select_parser(self, request: Any, parsers: Sequence[Any]) -> Any:
-        return parsers[0] if is_json((request.content_type or "").partition(";")[0]) else None
+        media, *parameters = (request.content_type or "").split(";")
+        return parsers[0] if is_json(media) and all(map(_is_utf8, parameters)) else None
 
     def select_renderer(
         self, request: Any, renderers: Sequence[Any], format_suffix: str | None = None
@@ -34,6 +35,12 @@ def is_json(content_type: str) -> bool:
     """Say whether a body of this type is read."""
     media = content_type.strip().lower()
     return media in _READ or (media.startswith("application/") and media.endswith("+json"))
+
+
+def _is_utf8(parameter: str) -> bool:
+    """Say whether a parameter of a content type leaves JSON what it is: UTF-8 (RFC 8259 §8.1)."""
+    name, _, value = parameter.partition("=")
+    return name.strip().lower() != "charset" or value.strip(' "').lower() in ("utf-8", "utf8")
 
 
 def asks_for(request: Any, media_type: str) -> bool:

@@ -19,6 +19,7 @@ from django.http import QueryDict
 
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
+from portal.rest.parameter_texts import PARAMETERS as TEXTS
 from portal.rest.query_fields import Field, condition
 from portal.rest.query_language import QueryInvalid, parse
 from portal.rest.sort_keys import SortKey, ValueKind
@@ -93,22 +94,40 @@ class _Place:
     pk: Any
 
 
-def read_parameters(given: QueryDict, known: frozenset[str]) -> dict[str, str]:
-    """Return the parameters under their lower-case names without ``pq.``. Raises ApiError."""
-    found: dict[str, str] = {}
+class Given(dict[str, str]):
+    """Query parameters under their lower-case names without prefix, each known to the view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sent: dict[str, str] = {}
+
+    def take(self, plain: str, value: str, *, sent: str) -> None:
+        """Keep a parameter that was ``sent`` under this name."""
+        self[plain] = value
+        self._sent[plain] = sent
+
+    def name(self, plain: str) -> str:
+        """Return a parameter's name as the caller wrote it, for a sentence about it."""
+        return self._sent.get(plain, plain)
+
+
+def read_parameters(given: QueryDict, known: frozenset[str]) -> Given:
+    """Return the parameters that a view knows. Raises ApiError."""
+    found = Given()
     for name, values in given.lists():
         plain = plain_name(name)
         if plain not in known:
             # Not quoted: somebody may have put a secret into it.
+            documented = ", ".join(sorted((TEXTS[each].name for each in known), key=str.lower))
             raise ApiError(
                 ErrorCode.PARAMETER_UNKNOWN,
-                f"A query parameter is not known; known are {', '.join(sorted(known)) or 'none'}.",
+                f"A query parameter is not known; known are {documented or 'none'}.",
             )
         if plain in found or len(values) != 1:
-            raise ApiError(ErrorCode.PARAMETER_REPEATED, f"{plain} is given twice.")
+            raise ApiError(ErrorCode.PARAMETER_REPEATED, f"{name} is given twice.")
         if _NO_TEXT in values[0]:
-            raise ApiError(ErrorCode.PARAMETER_INVALID, f"{plain} is not UTF-8.")
-        found[plain] = values[0]
+            raise ApiError(ErrorCode.PARAMETER_INVALID, f"{name} is not UTF-8.")
+        found.take(plain, values[0], sent=name)
     return found
 
 
@@ -120,7 +139,7 @@ def plain_name(name: str) -> str:
     return lowered
 
 
-def page_request(parameters: Mapping[str, str], listing: Listing[Any]) -> PageRequest:
+def page_request(parameters: Given, listing: Listing[Any]) -> PageRequest:
     """Return the page that parameters ask for. Raises ApiError."""
     limit = number(parameters, "returnlimit", DEFAULT_ROWS, least=1, most=MOST_ROWS)
     page = number(parameters, "pagereturned", 1, least=1)
@@ -129,13 +148,15 @@ def page_request(parameters: Mapping[str, str], listing: Listing[Any]) -> PageRe
     key = listing.key(sort)
     if key is None:
         raise ApiError(
-            ErrorCode.PARAMETER_INVALID, f"SortField is one of {', '.join(listing.sort)}."
+            ErrorCode.PARAMETER_INVALID,
+            f"{parameters.name('sortfield')} is one of {', '.join(listing.sort)}.",
         )
     _check_depth(key, skip, limit)
     order = parameters.get("sortascending", "").lower()
     if order not in ("", "0", "1", "ascending", "descending"):
         raise ApiError(
-            ErrorCode.PARAMETER_INVALID, "SortAscending is 0 (ascending) or 1 (descending)."
+            ErrorCode.PARAMETER_INVALID,
+            f"{parameters.name('sortascending')} is 0 (ascending) or 1 (descending).",
         )
     cursor = parameters.get("cursor", "")
     if cursor and skip:
@@ -292,18 +313,18 @@ def _cursor_invalid() -> ApiError:
     )
 
 
-def flag(parameters: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+def flag(parameters: Given, name: str, *, default: bool = False) -> bool:
     """Return a parameter that is true or false. Raises ApiError."""
     text = parameters.get(name, "").lower()
     if text in _FLAGS:
         return _FLAGS[text]
     if not text:
         return default
-    raise ApiError(ErrorCode.PARAMETER_INVALID, f"{name} is true or false.")
+    raise ApiError(ErrorCode.PARAMETER_INVALID, f"{parameters.name(name)} is true or false.")
 
 
 def number(
-    parameters: Mapping[str, str],
+    parameters: Given,
     name: str,
     default: int,
     *,
@@ -317,5 +338,7 @@ def number(
     found = int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else -1
     if found < least or (most is not None and found > most):
         bound = f"between {least} and {most}" if most is not None else f"at least {least}"
-        raise ApiError(ErrorCode.PARAMETER_INVALID, f"{name} is a whole number, {bound}.")
+        raise ApiError(
+            ErrorCode.PARAMETER_INVALID, f"{parameters.name(name)} is a whole number, {bound}."
+        )
     return found

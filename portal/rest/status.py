@@ -32,6 +32,7 @@ class StatusEndpoints(ApiView):
     """The endpoints that the caller may use, as ``METHOD /Path``."""
 
     needs = {"GET": None}
+    summaries = {"GET": "The endpoints that the caller may use"}
     returns = {"GET": list[str]}
     endpoints: ClassVar[Sequence[tuple[str, type[ApiView]]]] = ()
 

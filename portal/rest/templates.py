@@ -207,7 +207,7 @@ class TemplateList(ApiView):
 
 
 class TemplateDetail(ApiView):
-    """GET /Templates/{id}."""
+    """GET /Templates/{id}: one template."""
 
     needs = {"GET": Permission.AUTHORITIES_READ}
     returns = {"GET": TemplateResponse}

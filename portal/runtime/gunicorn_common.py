@@ -14,7 +14,8 @@ THREADS_VARIABLE = "PORTAL_WEB_THREADS"
 
 # A forwarded certificate: PEM of up to 16 KiB, URL-encoded.
 HEADER_BYTES = 32 * 1024
-REQUEST_LINE_BYTES = 4096
+# A query of the API has 2,000 characters, of which many are encoded; gunicorn takes no more.
+REQUEST_LINE_BYTES = 8190
 HEADER_FIELDS = 60
 # Agents poll each five minutes by default; a shorter time costs each of them a handshake a poll.
 KEEP_ALIVE_SECONDS = 330

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from renewal.x509.names import San, has_control, san_of
+from renewal.x509.parsing import parser_words
 
 MAX_CERTIFICATE_BYTES = 16 * 1024
 
@@ -97,7 +98,8 @@ def read_certificate(data: bytes | str) -> CertificateFacts:
     except CertificateUnreadable:
         raise
     except Exception as error:
-        raise CertificateUnreadable(f"not a readable certificate ({error})"[:300]) from error
+        why = parser_words(error, "a certificate (RFC 5280)")
+        raise CertificateUnreadable(f"not a readable certificate: {why}") from error
 
 
 def _read(encoded: bytes) -> CertificateFacts:

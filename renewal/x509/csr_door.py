@@ -29,6 +29,7 @@ from renewal.x509.keys import (
     key_type_of,
 )
 from renewal.x509.names import San, san_of
+from renewal.x509.parsing import parser_words
 
 MAX_CSR_BYTES = 16 * 1024
 _MAX_CHARACTERS = 24 * 1024
@@ -97,7 +98,8 @@ def open_csr(raw: str) -> ParsedCSR:
     except KeyWeak as error:
         raise CSRRefused(Code.KEY_WEAK, str(error)) from None
     except Exception as error:
-        raise CSRRefused(Code.CSR_PARSE, _sentence(error)) from error
+        words = parser_words(error, "a PKCS#10 request (RFC 2986)")
+        raise CSRRefused(Code.CSR_PARSE, words) from error
 
 
 def check_key_type(parsed: ParsedCSR, allowed: frozenset[str]) -> None:
@@ -151,7 +153,8 @@ def _open_key(csr: x509.CertificateSigningRequest) -> tuple[PublicKeyTypes, str]
     except KeyUnsuitable as error:
         raise CSRRefused(Code.KEY_TYPE, str(error)) from None
     except (UnsupportedAlgorithm, ValueError) as error:
-        raise CSRRefused(Code.KEY_TYPE, f"the key cannot be read: {_sentence(error)}") from error
+        words = parser_words(error, "a public key (RFC 5280 §4.1.2.7)")
+        raise CSRRefused(Code.KEY_TYPE, f"the key cannot be read: {words}") from error
     check_small_factors(key)
     # One key has one encoding, for keys are recognised by the hash of it. cryptography would also
     # take curve parameters spelled out (CVE-2020-0601) and compressed points.
@@ -230,8 +233,3 @@ def _parsed(
         extension_oids=tuple(extension.oid.dotted_string for extension in extensions),
         attribute_oids=tuple(attributes),
     )
-
-
-def _sentence(error: Exception) -> str:
-    """Return a parser's words, without the quotations of input that long ones contain."""
-    return str(error).partition("\n")[0][:200] or type(error).__name__

@@ -118,7 +118,7 @@
     const isGoing = Date.now() - going < 1500;
     going = 0;
     if (isGoing) {
-      const link = document.querySelector(`.navigation a[data-go="${CSS.escape(event.key)}"]`);
+      const link = document.querySelector(`#palette a[data-go="${CSS.escape(event.key)}"]`);
       if (link) {
         event.preventDefault();
         link.click();

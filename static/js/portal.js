@@ -77,6 +77,25 @@
   const secure = window.location.protocol === "https:" ? "; secure" : "";
   document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
 
-  document.addEventListener("htmx:afterSettle", (event) => prepare(event.target));
+  // A list takes its search field along when it is swapped: what was typed since it asked stays.
+  let typed = null;
+  document.addEventListener("htmx:beforeSwap", () => {
+    const field = document.activeElement;
+    typed = field?.id === "list-search" ? { text: field.value, from: field.selectionStart, to: field.selectionEnd } : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const field = typed && document.getElementById("list-search");
+    if (!field || field.value === typed.text) return;
+    // Asked once the new form listens.
+    typed.isOther = field.value.trim() !== typed.text.trim();
+    field.value = typed.text;
+    field.focus();
+    field.setSelectionRange(typed.from, typed.to);
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    prepare(event.target);
+    if (typed?.isOther) document.getElementById("list-search")?.form.requestSubmit();
+    typed = null;
+  });
   prepare(document);
 })();

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -152,7 +151,7 @@ class TestPythonClass:
 class TestExecutable:
     """Programs of any language."""
 
-    @pytest.mark.skipif(shutil.which("openssl") is None, reason="the sample calls openssl")
+    @pytest.mark.usefixtures("openssl_program")
     def test_the_documented_sample_renews(self, make_home: MakeHome, portal: PortalDouble) -> None:
         home = make_home()
         program = install_program(home, sample("sh"))

@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 
 from orchestrators.models import Orchestrator, Status
@@ -22,13 +22,12 @@ from renewal.identity.approvals import ActRefused, Approval
 from renewal.models import ApprovalRequest, ApprovalVote
 from tests.portal.pages import fleet as rows
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# A race needs locks of rows.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("on_postgresql")]
 
 
 @pytest.fixture
 def now() -> datetime:
-    if connection.vendor != "postgresql":
-        pytest.skip("a race needs PostgreSQL")
     return timezone.now()
 
 

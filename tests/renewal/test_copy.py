@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection
 
 from portal.audit.models import AuditEntry
 from renewal.synthetic import tables
@@ -14,9 +13,8 @@ from renewal.synthetic.sheets import Sheet
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.usefixtures("on_postgresql")
 def test_text_for_copy_comes_back_as_it_was_whatever_characters_it_has() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("COPY is PostgreSQL's")
     odd = "tab\t, end\r\n, back\\slash, \\N, 100 %, %s, é"
     sheet = Sheet(AuditEntry, tables.next_number(AuditEntry))
     at = datetime(2026, 5, 1, 2, 3, 4, 567, tzinfo=UTC)

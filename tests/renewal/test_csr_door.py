@@ -319,6 +319,8 @@ def test_refused_with_its_code(code: Code, build: Callable[[], str]) -> None:
     assert not (code is Code.KEY_TYPE and verified.called)
     assert refusal.value.code is code
     assert refusal.value.detail
+    # A sentence for a person, and not the structure of a parser's error.
+    assert "{" not in refusal.value.detail
 
 
 def test_a_weak_hash_is_named_and_nobody_is_accused() -> None:

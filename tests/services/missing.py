@@ -16,6 +16,7 @@ DEBIAN_PACKAGES = {
     "Redis": "redis-server",
     "nginx": "nginx",
     "Chromium": "chromium",
+    "OpenSSL": "openssl",
 }
 
 
@@ -40,6 +41,7 @@ def find(what: str) -> str | None:
         "Redis": ("valkey-server", "redis-server"),
         "nginx": ("nginx", "/usr/sbin/nginx"),
         "Chromium": ("chromium", "chromium-browser", "google-chrome"),
+        "OpenSSL": ("openssl",),
     }[what]
     return next((found for program in programs if (found := shutil.which(program))), None)
 

@@ -194,9 +194,8 @@ def test_of_two_administrators_one_may_go(admin: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("on_postgresql")
 def test_two_administrators_who_remove_each_other_at_once_leave_one() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("a race needs PostgreSQL")
     for name in ("ada", "ben"):
         save_user(name, roles=["Administrator"], password=NEW_PASSWORD, actor=TESTER)
     together, refused = threading.Barrier(2), []

@@ -20,10 +20,9 @@ STATEMENTS: dict[str, Callable[[int], str]] = {
 }
 
 
+@pytest.mark.usefixtures("on_postgresql")
 @pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
 def test_postgresql_itself_refuses(log: Log, statement: Callable[[int], str]) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("the triggers are PostgreSQL's")
     rows = log.write(2)
     log.seal()
     with (

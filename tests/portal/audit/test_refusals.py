@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from threading import Barrier
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 
 from portal.audit import refusals
@@ -48,10 +48,9 @@ def test_what_bounds_nothing_any_more_is_forgotten() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("on_postgresql")
 @pytest.mark.parametrize("is_known", [False, True], ids=["never noted", "noted long ago"])
 def test_of_many_refused_at_one_moment_one_is_a_row(is_known: bool) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("a race needs PostgreSQL")
     now = timezone.now()
     if is_known:
         note(now - timedelta(hours=1))

@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
@@ -19,6 +24,7 @@ from portal.access.tokens import issue_token
 from portal.ctl.build import build
 from portal.ctl.output import as_table
 from renewal.bulk import work
+from renewal.models import BulkJob
 from tests.portal.access.conftest import TESTER
 from tests.portal.pages import fleet as rows
 
@@ -208,3 +214,75 @@ def test_bash_completes_commands_and_flags(ctl: Ctl) -> None:
 def test_a_foreign_name_sends_nothing_to_the_terminal() -> None:
     rows_of_names = [{"name": "web\x1b[31m01\u202e"}]
     assert as_table(rows_of_names, [("NAME", lambda row: row["name"])]) == "NAME\nweb?[31m01?"
+
+
+@contextmanager
+def cutting_off(url: str, *, replies: int) -> Iterator[tuple[str, list[str]]]:
+    """A way to the portal on which the first replies to writes get lost; the keys that were sent.
+
+    What is asked arrives: only who asked does not learn what came of it.
+    """
+    keys: list[str] = []
+    target = urlsplit(url)
+
+    class Way(BaseHTTPRequestHandler):
+        def _pass(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            onward = HTTPConnection(str(target.hostname), target.port)
+            onward.request(self.command, self.path, body, dict(self.headers))
+            answer = onward.getresponse()
+            told = answer.read()
+            if self.command != "GET":
+                keys.append(self.headers["Idempotency-Key"])
+                if len(keys) <= replies:
+                    self.close_connection = True
+                    return
+            self.send_response(answer.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def do_GET(self) -> None:
+            self._pass()
+
+        def do_POST(self) -> None:
+            self._pass()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is told of what passes."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Way)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", keys
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_what_was_cut_off_is_sent_again_and_done_once(
+    ctl: Ctl, fleet: rows.Fleet, live_server: Any
+) -> None:
+    name = fleet.calm.client_machine
+    with cutting_off(live_server.url, replies=1) as (url, keys):
+        told = ctl("renew", name, "--require", "--as-job", PORTAL_URL=url)
+        assert (told.returncode, told.stderr) == (0, "")
+        assert ctl("renew", name, "--clear", PORTAL_URL=url).returncode == 0
+    assert told.stdout == f"{BulkJob.objects.get().pk}\n"
+    first, again, other = keys
+    assert first == again
+    assert other not in (None, first)
+
+
+def test_what_is_cut_off_each_time_is_told_and_was_done_once(
+    ctl: Ctl, fleet: rows.Fleet, live_server: Any
+) -> None:
+    with cutting_off(live_server.url, replies=9) as (url, keys):
+        told = ctl("renew", fleet.calm.client_machine, "--require", "--as-job", PORTAL_URL=url)
+    assert told.returncode == 3
+    assert "does not answer" in told.stderr
+    assert (len(keys), len(set(keys))) == (3, 1)
+    assert BulkJob.objects.count() == 1

@@ -15,7 +15,7 @@ from orchestrators import credentials
 from orchestrators.models import BootstrapCredential
 from portal.audit.models import AuditEntry
 from portal.preferences import store
-from portal.preferences.definitions import EDITABLE
+from portal.preferences.definitions import EDITABLE, SINGULAR
 from portal.preferences.models import Setting
 from renewal import census
 from renewal.models import Certificate, CertificateAuthority, TrustAnchor
@@ -174,6 +174,13 @@ def test_the_ca_file_is_downloaded_or_told_to_be_missing(db, admin):
 
 
 # --- settings -------------------------------------------------------------------------------
+
+
+def test_every_unit_has_a_word_for_one_of_it(db, admin):
+    assert {definition.unit for definition in EDITABLE} - {""} == set(SINGULAR)
+    page = admin.get("/settings?q=approvals").content.decode()
+    assert "1 person" in page
+    assert "1 people" not in page
 
 
 @pytest.mark.parametrize(

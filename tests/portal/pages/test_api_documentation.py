@@ -139,7 +139,7 @@ def test_the_recipe_asks_exactly_the_orchestrators_of_the_region_that_end_soon(
     monkeypatch.setattr(time, "sleep", lambda _: _worked())
     exec(recipe, {"input": lambda _: "y"})
     told = capsys.readouterr().out.splitlines()
-    assert sorted(told) == ["done: 2 of 2 asked", "soon-1 change ", "soon-2 change "]
+    assert sorted(told) == ["2 to ask", "done: 2 of 2 asked", "soon-1 change ", "soon-2 change "]
     assert BulkJob.objects.count() == 1
     flags = dict(Orchestrator.objects.values_list("client_machine", "flag"))
     assert {name for name in made if flags[name] == 1} == {"soon-1", "soon-2", "asked"}

@@ -282,6 +282,24 @@ def test_the_search_field_is_a_key_away_and_a_thumbprint_copies(chromium, site):
     assert said == []
 
 
+def test_what_is_typed_while_a_list_is_fetched_stays_and_is_searched_for(chromium, site):
+    url, _ = site
+    page, said = opened(chromium, url)
+    page.goto(f"{url}/orchestrators")
+    held = []
+    page.route("**/orchestrators?*", lambda route: held.append(route), times=1)
+    field = page.locator("#list-search")
+    with page.expect_request("**/orchestrators?*"):
+        field.press_sequentially("app-")
+    field.press_sequentially("server-01 ")
+    (route,) = held
+    route.continue_()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(field).to_have_value("app-server-01 ")
+    expect(field).to_be_focused()
+    assert said == []
+
+
 def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
     url, _ = site
     page, said = opened(chromium, url)

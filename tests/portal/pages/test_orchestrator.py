@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
+from django.utils.html import strip_tags
 
 from orchestrators import selectors
 from orchestrators.models import Orchestrator, Reenrollment
@@ -56,6 +57,14 @@ def test_the_page_foretells_the_reply_with_the_sentence_of_the_agents_log(
         assert TEXTS[code].sentence in text
         assert answer.remedy in text
     assert answer.outcome in text
+
+
+def test_a_period_is_told_with_the_share_of_the_lifetime_that_bounds_it(fleet, admin):
+    page = admin.get(f"/orchestrators/{fleet.warned.pk}").content.decode()
+    told = " ".join(strip_tags(page).split())
+    for setting in ("Warning period 180 days", "Expiry period 30 days"):
+        share = "1/2" if setting.startswith("W") else "1/12"
+        assert f"Setting: {setting}, but never more than {share} of the certificate" in told
 
 
 def test_require_at_300_days_is_the_expiry_period(fleet, now):

@@ -151,6 +151,26 @@ def test_a_wrong_sign_in_is_401_and_all_wrong_ones_answer_alike(admin: Caller, h
     assert AuditEntry.objects.filter(action="sign_in_failed").count() == 1
 
 
+@pytest.mark.both_databases
+def test_the_answer_does_not_tell_what_exists(admin: Caller, token: Callable[..., str]) -> None:
+    """Neither a user name nor a token that was good once can be told from an invented one."""
+    User.objects.create_user("locked-out", password=PASSWORD, is_active=False)
+    account = User.objects.get(username="orchestrators")
+    expired = token(User.objects.get(username="ada"), lasts=timedelta(days=-1))
+    for alike in (
+        (basic("nobody"), basic("ada", "wrong"), basic("locked-out"), basic(account.username)),
+        ("Bearer ocp_" + "0" * 43, f"Bearer {expired}"),
+    ):
+        answers = [Caller({"Authorization": header}).get("Agents") for header in alike]
+        assert [answer.status_code for answer in answers] == [401] * len(alike)
+        told = [
+            # The number of the request is each answer's own.
+            ({**answer.json(), "instance": ""}, {**answer.headers, "X-Request-ID": ""})
+            for answer in answers
+        ]
+        assert told == [told[0]] * len(alike)
+
+
 def test_a_service_account_holds_tokens_but_never_signs_in_with_a_password(
     token: Callable[..., str],
 ) -> None:

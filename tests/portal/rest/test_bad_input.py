@@ -170,6 +170,12 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
         {"raw": b"--x\r\n", "content_type": "multipart/form-data; boundary=x"},
         *(415, "content_type_unknown"),
     ),
+    "a body said to be UTF-16": (
+        "POST",
+        "Agents/Reset",
+        {"raw": b"{}", "content_type": "application/json; charset=utf-16"},
+        *(415, "content_type_unknown"),
+    ),
     "no content type": (
         *("POST", "Agents/Reset", {"raw": b"[]", "content_type": ""}),
         *(415, "content_type_unknown"),
@@ -267,6 +273,7 @@ def test_a_path_that_names_nothing_is_refused(admin: Caller, route: str) -> None
     [
         "application/json",
         "application/json; charset=utf-8",
+        'application/json;odata=verbose;charset="UTF-8"',
         "application/json-patch+json",
         "text/json",
         "application/vnd.api+json",

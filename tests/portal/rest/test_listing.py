@@ -274,6 +274,24 @@ def test_a_wrong_parameter_is_refused_with_its_code(admin: Caller, query: str, c
     refused(response, 400, code)
 
 
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("pq.returnLimit=x", "pq.returnLimit is a whole number"),
+        ("RETURNLIMIT=x", "RETURNLIMIT is a whole number"),
+        ("sq.sortAscending=x", "sq.sortAscending is 0"),
+        ("query.sortField=x", "query.sortField is one of"),
+        ("IncludeRenewal=x", "IncludeRenewal is true or false"),
+        ("ReturnLimit=1&pq.returnLimit=1", "pq.returnLimit is given twice"),
+        ("verbose=1", "known are cursor, includeRenewal, PageReturned, QueryString, ReturnLimit"),
+    ],
+)
+def test_a_wrong_parameter_is_named_as_it_was_sent(admin: Caller, query: str, named: str) -> None:
+    answer = admin.get(f"Agents?{query}")
+    assert answer.status_code == 400
+    assert named in answer.json()["Message"]
+
+
 def test_a_page_too_deep_names_the_cursor(admin: Caller) -> None:
     body = admin.get("Agents", query={"PageReturned": "2001"}).json()
     assert "X-Next-Cursor" in body["Message"]

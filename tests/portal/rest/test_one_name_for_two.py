@@ -10,7 +10,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -22,13 +22,12 @@ from renewal.models import CertificateAuthority, Template
 from tests.portal.access.conftest import TESTER
 from tests.portal.rest.conftest import Caller, refused
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# A race needs locks of rows.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("on_postgresql")]
 
 
 @pytest.fixture(autouse=True)
 def database(settings: Settings, tmp_path: Path) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("a race needs PostgreSQL")
     settings.CONFIG = replace(settings.CONFIG, data_dir=tmp_path)
 
 

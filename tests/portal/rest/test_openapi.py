@@ -80,6 +80,14 @@ def test_every_write_says_what_it_takes_and_every_operation_has_a_name_of_its_ow
     assert [o["operationId"] for o in operations if not o["summary"]] == []
 
 
+def test_every_summary_says_more_than_the_call_itself() -> None:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            summary = operation["summary"]
+            assert not summary.startswith(("GET", "POST", "PUT", "DELETE")), (method, path)
+            assert "`" not in summary, (method, path)
+
+
 @pytest.fixture(autouse=True)
 def _the_connection_stays() -> Iterator[None]:
     """A request over WSGI ends its thread's connection; here that is the test's own, with its

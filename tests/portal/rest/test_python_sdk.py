@@ -31,9 +31,13 @@ from keyfactor_v_1_client.api.enrollment import (
     enrollment_get_my_csr_context,
     enrollment_post_parsed_csr,
 )
+from keyfactor_v_1_client.api.template import template_import
 from keyfactor_v_1_client.client import AuthenticatedClient
 from keyfactor_v_1_client.models.agent_get_agents_pq_sort_ascending import (
     AgentGetAgentsPqSortAscending,
+)
+from keyfactor_v_1_client.models.keyfactor_api_models_configuration_tenant_configuration_tenant_request import (  # noqa: E501
+    KeyfactorApiModelsConfigurationTenantConfigurationTenantRequest as Tenant,
 )
 from keyfactor_v_1_client.models.keyfactor_api_models_orchestrators_agent_response import (
     KeyfactorApiModelsOrchestratorsAgentResponse as Agent,
@@ -199,3 +203,9 @@ def test_it_reads_a_csr_and_what_may_be_enrolled(
     assert parsed.status_code == 200
     context = enrollment_get_my_csr_context.sync_detailed(client=sdk)
     assert context.status_code == 200
+
+
+def test_it_imports_templates_of_the_tenant_that_there_is(sdk: AuthenticatedClient) -> None:
+    here, elsewhere = Tenant(configuration_tenant=""), Tenant(configuration_tenant="corp.example")
+    assert template_import.sync_detailed(client=sdk, json_body=here).status_code == 204
+    assert template_import.sync_detailed(client=sdk, json_body=elsewhere).status_code == 400
