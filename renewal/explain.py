@@ -283,11 +283,11 @@ def _outlook(
 
 
 def _dates(certificate: Certificate, rules: Periods, *, now: datetime) -> Dates:
-    lifetime = certificate.not_after - certificate.counted_from
+    dates = (certificate.counted_from, certificate.not_after)
     return Dates(
         counted_from=certificate.counted_from,
-        warning_from=certificate.not_after - rules.warning_for(lifetime),
-        expiry_from=certificate.not_after - rules.expiry_for(lifetime),
+        warning_from=rules.warning_from(*dates),
+        expiry_from=rules.expiry_from(*dates),
         not_after=certificate.not_after,
         days_left=days_left(certificate.not_after, now),
         level=int(

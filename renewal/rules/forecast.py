@@ -81,8 +81,8 @@ def due_on(lot: Lot, periods: Periods, today: date) -> date | None:
         return None
     if lot.asked is not Asked.NOTHING or lot.lifetime <= timedelta(0):
         return today
-    begin = _end_of(lot.ends_on) - periods.warning_for(lot.lifetime)
-    return max(begin.date(), today)
+    not_after = _end_of(lot.ends_on)
+    return max(periods.warning_from(not_after - lot.lifetime, not_after).date(), today)
 
 
 def forecast(lots: Iterable[Lot], periods: Periods, *, today: date) -> Forecast:

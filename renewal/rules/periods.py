@@ -36,6 +36,14 @@ class Periods:
         """Return the expiry period; never longer than the warning period."""
         return min(self.expiry, lifetime / self.expiry_divisor, self.warning_for(lifetime))
 
+    def warning_from(self, counted_from: datetime, not_after: datetime) -> datetime:
+        """Return when the warning period of such a certificate begins; the moment belongs to it."""
+        return not_after - self.warning_for(not_after - counted_from)
+
+    def expiry_from(self, counted_from: datetime, not_after: datetime) -> datetime:
+        """Return when the expiry period begins, likewise."""
+        return not_after - self.expiry_for(not_after - counted_from)
+
 
 def whole_second(moment: datetime) -> datetime:
     """Return ``moment`` without its fraction: X.509 dates have none (RFC 5280 §4.1.2.5)."""
@@ -50,11 +58,10 @@ def window(
     ``counted_from`` begins the lifetime: the moment of issue for a certificate enrolled through
     this portal (CAs backdate notBefore), else notBefore. Bounds are inclusive.
     """
-    lifetime = not_after - counted_from
-    left = not_after - whole_second(now)
-    if lifetime <= timedelta(0) or left <= periods.expiry_for(lifetime):
+    moment = whole_second(now)
+    if not_after <= counted_from or moment >= periods.expiry_from(counted_from, not_after):
         return Level.EXPIRY
-    if left <= periods.warning_for(lifetime):
+    if moment >= periods.warning_from(counted_from, not_after):
         return Level.WARNING
     return Level.NONE
 

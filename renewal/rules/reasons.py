@@ -130,8 +130,7 @@ def _request(record: RecordFacts, certificate: CertificateFacts, stored: RecordF
 
 
 def _warning_period(facts: Facts, certificate: CertificateFacts) -> Reason:
-    lifetime = certificate.not_after - certificate.counted_from
-    begins = certificate.not_after - facts.periods.warning_for(lifetime)
+    begins = facts.periods.warning_from(certificate.counted_from, certificate.not_after)
     is_in = _window(facts, certificate) is not Level.NONE
     return Reason(
         "Warning period",
@@ -143,8 +142,7 @@ def _warning_period(facts: Facts, certificate: CertificateFacts) -> Reason:
 
 
 def _expiry_period(facts: Facts, record: RecordFacts, certificate: CertificateFacts) -> Reason:
-    lifetime = certificate.not_after - certificate.counted_from
-    begins = certificate.not_after - facts.periods.expiry_for(lifetime)
+    begins = facts.periods.expiry_from(certificate.counted_from, certificate.not_after)
     is_in = _window(facts, certificate) is Level.EXPIRY
     return Reason(
         "Expiry period",

@@ -37,9 +37,9 @@ def next_of(orchestrator: Orchestrator, state: RenewalState, periods: Periods) -
     not_after = orchestrator.certificate_not_after
     if state in _WORDS or not_after is None:
         return Next(_WORDS[state])
-    lifetime = not_after - (orchestrator.certificate_counted_from or not_after)
+    counted_from = orchestrator.certificate_counted_from or not_after
     if state is RenewalState.REQUIRED:
         return Next("Must renew; locked out after", not_after)
     if state is RenewalState.WARNING:
-        return Next("Should renew; must from", not_after - periods.expiry_for(lifetime))
-    return Next("Is told to renew from", not_after - periods.warning_for(lifetime))
+        return Next("Should renew; must from", periods.expiry_from(counted_from, not_after))
+    return Next("Is told to renew from", periods.warning_from(counted_from, not_after))
