@@ -12,12 +12,9 @@ from django.db import transaction
 from django.db.models import UUIDField
 
 from orchestrators.models import Job, JobState, Orchestrator
-from orchestrators.protocol.messages import (
-    Capability,
-    JobCompleteStatus,
-    JobCompletion,
-    JobTicket,
-)
+from orchestrators.protocol.answers import JobTicket
+from orchestrators.protocol.requests import JobCompleteStatus, JobCompletion
+from orchestrators.protocol.terms import Capability
 from orchestrators.records import parse_agent_id
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record

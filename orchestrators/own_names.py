@@ -13,7 +13,7 @@ from django.db import transaction
 
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical
-from orchestrators.protocol.messages import MessageError, checked_text
+from orchestrators.protocol.requests import MessageError, checked_text
 from orchestrators.records import rename
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record

@@ -15,7 +15,7 @@ from django.db.models import Q, UUIDField
 from orchestrators.confusables import skeleton
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical, claim_key
-from orchestrators.protocol.messages import RegisterRequest
+from orchestrators.protocol.requests import RegisterRequest
 from portal.access.models import User
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.models import Category

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 
 from orchestrators.credentials import refused_for
 from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator, Status
+from orchestrators.protocol.answers import message_text
 from orchestrators.protocol.codes import TEXTS, Code
-from orchestrators.protocol.messages import ResultStatus, message_text
+from orchestrators.protocol.terms import ResultStatus
 from orchestrators.registration import chain
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import missing

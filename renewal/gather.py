@@ -14,7 +14,7 @@ from django.db.models import CharField
 
 from orchestrators import credentials, records
 from orchestrators.models import BootstrapCredential, Orchestrator
-from orchestrators.protocol.messages import RegisterRequest
+from orchestrators.protocol.requests import RegisterRequest
 from portal.preferences.store import Preferences
 from portal.statements import Instances, Parameter
 from renewal.configuration import periods

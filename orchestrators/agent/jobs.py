@@ -19,7 +19,7 @@ from orchestrators.agent.wire import (
     read_fetch_logs,
     read_result,
 )
-from orchestrators.protocol.messages import Capability
+from orchestrators.protocol.terms import Capability
 
 log = logging.getLogger("Keyfactor.Orchestrators.JobEngine.Jobs")
 

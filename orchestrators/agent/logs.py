@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from orchestrators.agent.wire import Result
-from orchestrators.protocol.messages import ResultStatus
+from orchestrators.protocol.terms import ResultStatus
 
 ROOT = "Keyfactor.Orchestrators"
 _LEVELS = {"WARNING": "Warn", "CRITICAL": "Fatal"}

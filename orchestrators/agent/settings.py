@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrators.agent.home import DEFAULT_EXTENSIONS, Home
 from orchestrators.agent.jsontext import JsonTextError, Node, parse, with_member, without_member
-from orchestrators.protocol.messages import Capability
+from orchestrators.protocol.terms import Capability
 
 SECTION = "AppSettings"
 PASSWORD_MEMBER = "AuthCertPassword"  # noqa: S105 - the member's name

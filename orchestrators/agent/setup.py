@@ -25,7 +25,7 @@ from orchestrators.agent.settings import (
     read_settings,
 )
 from orchestrators.agent.store import open_pem, open_pkcs12
-from orchestrators.protocol.messages import Capability
+from orchestrators.protocol.terms import Capability
 
 _PKCS12_NAME = "orchestrator.p12"
 _CERTIFICATE_NAME, _KEY_NAME = "orchestrator.pem", "orchestrator.key"

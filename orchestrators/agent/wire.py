@@ -1,7 +1,7 @@
 """The agent's half of the wire: bodies that it sends, replies as typed values.
 
 PURE. Reads as existing agents do: names in any case, a member of the wrong type counts as absent,
-unknown members are ignored. The portal's half is ``orchestrators.protocol.messages``.
+unknown members are ignored. The portal's half is ``orchestrators.protocol`` (requests, answers).
 """
 
 from __future__ import annotations
@@ -13,12 +13,8 @@ from typing import Any
 
 from orchestrators.agent.version import packed_version
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
-    AgentPlatform,
-    Capability,
-    JobCompleteStatus,
-    ResultStatus,
-)
+from orchestrators.protocol.requests import JobCompleteStatus
+from orchestrators.protocol.terms import AgentPlatform, Capability, ResultStatus
 
 REGISTER = "Session/Register"
 HEARTBEAT = "Session/Heartbeat"

@@ -69,7 +69,7 @@ class CodeText:
     """What a code says to a person, and what that person can do.
 
     ``sentence`` is sent in ``Result.Error.Message``; agents format it into a buffer of 1,024
-    bytes, so sentence and detail together stay below 900 bytes (see ``messages.error``).
+    bytes, so sentence and detail together stay below 900 bytes (see ``answers.problem``).
     """
 
     sentence: str

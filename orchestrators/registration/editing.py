@@ -18,7 +18,7 @@ from django.db.models import F
 
 from orchestrators import labels
 from orchestrators.models import BootstrapCredential, OrchestratorGroup
-from orchestrators.protocol.messages import MessageError, checked_text
+from orchestrators.protocol.requests import MessageError, checked_text
 from orchestrators.registration.models import AutoRegistrationRule
 from orchestrators.registration.rules import Outcome, parse_network
 from portal.access.models import User

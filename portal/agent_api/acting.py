@@ -12,11 +12,9 @@ from datetime import datetime, timedelta
 
 from orchestrators import credentials, jobs, records, sessions
 from orchestrators.models import BootstrapCredential, Orchestrator
+from orchestrators.protocol.answers import message_text
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
-    RegisterRequest,
-    message_text,
-)
+from orchestrators.protocol.requests import RegisterRequest
 from orchestrators.registration import editing
 from portal.agent_api.outside import Outside
 from portal.agent_api.replies import Step

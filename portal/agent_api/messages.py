@@ -23,14 +23,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 from orchestrators import credentials
 from orchestrators.models import BootstrapCredential
+from orchestrators.protocol.answers import message_text, problem
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
-    MessageError,
-    PrivateKeySent,
-    ResultStatus,
-    message_text,
-    problem,
-)
+from orchestrators.protocol.requests import MessageError, PrivateKeySent
+from orchestrators.protocol.terms import ResultStatus
 from portal.edge.client_certificate import presented_certificate
 from renewal.identity import trust
 from renewal.x509.certificates import CertificateFacts, CertificateUnreadable, read_certificate

@@ -19,7 +19,7 @@ from django.db.models import Max
 
 from orchestrators.labels import labels_of
 from orchestrators.models import BootstrapCredential, Orchestrator
-from orchestrators.protocol.messages import RegisterRequest
+from orchestrators.protocol.requests import RegisterRequest
 from orchestrators.registration import chain
 from orchestrators.registration.chain import HandlerChoice, HandlerFailed, HandlerVerdict
 from orchestrators.registration.handler import (

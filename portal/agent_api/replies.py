@@ -10,14 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrators.models import Orchestrator
+from orchestrators.protocol.answers import SessionGrant, problem, register_reply, success
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
-    ResultStatus,
-    SessionGrant,
-    problem,
-    register_reply,
-    success,
-)
+from orchestrators.protocol.terms import ResultStatus
 from portal.preferences.store import Preferences
 from renewal.gather import Gathered
 from renewal.models import Certificate, Enrollment

@@ -16,18 +16,16 @@ from django.views.decorators.csrf import csrf_exempt
 
 from orchestrators import credentials, jobs
 from orchestrators.models import Orchestrator
+from orchestrators.protocol.answers import heartbeat_reply, problem, success
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
+from orchestrators.protocol.requests import (
     HeartbeatRequest,
     JobCompletion,
     JobRequest,
     MessageError,
     RegisterRequest,
-    ResultStatus,
-    heartbeat_reply,
-    problem,
-    success,
 )
+from orchestrators.protocol.terms import ResultStatus
 from portal.agent_api.messages import (
     COMPLETION_LIMIT,
     REGISTER_LIMIT,

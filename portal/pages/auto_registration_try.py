@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
 from orchestrators.models import Orchestrator, Status
-from orchestrators.protocol.messages import MessageError
+from orchestrators.protocol.requests import MessageError
 from orchestrators.reach import within
 from orchestrators.registration import chain
 from portal.access.catalogue import Permission

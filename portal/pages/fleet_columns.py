@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrators.protocol.messages import AgentPlatform
+from orchestrators.protocol.terms import AgentPlatform
 from portal.preferences.models import Layout
 from renewal.selectors.fleet import FleetRow
 

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from orchestrators import groups
-from orchestrators.protocol.messages import AgentPlatform
+from orchestrators.protocol.terms import AgentPlatform
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.audit.export import csv_line

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from orchestrators import groups, jobs
 from orchestrators import selectors as records
 from orchestrators.models import Orchestrator, Status
-from orchestrators.protocol.messages import AgentPlatform
+from orchestrators.protocol.terms import AgentPlatform
 from portal.access import effective
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds

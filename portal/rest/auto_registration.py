@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrators.models import AutoRegistrationRule, Orchestrator, Status
-from orchestrators.protocol.messages import MessageError
+from orchestrators.protocol.requests import MessageError
 from orchestrators.reach import within
 from orchestrators.registration import editing
 from orchestrators.registration.editing import Contents, RuleRefused

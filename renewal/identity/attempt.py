@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrators.models import BootstrapCredential, Orchestrator
-from orchestrators.protocol.messages import RegisterRequest
+from orchestrators.protocol.requests import RegisterRequest
 from orchestrators.registration.rules import Outcome, Ruling, evaluate
 from renewal.identity import first_registration
 from renewal.identity.claimants import Seen

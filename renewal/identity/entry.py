@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical
-from orchestrators.protocol.messages import MessageError, checked_text
+from orchestrators.protocol.requests import MessageError, checked_text
 from orchestrators.records import rename
 from portal.access.models import User
 from portal.access.roles import SHARED_SERVICE_ACCOUNT

@@ -24,7 +24,7 @@ from orchestrators.models import (
     Status,
 )
 from orchestrators.names import canonical, claim_key, without_start_stamp
-from orchestrators.protocol.messages import RegisterRequest
+from orchestrators.protocol.requests import RegisterRequest
 from orchestrators.registration.chain import HandlerVerdict
 from orchestrators.registration.rules import Applicant, Assignment, Outcome, evaluate
 from portal.access.models import User

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import ResultStatus
+from orchestrators.protocol.terms import ResultStatus
 from renewal.rules.facts import (
     DEFAULT_PERIODS,
     Caller,

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import ResultStatus
+from orchestrators.protocol.terms import ResultStatus
 from orchestrators.registration.rules import Outcome as Ruling
 from renewal.rules.periods import Level, Periods
 from renewal.rules.standing import Standing

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import ResultStatus
+from orchestrators.protocol.terms import ResultStatus
 from renewal.rules.facts import CertificateFacts, Decision, Effect, Facts, Outcome, RecordFacts
 from renewal.rules.periods import Level, is_valid, whole_second
 from renewal.rules.standing import Standing

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import ResultStatus
+from orchestrators.protocol.terms import ResultStatus
 from orchestrators.registration.rules import Outcome as Ruling
 from renewal.rules.facts import (
     CertificateFacts,

@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet, Subquery
 from orchestrators.labels import bearers
 from orchestrators.models import Orchestrator, OrchestratorGroup, Status
 from orchestrators.names import canonical
-from orchestrators.protocol.messages import AgentPlatform
+from orchestrators.protocol.terms import AgentPlatform
 from orchestrators.reach import within
 from orchestrators.records import parse_agent_id
 from portal.access.reach import Reach

@@ -21,16 +21,16 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
+from orchestrators.protocol.answers import (
     JobTicket,
-    ResultStatus,
     SessionGrant,
     heartbeat_reply,
     problem,
     register_reply,
     success,
 )
+from orchestrators.protocol.codes import Code
+from orchestrators.protocol.terms import ResultStatus
 from tests.agent.pki import authority, pem_of
 
 AGENT_ID = "11111111-2222-3333-4444-555555555555"

@@ -21,16 +21,9 @@ from orchestrators.agent.wire import (
     read_heartbeat,
     read_register,
 )
+from orchestrators.protocol.answers import JobTicket, SessionGrant, problem, register_reply, success
 from orchestrators.protocol.codes import NEW_KEY_CODES, Code
-from orchestrators.protocol.messages import (
-    Capability,
-    JobTicket,
-    ResultStatus,
-    SessionGrant,
-    problem,
-    register_reply,
-    success,
-)
+from orchestrators.protocol.terms import Capability, ResultStatus
 
 
 def reply(status: int, code: str = "", *, token: str = "", certificate: str = "") -> RegisterReply:

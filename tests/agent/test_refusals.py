@@ -14,12 +14,9 @@ from orchestrators.agent import files
 from orchestrators.agent.loop import Outcome
 from orchestrators.agent.service import attempt
 from orchestrators.agent.store import Identity
+from orchestrators.protocol.answers import problem, register_reply
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
-    ResultStatus,
-    problem,
-    register_reply,
-)
+from orchestrators.protocol.terms import ResultStatus
 from tests.agent.conftest import (
     MakeHome,
     installed,

@@ -14,12 +14,10 @@ from orchestrators.agent.loop import Beat, Outcome
 from orchestrators.agent.service import attempt
 from orchestrators.agent.settings import read_secrets, read_settings
 from orchestrators.agent.store import Identity
+from orchestrators.protocol.answers import problem
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
-    RegisterRequest,
-    ResultStatus,
-    problem,
-)
+from orchestrators.protocol.requests import RegisterRequest
+from orchestrators.protocol.terms import ResultStatus
 from tests.agent.conftest import (
     BOOTSTRAP_PASSWORD,
     FIRST_PASSWORD,

@@ -10,15 +10,10 @@ from contextlib import contextmanager
 from orchestrators.agent.home import Home
 from orchestrators.agent.service import Timing, serve
 from orchestrators.agent.session import Orchestrator
+from orchestrators.protocol.answers import JobTicket, problem, success
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import (
-    Capability,
-    JobCompletion,
-    JobTicket,
-    ResultStatus,
-    problem,
-    success,
-)
+from orchestrators.protocol.requests import JobCompletion
+from orchestrators.protocol.terms import Capability, ResultStatus
 from tests.agent.conftest import MakeHome, orchestrator_of
 from tests.agent.portal_double import (
     Call,

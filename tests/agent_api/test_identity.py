@@ -13,7 +13,7 @@ import pytest
 from orchestrators import records
 from orchestrators.models import AgentSession, BootstrapCredential, Orchestrator
 from orchestrators.protocol.codes import TEXTS, Code
-from orchestrators.protocol.messages import RegisterRequest
+from orchestrators.protocol.requests import RegisterRequest
 from renewal import revocations
 from renewal.identity import approvals, trust
 from renewal.models import Certificate, Claimant, TrustAnchor

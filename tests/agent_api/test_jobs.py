@@ -11,7 +11,7 @@ import pytest
 
 from orchestrators import jobs
 from orchestrators.models import Job
-from orchestrators.protocol.messages import Capability
+from orchestrators.protocol.terms import Capability
 from tests.agent_api.front_door import DAY, OPERATOR, FrontDoor, Host, Reply
 
 pytestmark = pytest.mark.both_databases

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrators.protocol.answers import MESSAGE_LIMIT_BYTES, message_text, problem, success
 from orchestrators.protocol.codes import (
     NEW_KEY_CODES,
     RENEWAL_CODES,
@@ -18,13 +19,7 @@ from orchestrators.protocol.codes import (
     Code,
     code_number,
 )
-from orchestrators.protocol.messages import (
-    MESSAGE_LIMIT_BYTES,
-    ResultStatus,
-    message_text,
-    problem,
-    success,
-)
+from orchestrators.protocol.terms import ResultStatus
 
 
 @pytest.mark.parametrize("code", Code)

@@ -12,7 +12,7 @@ from itertools import product
 import pytest
 
 from orchestrators.protocol.codes import RENEWAL_CODES, TEXTS
-from orchestrators.protocol.messages import ResultStatus
+from orchestrators.protocol.terms import ResultStatus
 from renewal.rules.decision import (
     Caller,
     Decision,

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrators.protocol.codes import Code
-from orchestrators.protocol.messages import ResultStatus
+from orchestrators.protocol.terms import ResultStatus
 from renewal.rules.decision import (
     Caller,
     CsrFacts,

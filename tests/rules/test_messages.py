@@ -13,20 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrators.protocol.messages import (
-    Capability,
-    HeartbeatRequest,
-    JobCompletion,
-    JobRequest,
+from orchestrators.protocol.answers import (
     JobTicket,
-    MessageError,
-    RegisterRequest,
     SessionGrant,
     heartbeat_reply,
     register_reply,
     success,
+)
+from orchestrators.protocol.requests import (
+    HeartbeatRequest,
+    JobCompletion,
+    JobRequest,
+    MessageError,
+    RegisterRequest,
     version_text,
 )
+from orchestrators.protocol.terms import Capability
 
 C_AGENT: dict[str, Any] = {
     "AgentPlatform": 5,

@@ -15,7 +15,7 @@ from django.utils.html import escape
 
 from orchestrators import groups, labels
 from orchestrators.models import Orchestrator, Reenrollment, Status
-from orchestrators.protocol.messages import AgentPlatform
+from orchestrators.protocol.terms import AgentPlatform
 from portal.access.catalogue import Permission
 from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import save_role

@@ -11,7 +11,7 @@ from django.utils.html import strip_tags
 from orchestrators import selectors
 from orchestrators.models import Orchestrator, Reenrollment
 from orchestrators.protocol.codes import TEXTS, Code
-from orchestrators.protocol.messages import RegisterRequest
+from orchestrators.protocol.requests import RegisterRequest
 from portal.audit.models import AuditEntry
 from portal.preferences import store
 from portal.preferences.models import Setting
