@@ -7,11 +7,19 @@ publishes never waits for a broker that is down: at most a fifth of a second, an
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
+from celery.signals import (
+    after_task_publish,
+    beat_init,
+    celeryd_init,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -90,6 +98,14 @@ def _take_schedule(sender: Any = None, **_: object) -> None:
     sender.conf.beat_schedule = renewal_tasks.BEAT_SCHEDULE | audit_tasks.BEAT_SCHEDULE
 
 
+def _tell_an_outage_once(**_: object) -> None:
+    from portal.runtime.outages import OneLineAnOutage
+
+    outage = OneLineAnOutage()
+    logging.getLogger("celery.beat").addFilter(outage)
+    after_task_publish.connect(outage.end, weak=False)
+
+
 def _drop_stale_connections(**_: object) -> None:
     """Do for a task what Django does for a request: close what is unusable or too old."""
     from django.db import close_old_connections
@@ -100,5 +116,6 @@ def _drop_stale_connections(**_: object) -> None:
 celeryd_init.connect(_configure_worker)
 app.on_after_finalize.connect(_take_schedule)
 setup_logging.connect(_keep_django_logging)
+beat_init.connect(_tell_an_outage_once)
 task_prerun.connect(_drop_stale_connections)
 task_postrun.connect(_drop_stale_connections)

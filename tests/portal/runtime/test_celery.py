@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -14,12 +15,15 @@ from urllib.parse import quote
 
 import pytest
 from celery import Celery
+from celery.beat import ScheduleEntry, Scheduler
+from celery.signals import after_task_publish
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from portal.celery import LONGEST_TASK_SECONDS, VISIBILITY_SECONDS
 from portal.celery import app as portal_app
 from portal.runtime import broker
+from portal.runtime.outages import OneLineAnOutage
 from tests.services.processes import Process, accepts, wait_until
 
 PATIENCE_SECONDS = 0.3
@@ -78,6 +82,41 @@ def test_publishing_fails_fast_when_the_broker_is_absent_frozen_or_killed(
     for delivered, seconds in (absent, *frozen, *killed):
         assert not delivered
         assert seconds < PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL], ids=["frozen", "killed"])
+def test_an_outage_is_two_lines_of_beats_log_however_much_is_due(
+    embedded: Broker, caplog: pytest.LogCaptureFixture, how: signal.Signals
+) -> None:
+    outage, log = OneLineAnOutage(), logging.getLogger("celery.beat")
+    log.addFilter(outage)
+    after_task_publish.connect(outage.end)
+    try:
+        scheduler = Scheduler(embedded.app)
+        due = ScheduleEntry("sweep", "nobody.takes.it", schedule=1, app=embedded.app)
+        for _ in range(2):
+            embedded.start()
+            scheduler.apply_entry(due, scheduler.producer)
+            assert embedded.process
+            os.kill(embedded.process.pid, how)
+            for _ in range(5):
+                scheduler.apply_entry(due, scheduler.producer)
+            embedded.process.stop(signal.SIGKILL)
+        embedded.start()
+        scheduler.apply_entry(due, scheduler.producer)
+        # What is not the broker's fault keeps its traceback.
+        unserialisable = due.__class__(**{**dict(due), "name": "sweep", "args": [object()]})
+        scheduler.apply_entry(unserialisable, scheduler.producer)
+    finally:
+        log.removeFilter(outage)
+        after_task_publish.disconnect(outage.end)
+    said = [record for record in caplog.records if record.name == "celery.beat"]
+    begins, ends = "The broker takes no tasks", "The broker takes tasks again"
+    assert [record.getMessage()[: len(begins)] for record in said[:-1]] == [
+        *(begins, ends[: len(begins)]) * 2
+    ]
+    assert not any(record.exc_info for record in said[:-1])
+    assert said[-1].exc_info
 
 
 def test_what_a_killed_broker_had_taken_is_there_again(embedded: Broker) -> None:

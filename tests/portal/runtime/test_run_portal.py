@@ -84,7 +84,10 @@ def test_a_broker_that_is_down_or_frozen_stops_neither_port(
     portal_processes: Callable[..., PortalUnderTest],
 ) -> None:
     portal = portal_processes("postgresql")
+    client = redis.Redis(unix_socket_path=str(portal.data_dir / "run" / "broker.sock"))
+    wait_until(lambda: "cmdstat_lpush" in client.info("commandstats"), "beat is at work")
     with portal.paused("broker"):
+        wait_until(lambda: "The broker takes no tasks (" in portal.said(), "beat says so")
         assert is_serving(portal)
         assert degraded(portal)["broker"] is True
     portal.hold("broker")
@@ -95,12 +98,16 @@ def test_a_broker_that_is_down_or_frozen_stops_neither_port(
         path.write_bytes(b"*1\r\n$9\r\nNOCOMMAND\r\n" * 3)
     portal.release("broker")
     wait_until(lambda: degraded(portal)["broker"] is False, "the broker answers", 30)
-    client = redis.Redis(unix_socket_path=str(portal.data_dir / "run" / "broker.sock"))
     wait_until(
         lambda: any(entry["cmd"] == "brpop" for entry in client.client_list()),
         "the worker listens again",
         30,
     )
+    wait_until(lambda: "The broker takes tasks again" in portal.said(), "beat says so", 30)
+    said = portal.said()
+    assert "Couldn't apply scheduled task" not in said
+    # Frozen and gone: one outage or two, by what beat tried in between.
+    assert said.count("The broker takes no tasks (") in (1, 2)
 
 
 def run_portal(data_dir: Path, *flags: str) -> subprocess.CompletedProcess[str]:
