@@ -1,4 +1,4 @@
-"""Paths of the pages. None ends in a slash: there are no redirects that add one."""
+"""Paths of the pages. None ends in a slash; an address that does leads to the one without."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from portal.pages import (
     home,
     issuers,
     orchestrator,
+    slashes,
     tokens,
     viewing,
 )
@@ -169,4 +170,5 @@ urlpatterns = [
     path("audit/verification", audit.verification, name="audit_verification"),
     path("audit/export.csv", audit.exported, {"form": "csv"}, name="audit_csv"),
     path("audit/export.json", audit.exported, {"form": "json"}, name="audit_json"),
+    path("<path:page>/", slashes.without_slash, name="without_slash"),
 ]

@@ -43,6 +43,9 @@
     const plot = section.querySelector(".chart-plot");
     plot.replaceChildren();
     plot.hidden = false;
+    // Until the pointer is on a day the legend names the colours alone: a label without its value says nothing.
+    const live = ({ root, cursor }) =>
+      root.querySelector(".u-legend").classList.toggle("u-live", cursor.idx != null);
     const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const chart = new uPlot(
       {
@@ -50,6 +53,7 @@
         height: 200,
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
+        hooks: { ready: [live], setCursor: [live] },
         scales: { y: { range: (_, __, most) => [0, Math.max(most, 4)] } },
         axes: [
           { ...axis, grid: { show: false }, values: (_, splits) => splits.map((at) => new Date(at * 1000).toISOString().slice(5, 10)) },

@@ -183,6 +183,8 @@ class World:
             "<str:setting_id>": word or "SessionLengthMinutes",
             "<str:name>": word if row.url.startswith("settings") else "nowhere",
             "<path:rest>": "Elsewhere",
+            # A row has its address without the last slash, which is all that this one is about.
+            "<path:page>": "orchestrators/",
         }.items():
             url = url.replace(part, value)
         return f"/{url}/" if is_api and not url.partition("/")[2] else f"/{url}"

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
 from django.conf import settings as django_settings
@@ -104,6 +105,34 @@ def test_every_problem_has_a_designed_page(db, admin):
         text = render_to_string(template)
         assert "<h1>" in text
         assert "/static/css/portal.css" in text
+
+
+@pytest.mark.parametrize("address", ["/orchestrators", "/audit/verify", "/api/Agents"])
+def test_a_slash_at_the_end_leads_to_the_page_without_it(admin, address):
+    answer = admin.get(f"{address}/?q=a%20b")
+    assert (answer.status_code, answer["Location"]) == (301, f"{address}?q=a%20b")
+    assert admin.post(f"{address}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("//evil.example/", 400),
+        ("//evil.example/orchestrators/", 400),
+        ("/\\evil.example/", 400),
+        ("/%5cevil.example/", 400),
+        ("/orchestrators//", 400),
+        ("/evil.example/", 404),
+        ("/orchestrators/nowhere/", 404),
+        ("/livez/", 404),
+        ("/KeyfactorAgents/orchestrators/", 404),
+        ("/KeyfactorAPI/orchestrators/", 404),
+    ],
+)
+def test_a_slash_at_the_end_leads_to_pages_alone(admin, address, status):
+    # The client would take an address that begins with two slashes for another host's.
+    answer = admin.get("/", PATH_INFO=unquote(address))
+    assert (answer.status_code, answer.get("Location")) == (status, None)
 
 
 # --- adding ---------------------------------------------------------------------------------

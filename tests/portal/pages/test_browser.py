@@ -6,6 +6,7 @@ small scripts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -342,6 +343,16 @@ def test_charts_are_drawn_and_a_day_leads_to_its_list(chromium, site):
     page, said = opened(chromium, url)
     ends = page.locator("[data-chart=ends]")
     expect(ends.locator("canvas")).to_be_visible()
+    # The legend has a label with a value for the day under the pointer, and none before.
+    legends = page.locator(".u-legend")
+    day, values = ends.locator(".u-series:first-child .u-label"), legends.locator(".u-value")
+    expect(day).to_be_hidden()
+    assert not any(value.is_visible() for value in values.all())
+    ends.locator(".u-over").hover()
+    expect(day).to_be_visible()
+    expect(ends.locator(".u-series:first-child .u-value")).to_have_text(re.compile(r"^\d{4}-\d\d-"))
+    page.mouse.move(0, 0)
+    expect(day).to_be_hidden()
     ends.locator("summary").click()
     (link,) = ends.locator("tbody a").all()
     link.click()
