@@ -37,6 +37,8 @@ def chips(filters: Filters) -> list[Chip]:
         found.append(("Group", filters.group, replace(filters, group="")))
     if filters.label:
         found.append(("Label", filters.label, replace(filters, label="")))
+    if filters.parameter:
+        found.append(("Parameter", filters.parameter, replace(filters, parameter="")))
     if filters.platform is not None:
         name = platform_name(filters.platform)
         found.append(("Platform", name, replace(filters, platform=None)))

@@ -17,6 +17,7 @@ from django.db.models.lookups import IContains
 
 from orchestrators import labels
 from orchestrators.models import Orchestrator, OrchestratorLabel, Reenrollment, Status
+from orchestrators.parameters import sent
 from portal.preferences import store
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
@@ -94,6 +95,7 @@ def agent_listing(
             "RenewalState": kinds.one_of(states, _STATES),
             "Group": kinds.related_name("group__name_key", "group"),
             "Label": Field(EQUAL, _label),
+            "ClientParameter": Field(EQUAL, _parameter),
         },
         sort={
             "AgentId": sort.BY_IDENTITY,
@@ -149,6 +151,11 @@ def _label(operator: Operator, value: str | None) -> Q:
         # An anti-join; NOT IN would search all labels anew for each record.
         return ~Q(Exists(OrchestratorLabel.objects.filter(orchestrator=OuterRef("pk"))))
     return Q(pk__in=labels.bearers(value))
+
+
+def _parameter(operator: Operator, value: str | None) -> Q:
+    """``name=value``, or ``name`` with any value; NULL is an orchestrator that sent none."""
+    return Q(client_parameters={}) if value is None else sent(value)
 
 
 def _by_label(key: str) -> SortKey | None:

@@ -19,6 +19,7 @@ from django.db.models import Q, QuerySet, Subquery
 from orchestrators.labels import bearers
 from orchestrators.models import Orchestrator, OrchestratorGroup, Status
 from orchestrators.names import canonical
+from orchestrators.parameters import sent
 from orchestrators.protocol.terms import AgentPlatform
 from orchestrators.reach import within
 from orchestrators.records import parse_agent_id
@@ -100,6 +101,8 @@ class Filters:
     group: str = ""
     label: str = ""
     """``key=value``, or ``key`` alone for any value."""
+    parameter: str = ""
+    """A client parameter: ``name=value``, or ``name`` alone for any value."""
     ends: Ends | None = None
     platform: AgentPlatform | None = None
     version: str = ""
@@ -123,6 +126,7 @@ def filters_from(given: Mapping[str, str]) -> Filters:
         demonstration=_FLEETS.get(given.get("fleet", "")),
         group=text("group", 100),
         label=text("label", 127),
+        parameter=text("parameter", 300),
         ends=ends_of(text("ends", 24)),
         platform=platform_of(text("platform", 20)),
         version=text("version", 64),
@@ -150,6 +154,7 @@ def query_of(filters: Filters, *, with_order: bool = False) -> str:
         ("fleet", fleet),
         ("group", filters.group),
         ("label", filters.label),
+        ("parameter", filters.parameter),
         ("ends", filters.ends or ""),
         ("platform", filters.platform.name.lower() if filters.platform is not None else ""),
         ("version", filters.version),
@@ -180,6 +185,8 @@ def narrowed(filters: Filters, *, reach: Reach, now: datetime) -> QuerySet[Orche
         rows = rows.filter(group=Subquery(named.values("pk")[:1]))
     if filters.label:
         rows = rows.filter(pk__in=bearers(filters.label))
+    if filters.parameter:
+        rows = rows.filter(sent(filters.parameter))
     if filters.mark is not None:
         rows = rows.filter(marked(filters.mark, now=now))
     if filters.demonstration is not None:

@@ -38,6 +38,7 @@ FILTERS = (
     Filters(demonstration=True, group="Plant 7", label="site=Köln", ends=Ends(days=30)),
     Filters(demonstration=False, ends=Ends(first=date(2026, 12, 1), last=date(2026, 12, 7))),
     Filters(platform=AgentPlatform.UNKNOWN, version="25.1.0", ends=ends_of("2027-02-28")),
+    Filters(parameter="Site=Köln & Bonn"),
 )
 
 
@@ -288,3 +289,13 @@ def test_an_act_on_all_that_match_is_previewed(fleet, admin):
     )
     assert reply["Location"] == ("/orchestrators/all/preview?act=request&state=warning&fleet=real")
     assert admin.get(reply["Location"]).status_code == 200
+
+
+def test_who_sent_a_client_parameter_is_found_from_the_page_that_shows_it(fleet, admin):
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(client_parameters={"Site": "Köln & Bonn"})
+    shown_on = admin.get(f"/orchestrators/{fleet.calm.pk}/parameters").content.decode()
+    (url,) = re.findall(r'href="(/orchestrators\?parameter=[^"]+)"', shown_on)
+    text = admin.get(url).content.decode()
+    assert fleet.calm.client_machine in text
+    assert fleet.warned.client_machine not in text
+    assert "Site=Köln &amp; Bonn" in text

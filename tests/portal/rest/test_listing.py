@@ -60,6 +60,7 @@ def fleet(orchestrator: Make) -> None:
         thumbprint="B2" * 20,
         legacy_thumbprint="A1" * 20,
         last_seen=SEEN + timedelta(days=10),
+        client_parameters={"Site": "Köln, 2", "Spare": "", "a__b": 'x"y'},
     )
     account = User.objects.create(username="CORP\\sa", is_service_account=True)
     orchestrator(
@@ -120,6 +121,15 @@ QUERIES: dict[str, set[int]] = {
     "Capabilities -eq CertStores.PEM": {2},
     "Capabilities -notcontains PEM": {3},
     "Capabilities -eq NULL": {3},
+    'ClientParameter -eq "Site=Köln, 2"': {2},
+    'ClientParameter -ne "Site=Köln, 2"': {1, 3},
+    'ClientParameter -eq "Site=köln, 2"': set(),
+    "ClientParameter -eq Spare": {2},
+    "ClientParameter -eq Spare=": {2},
+    "ClientParameter -eq Site=": set(),
+    "ClientParameter -ne a__b": {1, 3},
+    "ClientParameter -eq =": set(),
+    "ClientParameter -eq NULL": {1, 3},
     f"Thumbprint -eq {'a1' * 20}": {1},
     f'Thumbprint -eq "{" ".join(["a1"] * 20)}"': {1},
     "Thumbprint -startswith B2": {2},
