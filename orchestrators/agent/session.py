@@ -130,7 +130,7 @@ class _Pass:
             return self._submit(self._pending(requested=True), asked=True)
         reply = self._register()
         action = after_register(reply, Phase.BARE)
-        self._take_session(reply, action)
+        self._take_session(reply, action, self._identity)
         if action.ask_extension is None:
             return self._outcome(reply, action, asked=False)
         pending = self._pending(requested=action.ask_extension)
@@ -141,26 +141,27 @@ class _Pass:
     def _submit(self, pending: Pending | None, *, asked: bool) -> Outcome:
         if pending is None:
             raise ExtensionError(f"{self._owner.updater.name} returned no CSR")
+        asked_with = self._identity
         reply = self._register(pending.csr_text)
         action = after_register(reply, Phase.CSR)
         if action.drop_pending:
             log.warning("The portal refuses this key; the next registration makes a new one")
             self._owner.pending.drop()
         if not action.install:
-            self._take_session(reply, action)
+            self._take_session(reply, action, asked_with)
             return self._outcome(reply, action, asked=asked)
         try:
             self._install(reply, pending)
         finally:
             # Both certificates are good inside this session, whichever is installed now.
-            self._take_session(reply, action)
+            self._take_session(reply, action, asked_with)
         return self._confirm(asked=asked)
 
     def _confirm(self, *, asked: bool) -> Outcome:
         """Register with the new certificate: this proves it to the portal."""
         reply = self._register()
         action = after_register(reply, Phase.CONFIRM)
-        self._take_session(reply, action)
+        self._take_session(reply, action, self._identity)
         return self._outcome(reply, action, asked=asked, installed=True)
 
     def _register(self, csr: str = "") -> RegisterReply:
@@ -181,7 +182,10 @@ class _Pass:
         logs.report_reply(portal.url(wire.REGISTER), reply.result, session=bool(reply.token))
         return reply
 
-    def _take_session(self, reply: RegisterReply, action: Action) -> None:
+    def _take_session(
+        self, reply: RegisterReply, action: Action, asked_with: Identity | None
+    ) -> None:
+        """Use the session that was granted to ``asked_with`` with the certificate installed now."""
         if not action.take_session or self._identity is None:
             return  # A refusal ends no session, and a bootstrap credential carries none.
         if reply.agent_id and reply.agent_id != self._settings.orchestrator_id:
@@ -193,13 +197,16 @@ class _Pass:
             client_machine=self._settings.orchestrator_name,
             credential=self._identity,
         )
-        serial = self._identity.certificate.serial_number
-        log.info(
-            "Session granted to certificate %s, serial %s",
-            self._identity.thumbprint,
-            # Two digits to the octet, as the portal shows it.
-            serial.to_bytes((serial.bit_length() + 7) // 8, "big").hex(),
-        )
+        if asked_with is None:
+            log.info("Session granted to the bootstrap credential")
+        else:
+            serial = asked_with.certificate.serial_number
+            log.info(
+                "Session granted to certificate %s, serial %s",
+                asked_with.thumbprint,
+                # Two digits to the octet, as the portal shows it.
+                serial.to_bytes((serial.bit_length() + 7) // 8, "big").hex(),
+            )
         self._owner.jobs.run(reply.jobs, reply.token, self._identity)
 
     def _install(self, reply: RegisterReply, pending: Pending) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,20 @@ from tests.agent.portal_double import (
     refuse,
     warn,
 )
+
+
+@pytest.mark.parametrize("order", [warn, must], ids=["A0100007", "A0100008"])
+def test_the_log_names_the_certificate_that_asked_for_the_session(
+    make_home: MakeHome, portal: PortalDouble, log: io.StringIO, order: object
+) -> None:
+    portal.registers.extend([order, issue])  # type: ignore[list-item]
+    attempt(orchestrator_of(make_home()))
+    presented = [call.serial for call in portal.register_calls]
+    if order is must:
+        del presented[0]  # It got no session.
+    told = re.findall(r"Session granted to certificate \w+, serial (\w+)", log.getvalue())
+    assert [int(serial, 16) for serial in told] == presented
+    assert len(set(presented)) == 2
 
 
 def test_a_session_without_remarks_sends_no_csr(

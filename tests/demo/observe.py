@@ -22,8 +22,11 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from orchestrators.agent import wire
+from orchestrators.agent.client import Portal
 from orchestrators.agent.home import Home
-from orchestrators.agent.settings import PASSWORD_MEMBER
+from orchestrators.agent.install import open_store
+from orchestrators.agent.settings import PASSWORD_MEMBER, read_settings
 from renewal.x509.certificates import serial_text
 from tests.services.processes import ROOT
 
@@ -67,6 +70,19 @@ class Rest:
         found: dict[str, Any] = self.call("GET", f"/Agents/{agent_id}")
         return found
 
+    def presented_serial(self, agent_id: str) -> str:
+        """Return the serial number of the certificate that the portal saw in the last handshake."""
+        used = self.agent(agent_id)["LastThumbprintUsed"]
+        query = urllib.parse.urlencode(
+            {
+                "QueryString": f'Thumbprint -eq "{used}"',
+                "IncludeExpired": "true",
+                "IncludeRevoked": "true",
+            }
+        )
+        found = self.call("GET", f"/Certificates?{query}") if used else []
+        return str(found[0]["SerialNumber"]).lower() if len(found) == 1 else ""
+
 
 @dataclass
 class Run:
@@ -92,6 +108,26 @@ class Run:
     def session_serials(self) -> list[str]:
         """Serial numbers of the certificates that got a session, in order."""
         return [found["serial"] for found in _EVENT.finditer(self.said) if found["serial"]]
+
+
+def register(home: Path) -> str:
+    """Register as the orchestrator of a home does first of all, bare: without a CSR.
+
+    Returns the code of the reply, empty for none.
+    """
+    place = Home(home)
+    settings = read_settings(place)
+    identity = open_store(place, settings, None).load()
+    assert identity is not None
+    body = wire.register_body(
+        client_machine=settings.orchestrator_name,
+        agent_id=settings.orchestrator_id,
+        csr="",
+        capabilities=settings.capabilities,
+        client_parameters={},
+    )
+    portal = Portal(settings.server_uri, place.resolve(settings.trust_store))
+    return wire.read_register(portal.post(wire.REGISTER, body, identity)).result.code_text
 
 
 def start(home: Path) -> subprocess.Popen[str]:
