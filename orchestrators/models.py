@@ -185,12 +185,9 @@ class Orchestrator(models.Model):
             ),
             models.Index(
                 fields=["name_key", "id"],
-                name="orch_unused_without_end",
-                condition=Q(
-                    status=Status.APPROVED,
-                    certificate_not_after__isnull=True,
-                    awaiting_first_use_since__isnull=False,
-                ),
+                name="orch_marked_without_end",
+                condition=Q(status=Status.APPROVED, certificate_not_after__isnull=True)
+                & (Q(flag__gt=0) | Q(awaiting_first_use_since__isnull=False)),
             ),
             models.Index(
                 fields=["name_key", "id"],

@@ -91,6 +91,12 @@ class Certificate(models.Model):
                 condition=Q(revoked_at__isnull=False),
                 name="cert_ends_revoked",
             ),
+            # A NULL at an index's begin keeps no order: other CAs' have an index of their own.
+            models.Index(
+                fields=["not_after", "id"],
+                condition=Q(revoked_at__isnull=False, authority__isnull=True),
+                name="cert_ends_revoked_elsewhere",
+            ),
             models.Index(fields=["standing", "not_after", "id"], name="cert_ends_by_standing"),
             # What a census reads of every certificate in use, without the rows themselves.
             models.Index(
