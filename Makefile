@@ -88,6 +88,7 @@ bench: $(VENV)/.test-stamp
 	@status=0; \
 	$(BIN)/python -m tests.bench $(ARGS) || status=$$?; \
 	$(BIN)/python -m tests.bench.bulk || status=$$?; \
+	$(BIN)/python -m tests.bench.pages || status=$$?; \
 	exit $$status
 
 screenshots: $(VENV)/.test-stamp
