@@ -1,9 +1,10 @@
 """What all set-up commands have in common: one JSON object out, one JSON object for an error.
 
-Owns the form of the answer (`changed` and what is now true, on stdout, exit status 0), of a
-refusal (`error`, a stable code, and `message`, on stderr, exit status 1; never a traceback unless
-``--traceback`` asks for it), every exit status, and how names, files and secrets come in: secrets
-only by standard input. Owns no act: each command calls the service that the pages call.
+Owns the form of the answer (`changed`, unless it only reads, and what is now true, on stdout, exit
+status 0), of a refusal (`error`, a stable code, and `message`, on stderr, exit status 1; never a
+traceback unless ``--traceback`` asks for it), every exit status, and how names, files and secrets
+come in: secrets only by standard input. Owns no act: each command calls the service that the pages
+call.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from portal.rest.query_fields import EQUAL, NOTHING, Field
 from portal.rest.query_language import Operator
 from renewal.models import Certificate
 from renewal.rules.standing import Standing
+from renewal.x509.names import address_of
 
 _KEY_TYPE_WORDS = {"rsa": 1, "dsa": 2, "ecc": 3, "ec": 3}
 
@@ -45,7 +46,10 @@ def _alternative_name(operator: Operator, value: str | None) -> Q:
     """A part of one name; the column is a JSON array."""
     if value is None:
         return Q(sans=[])
-    return Q(IContains(Cast(F("sans"), TextField()), json.dumps(value)[1:-1]))
+    # An IPv6 address has many spellings and stands in the column in its shortest.
+    found = {value, address_of(value) or value}
+    names = Cast(F("sans"), TextField())
+    return Q(*(Q(IContains(names, json.dumps(each)[1:-1])) for each in found), _connector="OR")
 
 
 _NOT_AFTER = kinds.moment("not_after")

@@ -23,6 +23,7 @@ from renewal.models import Certificate, CertificateName
 from renewal.rules.standing import IN_USE, UNPROVEN, Standing
 from renewal.selectors.filters import Ends, ends_of, hex_of
 from renewal.selectors.keyset import Segment, Slice, cut
+from renewal.x509.names import address_of
 
 E = TypeVar("E", bound=StrEnum)
 PAGE_SIZE = 50
@@ -197,6 +198,10 @@ def _found_by(query: str, reach: Reach) -> tuple[set[int], bool]:
         rows.filter(begins).order_by("name_key").values_list("pk", flat=True),
         others.filter(begins).order_by("name_key").values_list("certificate_id", flat=True),
     ]
+    if (address := address_of(query)) not in ("", canonical(query)):
+        # Written as certificates do not write it: 2001:DB8:0::1.
+        same = others.filter(name_key=address).values_list("certificate_id", flat=True)
+        looked_up.append(same.order_by("certificate_id"))
     if len(digits := hex_of(query)) >= _LEAST_HEX:
         # Two digits to the octet here; others leave the first zero out, or put an octet of zeros
         # first.

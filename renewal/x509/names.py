@@ -86,6 +86,14 @@ def canonical_ip(text: str) -> str:
     return str(address)
 
 
+def address_of(text: str) -> str:
+    """Return a text as the IP address that certificates have, empty if it is none."""
+    try:
+        return canonical_ip(text.strip().removeprefix("[").removesuffix("]"))
+    except NameInvalid:
+        return ""
+
+
 def canonical_uri(text: str) -> str:
     """Return the URI with scheme and host in lower case; an ``urn:uuid:`` wholly so (RFC 8141)."""
     found = _URI.fullmatch(text)

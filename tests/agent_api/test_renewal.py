@@ -16,10 +16,11 @@ from django.contrib.auth.models import Group
 from django.db.models.functions import Now
 
 from orchestrators.models import Orchestrator
+from portal.access.models import User
 from portal.audit.models import AuditEntry
 from renewal import revocations
 from renewal.identity import approvals
-from renewal.models import Certificate, Enrollment, Revocation
+from renewal.models import Certificate, Enrollment, Revocation, Template
 from renewal.selectors.marks import Mark, marked
 from tests.agent_api.front_door import (
     DAY,
@@ -514,6 +515,24 @@ class TestRefusals:
         assert door.ca.ledger == []
         (entry,) = AuditEntry.objects.filter(category="refusal")
         assert access in entry.after["detail"]
+
+    @pytest.mark.parametrize("what", ["CA", "template"])
+    def test_a_service_account_that_the_ca_does_not_let_ask_is_named(
+        self, door: FrontDoor, host: Host, what: str
+    ) -> None:
+        row = door.ca.row if what == "CA" else Template.objects.get()
+        row.allowed_requesters.set([User.objects.create_user("somebody else")])
+        door.set_flag(host.record, 1)
+        reply, key = host.send_csr()
+        assert reply.said == (2, "A01F0020", True, False)
+        why = f"orchestrators is none of the allowed requesters of the {what} {row.name}"
+        assert why in reply.message
+        assert door.ca.ledger == []
+        (entry,) = AuditEntry.objects.filter(category="refusal")
+        assert why in entry.after["detail"]
+        # Once it may ask, the same CSR is enough.
+        row.allowed_requesters.add(host.record.service_account)
+        assert host.send_csr(key)[0].said == (1, "", True, True)
 
     def test_a_key_that_was_used_is_refused(self, door: FrontDoor, host: Host) -> None:
         door.set_flag(host.record, 1)

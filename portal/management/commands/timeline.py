@@ -1,37 +1,45 @@
-"""Prints what happened to an orchestrator, oldest first, from the audit log."""
+"""``manage.py timeline``: what happened to an orchestrator, oldest first, from the audit log.
+
+Reads only. The flags are owned here; what is written into the log is its writers'.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from datetime import datetime
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from orchestrators.models import Orchestrator
-from orchestrators.names import canonical
 from portal.audit.models import AuditEntry
+from portal.audit.trail import Actor
+from portal.management.base import (
+    Answer,
+    JSONCommand,
+    add_orchestrator_flags,
+    the_orchestrator,
+)
 
 
-class Command(BaseCommand):
-    help = "Print an orchestrator's timeline as JSON."
+class Command(JSONCommand):
+    help = "Tell what happened to an orchestrator, oldest first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--name", required=True, help="the orchestrator's ClientMachine")
+        add_orchestrator_flags(parser)
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        found = Orchestrator.objects.filter(name_key=canonical(options["name"])).first()
-        if found is None:
-            raise CommandError(f"There is no orchestrator {options['name']!r}.")
-        events = [
-            {
-                "number": entry.pk,
-                "at": entry.at.isoformat(),
-                "action": entry.action,
-                "actor": entry.actor_name,
-                "before": entry.before,
-                "after": entry.after,
-                "message": entry.message,
-            }
-            for entry in AuditEntry.objects.filter(orchestrator_id=found.pk).order_by("pk")
-        ]
-        self.stdout.write(json.dumps({"id": str(found.pk), "events": events}, indent=2))
+    def answer(self, options: Answer, *, actor: Actor, now: datetime) -> Answer:
+        orchestrator = the_orchestrator(options)
+        entries = AuditEntry.objects.filter(orchestrator_id=orchestrator.pk).order_by("pk")
+        return {
+            "id": str(orchestrator.pk),
+            "events": [
+                {
+                    "number": entry.pk,
+                    "at": entry.at.isoformat(),
+                    "action": entry.action,
+                    "actor": entry.actor_name,
+                    "before": entry.before,
+                    "after": entry.after,
+                    "message": entry.message,
+                }
+                for entry in entries
+            ],
+        }

@@ -88,6 +88,14 @@ def test_every_command_is_documented(name: str) -> None:
     assert f"`{name}`" in (ROOT / "docs" / "commands.md").read_text()
 
 
+def test_the_document_names_each_command_that_only_reads() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    (told,) = re.findall(r"^- has no `changed` if it only reads: ([^,]+(?:,\s+`\w+`)+)", text, re.M)
+    folder = ROOT / "portal" / "management" / "commands"
+    reading = [name for name in COMMANDS if '"changed"' not in (folder / f"{name}.py").read_text()]
+    assert re.findall(r"`(\w+)`", told) == reading
+
+
 def test_the_table_of_exit_statuses_names_each_command_that_finds_something() -> None:
     text = (ROOT / "docs" / "commands.md").read_text()
     (told,) = re.findall(r"^\| 2 \|.*\| (.*) \|$", text, re.MULTILINE)

@@ -559,3 +559,27 @@ def test_whoever_reset_by_command_approves_the_return_only_against_the_policy(
     done = run("approve", "--name", "agent01", "--override", "--message", "nobody else is here")
     assert (done["changed"], done["status"]) == (True, "Approved")
     assert AuditEntry.objects.order_by("-pk")[0].action == "approved_by_override"
+
+
+def test_the_timeline_tells_what_happened_oldest_first_and_changes_nothing(
+    run: Run, refused: Refused, set_up: None
+) -> None:
+    made = run("orchestrator", "--name", "agent01")
+    run("disapprove", "--name", "agent01", "--message", "It moves.")
+    run("orchestrator", "--name", "agent02")
+    written = AuditEntry.objects.count()
+
+    told = run("timeline", "--name", "AGENT01")
+
+    assert told == run("timeline", "--id", made["id"])
+    assert AuditEntry.objects.count() == written
+    assert told["id"] == made["id"]
+    assert [event["number"] for event in told["events"]] == list(
+        AuditEntry.objects.filter(orchestrator_id=made["id"])
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
+    last = told["events"][-1]
+    assert (last["action"], last["message"]) == ("disapproved", "It moves.")
+    assert last["actor"].startswith("command (")
+    assert refused("timeline", "--name", "nobody") == "unknown_orchestrator"
