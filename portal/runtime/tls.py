@@ -4,6 +4,12 @@ Owns what the handshake decides: a client certificate must be signed, through it
 trust anchor; without one the connection is still served (Basic credentials, REST). Its dates are
 not judged here, so that an orchestrator whose certificate has expired gets an answer that it can
 read; revocation and the rest are not either. All of that is the agent endpoint's.
+
+One thing more is decided here, because the ssl module leaves no choice: OpenSSL's default for a
+server is the purpose sslclient (openssl-verification-options(1)), and neither a method nor a flag
+that Python knows takes it back. A certificate whose extended key usages lack clientAuth, or whose
+key usage is a CA's alone, ends the handshake with the alert unsupported_certificate (RFC 8446
+§6.2) in place of A01F000D. Behind nginx it reaches the endpoint and is answered.
 """
 
 from __future__ import annotations

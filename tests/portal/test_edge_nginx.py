@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.services.certificates import Authority, Pair
+from tests.services.certificates import UNSUITABLE, Authority, Pair
 from tests.services.nginx import nginx, sample
 from tests.services.ports import free_port
 from tests.services.processes import accepts, gunicorn, running
@@ -165,6 +165,14 @@ def test_a_foreign_certificate_is_for_the_portal_to_judge(edge: Edge) -> None:
     """nginx has no verdict of its own here; the portal verifies the chain (T10)."""
     foreign = Authority("Test CA").client("agent")
     assert edge.ask(foreign)[1]["certificate"] == fingerprint(foreign)
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_a_certificate_for_another_purpose_is_for_the_portal_to_judge(
+    edge: Edge, kind: str
+) -> None:
+    pair = edge.authority.unsuitable("agent", kind)
+    assert edge.ask(pair)[1]["certificate"] == fingerprint(pair)
 
 
 @pytest.mark.parametrize(

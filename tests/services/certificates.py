@@ -15,6 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+UNSUITABLE: dict[str, tuple[list[x509.ObjectIdentifier], bool]] = {
+    "for servers": ([ExtendedKeyUsageOID.SERVER_AUTH], False),
+    "for anything": ([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], False),
+    "a CA's": ([], True),
+}
+"""Certificates that are not for client authentication: extended key usages, whether a CA's."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -76,7 +83,16 @@ class Authority:
 
     def client(self, name: str, *, from_days: float = -1, to_days: float = 364) -> Pair:
         """Return a client certificate whose validity is given in days from now."""
-        return self._leaf(name, ExtendedKeyUsageOID.CLIENT_AUTH, [], from_days, to_days)
+        return self._leaf(name, [ExtendedKeyUsageOID.CLIENT_AUTH], [], from_days, to_days)
+
+    def unsuitable(self, name: str, kind: str) -> Pair:
+        """Return a certificate of a kind of UNSUITABLE."""
+        usages, is_ca = UNSUITABLE[kind]
+        return self._leaf(name, usages, [], -1, 364, is_ca=is_ca)
+
+    def unspecific(self, name: str) -> Pair:
+        """Return a certificate without the extension that says what it is for."""
+        return self._leaf(name, [], [], -1, 364)
 
     def server(self, *hosts: str) -> Pair:
         """Return a server certificate for host names and addresses."""
@@ -86,15 +102,17 @@ class Authority:
                 names.append(x509.IPAddress(ip_address(host)))
             except ValueError:
                 names.append(x509.DNSName(host))
-        return self._leaf(hosts[0], ExtendedKeyUsageOID.SERVER_AUTH, names, -1, 364)
+        return self._leaf(hosts[0], [ExtendedKeyUsageOID.SERVER_AUTH], names, -1, 364)
 
     def _leaf(
         self,
         name: str,
-        usage: x509.ObjectIdentifier,
+        usages: list[x509.ObjectIdentifier],
         names: list[x509.GeneralName],
         from_days: float,
         to_days: float,
+        *,
+        is_ca: bool = False,
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
@@ -105,14 +123,15 @@ class Authority:
                 self.at + timedelta(days=from_days),
                 self.at + timedelta(days=to_days),
             )
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(sign_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(_usage(sign_certificates=is_ca), critical=True)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.pair.key.public_key()),
                 critical=False,
             )
         )
+        if usages:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return Pair(builder.sign(self.pair.key, hashes.SHA256()), key)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.certificates import Authority, Pair
+from tests.services.certificates import UNSUITABLE, Authority, Pair
 from tests.services.echo_site import ENDLESS_PATIENCE
 from tests.services.ports import free_port
 from tests.services.processes import accepts, gunicorn, running, wait_until
@@ -129,6 +129,28 @@ def test_no_certificate_is_served_without_one(port: Port) -> None:
 def test_a_certificate_signed_by_nobody_known_ends_the_handshake(port: Port) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
         port.ask(Authority("Test CA").client("agent"))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_a_certificate_for_another_purpose_ends_the_handshake_with_an_alert_that_says_so(
+    port: Port, kind: str, version: ssl.TLSVersion
+) -> None:
+    """Python's ssl judges the purpose by itself, and has no way to leave it to the application."""
+    context = port.context(port.authority.unsuitable("agent", kind))
+    context.maximum_version = version
+    with socket.create_connection(("127.0.0.1", port.number), 5) as plain:
+        with pytest.raises(ssl.SSLError, match="alert unsupported certificate"):
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as secured:
+                # Under TLS 1.3 the client has finished before the server judges (RFC 8446 §2).
+                secured.recv(1)
+    good = port.authority.client("agent")
+    assert port.ask(good)[1]["certificate"] == fingerprint(good)
+
+
+def test_a_certificate_without_a_purpose_reaches_the_application(port: Port) -> None:
+    pair = port.authority.unspecific("agent")
+    assert port.ask(pair)[1]["certificate"] == fingerprint(pair)
 
 
 def test_a_certificate_header_of_the_agent_is_never_believed(port: Port) -> None:
