@@ -30,7 +30,8 @@ _OURS = ("Certificate", "Group", "Labels")
 _READ = ("AgentId", "ClientMachine", "Username", "AgentPlatform", "Version", "Status",
          "Capabilities", "Thumbprint", *_OURS)  # fmt: skip
 _PASSED_OVER = ("LastSeen", "Blueprint", "LegacyThumbprint", "AuthCertificateReenrollment",
-                "LastThumbprintUsed", "LastErrorCode", "LastErrorMessage")  # fmt: skip
+                "LastThumbprintUsed", "LastErrorCode", "LastErrorMessage", "Renewal",
+                "JobTypes", "AgentPoolId", "EnableDiscover", "EnableMonitor")  # fmt: skip
 _NAMES = {name.lower(): name for name in (*_READ, *_PASSED_OVER)}
 
 

@@ -24,6 +24,7 @@ from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
 from portal.rest.authority_response import (
     FIXED,
+    NEVER_SET,
     ONLY_READ,
     SEEN,
     AuthorityRequest,
@@ -212,7 +213,7 @@ def _wanted(body: AuthorityRequest, row: CertificateAuthority | None) -> Wanted:
             ErrorCode.AUTHORITY_INVALID,
             "The name stands in the addresses of certificates that it issued: it stays.",
         )
-    shapes.unchanged(body, FIXED, ONLY_READ)
+    shapes.unchanged(body, {**FIXED, **NEVER_SET}, (*ONLY_READ, *NEVER_SET))
     if row is None:
         shapes.unchanged(body, {}, SEEN)
     else:

@@ -33,8 +33,6 @@ class AuthorityResponse(TypedDict):
     SubscriberTerms: bool
     UseAllowedRequesters: bool
     AllowedRequesters: list[str]
-    FullScan: dict[str, Any] | None
-    IncrementalScan: dict[str, Any] | None
     CAType: int
     EnforceUniqueDN: bool
     LastScan: str | None
@@ -56,8 +54,6 @@ class _Fixed(TypedDict):
     AllowedEnrollmentTypes: int
     KeyRetention: int
     SubscriberTerms: bool
-    FullScan: dict[str, Any] | None
-    IncrementalScan: dict[str, Any] | None
     CAType: int
     EnforceUniqueDN: bool
     LastScan: str | None
@@ -72,8 +68,6 @@ FIXED: _Fixed = {
     "AllowedEnrollmentTypes": CSR_ONLY,
     "KeyRetention": 0,
     "SubscriberTerms": False,
-    "FullScan": None,
-    "IncrementalScan": None,
     "CAType": _HTTPS_TYPE,
     "EnforceUniqueDN": False,
     "LastScan": None,
@@ -81,6 +75,8 @@ FIXED: _Fixed = {
 """What existing clients know of an authority and is the same for all here."""
 _SAID_FOR_NOTHING = ("HostName", "ConfigurationTenant")
 """Existing clients must name them; here they say nothing."""
+NEVER_SET: dict[str, None] = {"FullScan": None, "IncrementalScan": None}
+"""What existing clients send and this portal lacks; they fail at a null in an answer."""
 ONLY_READ = tuple(name for name in FIXED if name not in _SAID_FOR_NOTHING)
 SEEN = ("LastError", "TestedAt", "TestPassed")
 """What was seen of it. It changes by itself, also between a client's GET and its PUT."""

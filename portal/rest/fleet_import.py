@@ -70,8 +70,9 @@ class AgentsImport(AgentView):
         if len(body["Agents"]) > bodies.MOST_IDS:
             raise ApiError(ErrorCode.LIST_TOO_LONG, f"Agents has at most {bodies.MOST_IDS} rows.")
         rows = list(rows_of(body["Agents"]))
-        if policies(store.load()).needed(RequestKind.FIRST) > 1:
-            # One person would approve alone what takes several.
+        policy = policies(store.load())
+        if policy.needed(RequestKind.FIRST) > 1 or policy.roles(RequestKind.FIRST):
+            # One person would approve alone what takes several, or somebody of a role.
             self.demand_everywhere(Permission.APPROVALS_OVERRIDE)
         if any(isinstance(row, Listed) and (row.group or row.labels) for row in rows):
             self.demand_everywhere(Permission.AGENTS_MODIFY)

@@ -117,16 +117,24 @@ class IdentityDetail(ApiView):
         return Response(status=204)
 
 
+class LookupResponse(TypedDict):
+    """Whether there is such an identity."""
+
+    Valid: bool
+
+
 class IdentityLookup(ApiView):
     """GET /Security/Identities/Lookup: whether there is an identity of this name."""
 
     needs = {"GET": _READ}
     parameters: ClassVar[frozenset[str]] = frozenset({"accountname"})
-    returns = {"GET": bool}
+    returns = {"GET": LookupResponse}
 
     def get(self, request: Request) -> Response:
         name = self.given.get("accountname", "").replace("\0", "")
-        return Response(User.objects.filter(username=name).exists())
+        if not name:
+            raise ApiError(ErrorCode.PARAMETER_INVALID, "accountName says whom to look for.")
+        return Response({"Valid": User.objects.filter(username=name).exists()})
 
 
 def _found_identity(text: str) -> User:

@@ -315,11 +315,11 @@ def _cursor_invalid() -> ApiError:
 
 def flag(parameters: Given, name: str, *, default: bool = False) -> bool:
     """Return a parameter that is true or false. Raises ApiError."""
-    text = parameters.get(name, "").lower()
-    if text in _FLAGS:
-        return _FLAGS[text]
-    if not text:
+    if name not in parameters:
         return default
+    # An empty one is not left out: a script may have lost a value that it meant.
+    if (text := parameters[name].lower()) in _FLAGS:
+        return _FLAGS[text]
     raise ApiError(ErrorCode.PARAMETER_INVALID, f"{parameters.name(name)} is true or false.")
 
 

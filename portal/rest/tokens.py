@@ -55,6 +55,14 @@ class TokenRequest(TypedDict):
     Networks: NotRequired[list[str] | None]
 
 
+def _reached(request: Request, rows: QuerySet[ApiToken]) -> QuerySet[ApiToken]:
+    """Narrow to the caller's own; a token that has scopes reaches itself alone (T18)."""
+    own = rows.filter(user=request.user.pk)
+    if isinstance(request.auth, ApiToken) and request.auth.scopes is not None:
+        return own.filter(pk=request.auth.pk)
+    return own
+
+
 class TokenList(ApiView):
     """GET and POST /Tokens."""
 
@@ -67,7 +75,7 @@ class TokenList(ApiView):
 
     def get(self, request: Request) -> Response:
         now = timezone.now()
-        rows = ApiToken.objects.filter(user=request.user.pk).order_by("-pk")[:_MOST_SHOWN]
+        rows = _reached(request, ApiToken.objects.all()).order_by("-pk")[:_MOST_SHOWN]
         return Response([_shown(row, now) for row in rows])
 
     def post(self, request: Request) -> Response:
@@ -133,7 +141,7 @@ class TokenDetail(ApiView):
 
     def found(self, text: str, rows: QuerySet[ApiToken]) -> ApiToken:
         """Return the caller's token with this number. Raises ApiError."""
-        row = rows.filter(user=self.request.user.pk, pk=bodies.row_number(text)).first()
+        row = _reached(self.request, rows).filter(pk=bodies.row_number(text)).first()
         if row is None:
             raise ApiError(ErrorCode.TOKEN_UNKNOWN, "You have no such token.")
         return row

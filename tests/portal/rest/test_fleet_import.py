@@ -85,12 +85,24 @@ def test_it_needs_the_permission_without_a_limit() -> None:
     assert not Orchestrator.objects.exists()
 
 
-def test_what_takes_several_approvers_is_not_taken_in_by_one(admin: Caller) -> None:
-    store.change("ApprovalsForFirstRegistration", "2", actor=TESTER, now=timezone.now())
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("ApprovalsForFirstRegistration", "2"), ("ApprovalRolesForFirstRegistration", "Auditor")],
+    ids=["two people", "somebody of a role"],
+)
+def test_what_takes_others_to_approve_is_not_taken_in_by_one(
+    admin: Caller, setting: str, value: str
+) -> None:
+    store.change(setting, value, actor=TESTER, now=timezone.now())
     low = caller_with("Approver", "amy").post("Agents/Import", {"Agents": [AGENT]})
     refused(low, 403, "permission_missing")
     assert not Orchestrator.objects.exists()
     assert outcomes(admin, {"Agents": [AGENT]}) == [("announced", None)]
+
+
+def test_what_other_versions_answer_of_an_agent_is_passed_over(admin: Caller) -> None:
+    more = {"JobTypes": [], "AgentPoolId": None, "EnableDiscover": True, "Renewal": {"Level": 0}}
+    assert outcomes(admin, {"Agents": [AGENT | more]}) == [("announced", None)]
 
 
 @pytest.mark.parametrize("gift", [{"Group": "Berlin"}, {"Labels": {"site": "b"}}])

@@ -27,10 +27,15 @@ from keyfactor_v_1_client.api.certificate import (
     certificate_query_certificates,
     certificate_revoke,
 )
+from keyfactor_v_1_client.api.certificate_authority import (
+    certificate_authority_get_ca,
+    certificate_authority_get_cas,
+)
 from keyfactor_v_1_client.api.enrollment import (
     enrollment_get_my_csr_context,
     enrollment_post_parsed_csr,
 )
+from keyfactor_v_1_client.api.security import security_lookup_identity
 from keyfactor_v_1_client.api.template import template_import
 from keyfactor_v_1_client.client import AuthenticatedClient
 from keyfactor_v_1_client.models.agent_get_agents_pq_sort_ascending import (
@@ -178,6 +183,18 @@ def test_it_lists_and_gets_certificates(sdk: AuthenticatedClient, fleet: rows.Fl
     assert got is not None
     assert got.thumbprint == fleet.calm.thumbprint
     assert got.not_after == fleet.calm.certificate_not_after
+
+
+def test_it_lists_and_gets_authorities_and_looks_an_identity_up(
+    sdk: AuthenticatedClient, fleet: rows.Fleet
+) -> None:
+    (found,) = certificate_authority_get_cas.sync(client=sdk)
+    got = certificate_authority_get_ca.sync(found.id, client=sdk)
+    assert got is not None
+    assert got.logical_name == found.logical_name == "Portal CA"
+    looked_up = security_lookup_identity.sync(client=sdk, account_name="nobody")
+    assert looked_up is not None
+    assert looked_up.valid is False
 
 
 def test_it_revokes_a_certificate(sdk: AuthenticatedClient, fleet: rows.Fleet) -> None:

@@ -93,7 +93,10 @@ def test_an_identity_is_made_found_and_deactivated(admin: Caller) -> None:
     assert (made["Valid"], made["Roles"]) == (True, [])
     assert not User.objects.get(pk=made["Id"]).has_usable_password()
     query = {"accountName": "CORP\\ben"}
-    assert admin.get("Security/Identities/Lookup", query=query).json() is True
+    assert admin.get("Security/Identities/Lookup", query=query).json() == {"Valid": True}
+    other = {"accountName": "nobody"}
+    assert admin.get("Security/Identities/Lookup", query=other).json() == {"Valid": False}
+    refused(admin.get("Security/Identities/Lookup"), 400, "parameter_invalid")
     assert made in admin.get("Security/Identities").json()
     assert admin.send("DELETE", f"Security/Identities/{made['Id']}").status_code == 204
     assert admin.get(f"Security/Identities/{made['Id']}").json()["Valid"] is False

@@ -170,6 +170,26 @@ def test_a_token_revokes_itself_but_makes_no_other_one() -> None:
     refused(caller.get("Agents"), 401, "sign_in_failed")
 
 
+def test_a_token_with_scopes_reaches_no_other_one() -> None:
+    ada = user_with("Administrator", "ada")
+    issued(ada)
+    (other,) = ApiToken.objects.all()
+    text = issue_token(
+        ada,
+        "narrow",
+        lasts=timedelta(days=1),
+        limits=narrowing([READ]),
+        actor=TESTER,
+        now=timezone.now(),
+    )[1]
+    caller = bearer(text)
+    assert [each["Name"] for each in caller.get("Tokens").json()] == ["narrow"]
+    refused(caller.get(f"Tokens/{other.pk}"), 404, "token_unknown")
+    refused(caller.send("DELETE", f"Tokens/{other.pk}"), 404, "token_unknown")
+    other.refresh_from_db()
+    assert other.revoked_at is None
+
+
 def test_a_token_of_somebody_else_does_not_exist() -> None:
     issued(user_with("Administrator", "ada"))
     ben = caller_with("Administrator", "ben")

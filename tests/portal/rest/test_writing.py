@@ -154,6 +154,14 @@ def test_a_dry_run_is_refused_like_the_call(admin: Caller) -> None:
     refused(reader.post("Agents/Reset", [], query=DRY), 403, "permission_missing")
 
 
+def test_a_dry_run_that_says_neither_yes_nor_no_is_refused_and_does_nothing(admin: Caller) -> None:
+    path = "AppSetting/SessionLengthMinutes/Set"
+    for value in ("", "yes"):
+        sent = admin.send("PUT", path, {"Value": "60"}, query={"dry_run": value})
+        refused(sent, 400, "parameter_invalid")
+    assert admin.get("AppSetting/SessionLengthMinutes").json()["Value"] != "60"
+
+
 def test_a_read_takes_no_dry_run(admin: Caller) -> None:
     refused(admin.get("Agents", query=DRY), 400, "parameter_unknown")
 
