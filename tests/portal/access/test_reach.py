@@ -140,7 +140,7 @@ def test_the_list_and_the_counts_leave_out_what_is_outside(fleet: rows.Fleet, sc
     inside = {fleet.calm.pk, fleet.waiting.pk, fleet.renewed.pk}
     assert {row.orchestrator.pk for row in listed} == inside
     seen = client.get("/").context["overview"]
-    assert seen.total == 3
+    assert seen.tally.total.value == 3
     assert seen.overdue_revocations.value == 1
     assert seen.demonstration == {}
 
