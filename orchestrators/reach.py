@@ -65,6 +65,14 @@ def reachable(ids: Iterable[UUID], *reaches: Reach) -> set[UUID]:
     return set(rows.values_list("pk", flat=True))
 
 
+def lacking_for(orchestrator: Orchestrator, *permissions: Permission) -> tuple[Permission, ...]:
+    """Return those that the service account of a record lacks for this record: a role of its may
+    be limited to others.
+    """
+    account = orchestrator.service_account
+    return tuple(p for p in permissions if not may_see(orchestrator, reach(account, p)))
+
+
 def may_see(orchestrator: Orchestrator, *reaches: Reach) -> bool:
     """Say whether a record lies within the reaches; a query only for labels."""
     narrowed = [each for each in reaches if each != EVERYTHING]

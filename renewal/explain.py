@@ -16,9 +16,9 @@ from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestra
 from orchestrators.protocol.answers import message_text
 from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.terms import ResultStatus
+from orchestrators.reach import lacking_for
 from orchestrators.registration import chain
 from portal.access.catalogue import Permission, entry_for
-from portal.access.permissions import missing
 from portal.preferences.store import Preferences
 from renewal.configuration import Chosen, NotConfigured, choose, periods
 from renewal.enrollment import door, intents
@@ -216,7 +216,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
     account = orchestrator.service_account
     lacking = " and ".join(
         entry_for(p).access_string
-        for p in missing(account, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
+        for p in lacking_for(orchestrator, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
     )
     refused, chosen = CsrFacts(), None
     try:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
 from orchestrators.models import Orchestrator
+from orchestrators.reach import lacking_for
 from portal.access.catalogue import Permission, entry_for
 from portal.access.models import User
 from portal.access.permissions import holds
@@ -59,18 +60,18 @@ class Check:
         return {True: "circle-check", False: "circle-x", None: "hourglass"}[self.ok]
 
 
-def of_account(
-    account: User, preferences: Preferences, *, group_id: int | None = None
-) -> list[Check]:
-    """Return what an account needs, for the orchestrators of one group or of none."""
+def of_orchestrator(orchestrator: Orchestrator, preferences: Preferences) -> list[Check]:
+    """Return what the service account of an orchestrator needs for it."""
+    account = orchestrator.service_account
+    checks = _permissions(account, lambda each: not lacking_for(orchestrator, each))
     try:
-        chosen = choose(preferences, group_id=group_id)
+        chosen = choose(preferences, group_id=orchestrator.group_id)
     except NotConfigured as problem:
         missing = Check(
             "CA and template", False, str(problem), "Set both under Settings, or on the group."
         )
-        return [*_permissions(account), missing]
-    return [*_permissions(account), *_at(account, [chosen])]
+        return [*checks, missing]
+    return [*checks, *_at(account, [chosen])]
 
 
 def everywhere(account: User, preferences: Preferences) -> list[Check]:
@@ -89,7 +90,8 @@ def everywhere(account: User, preferences: Preferences) -> list[Check]:
             problems.append(
                 Check("CA and template", False, str(problem), "Set both under Settings.")
             )
-    return [*_permissions(account), *problems, *_at(account, chosen)]
+    held = _permissions(account, lambda each: holds(account, each))
+    return [*held, *problems, *_at(account, chosen)]
 
 
 def test_call(authority: CertificateAuthority, *, actor: Actor, now: datetime) -> Health:
@@ -123,17 +125,19 @@ def test_result(authority: CertificateAuthority) -> Check:
     return Check(name, authority.test_passed, authority.test_message, remedy, authority)
 
 
-def _permissions(account: User) -> list[Check]:
+def _permissions(account: User, is_held: Callable[[Permission], bool]) -> list[Check]:
     found = []
     for permission, without in _NEEDED:
         entry = entry_for(permission)
-        held = holds(account, permission)
+        held = is_held(permission)
         found.append(
             Check(
                 entry.older_name,
                 held,
                 f"{entry.access_string}" + ("" if held else f" is missing: {without}"),
-                "" if held else f"Give {account.username} a role that grants it: Orchestrator.",
+                ""
+                if held
+                else f"Give {account.username} a role that grants it here: Orchestrator.",
             )
         )
     return found

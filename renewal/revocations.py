@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from orchestrators.models import Orchestrator
+from orchestrators.reach import lacking_for
 from portal.access.catalogue import Permission, entry_for
-from portal.access.permissions import missing
 from portal.audit.models import Category
 from portal.audit.trail import PORTAL, Actor, record
 from renewal import dispatch, issuers, leases, room
@@ -193,7 +193,7 @@ def _missing_permission(row: Revocation) -> str:
     )
     if orchestrator is None:
         return ""
-    lacking = missing(orchestrator.service_account, Permission.CERTIFICATES_REVOKE)
+    lacking = lacking_for(orchestrator, Permission.CERTIFICATES_REVOKE)
     return entry_for(lacking[0]).access_string if lacking else ""
 
 

@@ -199,9 +199,7 @@ def _access(visit: Visit) -> Mapping[str, Any]:
             if any(granted):
                 roles.append((role, [entry is not None for entry in granted]))
     return {
-        "readiness": readiness.of_account(
-            orchestrator.service_account, visit.preferences, group_id=orchestrator.group_id
-        ),
+        "readiness": readiness.of_orchestrator(orchestrator, visit.preferences),
         "roles": roles,
     }
 

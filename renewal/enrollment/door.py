@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical, without_start_stamp
 from orchestrators.protocol.codes import Code
+from orchestrators.reach import lacking_for
 from orchestrators.registration.chain import HandlerChoice
 from portal.access.catalogue import Permission, entry_for
 from portal.access.models import User
-from portal.access.permissions import missing
 from portal.preferences.store import Preferences
 from renewal.configuration import Chosen, HandlerChoiceInvalid, NotConfigured, choose
 from renewal.models import Certificate, Enrollment
@@ -69,7 +69,7 @@ def admit(
     except CSRRefused as refusal:
         raise NotAdmitted(refusal.code, refusal.detail) from None
     account = orchestrator.service_account
-    if lacking := missing(account, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ):
+    if lacking := lacking_for(orchestrator, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ):
         names = " and ".join(entry_for(p).access_string for p in lacking)
         raise NotAdmitted(Code.PERMISSION_MISSING, names, is_permission=True)
     existing = _key_of_own_unused(orchestrator, csr)

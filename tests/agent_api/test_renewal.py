@@ -15,10 +15,12 @@ from cryptography import x509
 from django.contrib.auth.models import Group
 from django.db.models.functions import Now
 
+from orchestrators import groups
 from orchestrators.models import Orchestrator
-from portal.access.models import User
+from portal.access.models import RoleReach, User
 from portal.audit.models import AuditEntry
-from renewal import revocations
+from portal.preferences import store
+from renewal import readiness, revocations
 from renewal.identity import approvals
 from renewal.models import Certificate, Enrollment, Revocation, Template
 from renewal.selectors.marks import Mark, marked
@@ -533,6 +535,19 @@ class TestRefusals:
         # Once it may ask, the same CSR is enough.
         row.allowed_requesters.add(host.record.service_account)
         assert host.send_csr(key)[0].said == (1, "", True, True)
+
+    def test_a_service_account_whose_role_is_limited_to_others_enrolls_for_them_alone(
+        self, door: FrontDoor, host: Host
+    ) -> None:
+        berlin, _ = groups.save_group("Berlin", actor=OPERATOR, now=door.now)
+        role = Group.objects.get(name="Orchestrator")
+        RoleReach.objects.create(role=role, orchestrator_group=berlin.pk)
+        door.set_flag(host.record, 1)
+        assert host.send_csr()[0].said == (2, "A01F0020", True, False)
+        checks = readiness.of_orchestrator(host.record, store.load())
+        assert [check.ok for check in checks[:3]] == [False, False, False]
+        groups.assign([host.record.pk], berlin, actor=OPERATOR)
+        assert host.send_csr()[0].said == (1, "", True, True)
 
     def test_a_key_that_was_used_is_refused(self, door: FrontDoor, host: Host) -> None:
         door.set_flag(host.record, 1)
