@@ -87,7 +87,7 @@ class Measured:
     @property
     def is_over(self) -> bool:
         slower = min(self.many) > min(self.few) * MUST + _NOISE_MS
-        return (self.call.is_proportional and slower) or self.statements[0] < self.statements[1]
+        return self.call.is_proportional and (slower or self.statements[0] < self.statements[1])
 
 
 def prepare(fleet: Fleet) -> None:
