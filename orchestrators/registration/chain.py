@@ -96,12 +96,12 @@ def _load(path: str) -> LoadedHandler:
     name = path.rpartition(".")[2]
     try:
         made = import_string(path)()
+        if not isinstance(made, RegistrationHandler):
+            return LoadedHandler(path, name, problem="is not a RegistrationHandler.")
+        return LoadedHandler(path, (made.name or name)[:100], made)
     except Exception as error:
         log.exception("the registration handler %s cannot be loaded", path)
         return LoadedHandler(path, name, problem=f"cannot be loaded: {_said(error)}")
-    if not isinstance(made, RegistrationHandler):
-        return LoadedHandler(path, name, problem="is not a RegistrationHandler.")
-    return LoadedHandler(path, (made.name or name)[:100], made)
 
 
 def ask_to_decide(request: RegistrationRequest, *, seconds: float) -> HandlerVerdict:

@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
     listed = commands.add_parser("list", help="orchestrators", allow_abbrev=False)
     _add_filters(listed)
-    listed.add_argument("--most", type=int, default=1000, metavar="ROWS", help="default: 1000")
+    listed.add_argument("--most", type=_up_to(1_000_000), metavar="ROWS", help="default: all")
 
     explain = commands.add_parser(
         "explain", help="why one is in its state, and what comes next", allow_abbrev=False
@@ -93,9 +93,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _up_to(most: int) -> Callable[[str], int]:
+    """Return what reads a whole number from 1 to ``most`` on the command line."""
+
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"a whole number from 1 to {most}")
+        return int(text)
+
+    return number
+
+
 def _add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument("--state", choices=_STATES)
-    command.add_argument("--expiring-days", type=int, metavar="DAYS",
+    command.add_argument("--expiring-days", type=_up_to(36_500), metavar="DAYS",
                          help="whose certificate ends within so many days")  # fmt: skip
     command.add_argument("--group")
     command.add_argument("--label", metavar="KEY=VALUE")

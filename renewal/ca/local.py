@@ -15,6 +15,7 @@ therefore gives one certificate, byte for byte.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -56,6 +57,7 @@ from renewal.x509.names import San
 ROOT_DAYS = 7300
 ISSUING_DAYS = 1825
 
+_URL = re.compile(r"https?://\S+")
 _BACKDATE = timedelta(minutes=10)
 """A host whose clock is a little behind must accept a new CA at once."""
 
@@ -86,6 +88,9 @@ class LocalCA:
     @classmethod
     def validate_options(cls, options: Mapping[str, object]) -> None:
         check_options(cls.options_schema, options)
+        for name in ("crl_url", "issuer_url"):
+            if (url := str(options.get(name) or "")) and not _URL.fullmatch(url):
+                raise CAMisconfigured(f"option {name!r} must begin with http:// or https://")
 
     @classmethod
     def create(

@@ -115,6 +115,12 @@ class NamesUnknownTemplate(RegistrationHandler):
         return Issuance("", "Gone")
 
 
+class NoName(RegistrationHandler):
+    """Its name is no text."""
+
+    name = 5  # type: ignore[assignment]
+
+
 class CannotBeMade(RegistrationHandler):
     def __init__(self) -> None:
         raise RuntimeError("no configuration file")

@@ -18,7 +18,7 @@ from tests.orchestrators.registration import handlers
     [
         ((), []),
         (("Spy", "AllowsWeb"), []),
-        (("CannotBeMade", "NoHandler", "Missing"), ["orchestrators.E001"] * 3),
+        (("CannotBeMade", "NoHandler", "NoName", "Missing"), ["orchestrators.E001"] * 4),
         (("NamesUnknownCA", "NamesUnknownTemplate"), ["orchestrators.E002"]),
     ],
 )

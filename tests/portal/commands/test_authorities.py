@@ -149,6 +149,11 @@ def test_a_ca_whose_folder_exists_is_taken_over_with_its_passphrase(
         (["--name", "new", "--create", "--hold-seconds", "301"], "", "usage"),
         (["--name", "new", "--create", "--option", "colour=blue"], "", "option_invalid"),
         (["--name", "new", "--create", "--option", "crl_url"], "", "option_invalid"),
+        (
+            ["--name", "new", "--create", "--option", "crl_url=file:///etc/passwd"],
+            "",
+            "authority_misconfigured",
+        ),
         (["--name", "new", "--option", "passphrase=x"], "", "option_invalid"),
         (["--name", "new", "--secrets-stdin"], "no json", "secret_missing"),
         (["--name", "new", "--secrets-stdin"], '{"pin": 1}', "option_invalid"),

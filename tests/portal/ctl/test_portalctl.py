@@ -178,6 +178,8 @@ FAILS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
     "a wrong password": (
         ("token", "create", "x"), {"PORTAL_USER": "ada", "PORTAL_PASSWORD": "x"}, 1, "sign_in",
     ),
+    "days beyond all dates": (("list", "--expiring-days", "99999999999"), {}, 2, "1 to 36500"),
+    "no rows at all": (("list", "--most", "0"), {}, 2, "a whole number"),
     "an unknown command": (("delete",), {}, 2, "invalid choice"),
     "a token with a line break": (("list",), {"PORTAL_TOKEN": "a\nb"}, 2, "character"),
 }  # fmt: skip
