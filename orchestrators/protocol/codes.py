@@ -268,6 +268,8 @@ NEW_KEY_CODES = frozenset(
 """The codes that refuse a key: a pending key is dropped and a new one made at the next Register."""
 
 
-def code_number(code: Code) -> int:
-    """Return the code as the integer of ``Result.Error.Code`` and REST ``LastErrorCode``."""
-    return int(code.value, 16)
+def code_number(code: str) -> int:
+    """Return a code, also one that is sent no more, as the integer of ``Result.Error.Code`` and
+    REST ``LastErrorCode``.
+    """
+    return int(code, 16)

@@ -13,11 +13,14 @@ import logging.handlers
 import os
 import re
 import socket
-from collections.abc import Iterator
-from datetime import UTC
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from portal.audit import chain, signing
 from portal.audit.models import AuditBlock
 
 _TAIL_BYTES = 4096
@@ -25,9 +28,9 @@ _APP_NAME = "orchestrator-certificate-portal"
 _MESSAGE_ID = "AUDITCHECKPOINT"
 
 
-def tell(file: Path, syslog: str) -> int:
+def tell(file: Path, syslog: str, *, keys: Mapping[str, Ed25519PublicKey]) -> int:
     """Append what the file lacks; return how many blocks were told."""
-    known = _last_number(file)
+    known = _last_number(file, keys)
     blocks = list(AuditBlock.objects.filter(number__gt=known).order_by("number"))
     if not blocks:
         return 0
@@ -63,7 +66,7 @@ def read(file: Path) -> Iterator[dict[str, Any]]:
     """Yield the checkpoints of a file, in their order; a torn last line is passed over."""
     if not file.exists():
         return
-    with file.open() as stream:
+    with file.open(errors="replace") as stream:
         for line in stream:
             try:
                 found = json.loads(line)
@@ -73,8 +76,24 @@ def read(file: Path) -> Iterator[dict[str, Any]]:
                 yield found
 
 
-def _last_number(file: Path) -> int:
-    """Return the number of the last whole line; 0 for none."""
+def is_genuine(told: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> bool:
+    """Say whether a checkpoint is signed: anybody can write a line into a file."""
+    try:
+        message = chain.block_bytes(
+            number=told["number"],
+            first=told["first"],
+            last=told["last"],
+            highest=told["highest"],
+            link=told["link"],
+            sealed_at=datetime.fromisoformat(told["sealed_at"]),
+        )
+        return signing.is_signed(keys.get(told["key"]), told["signature"], message)
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _last_number(file: Path, keys: Mapping[str, Ed25519PublicKey]) -> int:
+    """Return the number of the last line that is signed; 0 for none."""
     if not file.exists():
         return 0
     with file.open("rb") as stream:
@@ -84,9 +103,11 @@ def _last_number(file: Path) -> int:
         tail = stream.read().decode("utf-8", "replace")
     for line in reversed(tail.splitlines()):
         try:
-            return int(json.loads(line)["number"])
-        except (ValueError, KeyError, TypeError):
+            told = json.loads(line)
+        except ValueError:
             continue
+        if isinstance(told, dict) and is_genuine(told, keys):
+            return int(told["number"])
     return 0
 
 

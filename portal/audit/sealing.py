@@ -40,7 +40,8 @@ def seal(*, now: datetime, everything: bool = False) -> int:
         sealed += count
         if count < BLOCK_ROWS:
             break
-    checkpoints.tell(config.audit_checkpoints, config.audit_syslog)
+    keys = signing.public_keys(config.audit_folder)
+    checkpoints.tell(config.audit_checkpoints, config.audit_syslog, keys=keys)
     return sealed
 
 

@@ -225,22 +225,6 @@ def _check_strays(report: Report, newest: AuditBlock | None) -> None:
         report.add("inserted", entry=pk)
 
 
-def _is_genuine(told: dict[str, Any], keys: dict[str, Ed25519PublicKey]) -> bool:
-    """Say whether a checkpoint is signed: anybody can write a line into a file."""
-    try:
-        message = chain.block_bytes(
-            number=told["number"],
-            first=told["first"],
-            last=told["last"],
-            highest=told["highest"],
-            link=told["link"],
-            sealed_at=datetime.fromisoformat(told["sealed_at"]),
-        )
-        return signing.is_signed(keys.get(told["key"]), told["signature"], message)
-    except (KeyError, TypeError, ValueError):
-        return False
-
-
 def _check_checkpoints(
     report: Report, file: Path, newest: AuditBlock | None, keys: dict[str, Ed25519PublicKey]
 ) -> None:
@@ -258,7 +242,7 @@ def _check_checkpoints(
         pending.clear()
 
     for told in checkpoints.read(file):
-        if not _is_genuine(told, keys):
+        if not checkpoints.is_genuine(told, keys):
             continue
         if told["number"] > last and not AuditBlock.objects.filter(number=told["number"]).exists():
             compare()
@@ -284,8 +268,17 @@ def entry_holds(entry_id: int, *, keys_in: Path) -> bool | None:
     before = AuditSeal.objects.filter(sequence=seal.sequence - 1).first()
     if block is None or row is None or (before is None and seal.sequence > 1):
         return False
-    link_before = chain.START if before is None else before.link
-    last = AuditSeal.objects.filter(sequence=block.last_sequence).first()
+    if chain.digest(row) != seal.digest:
+        return False
+    # Each link up to the one that is signed: a row that was sealed anew would break the next.
+    link = chain.START if before is None else before.link
+    expected = seal.sequence
+    onward = AuditSeal.objects.filter(sequence__range=(seal.sequence, block.last_sequence))
+    for sealed in onward.order_by("sequence"):
+        link = chain.link(link, expected, sealed.digest)
+        if (sealed.sequence, sealed.link) != (expected, link):
+            return False
+        expected += 1
     message = chain.block_bytes(
         number=block.number,
         first=block.first_sequence,
@@ -295,10 +288,8 @@ def entry_holds(entry_id: int, *, keys_in: Path) -> bool | None:
         sealed_at=block.sealed_at,
     )
     return (
-        chain.digest(row) == seal.digest
-        and chain.link(link_before, seal.sequence, seal.digest) == seal.link
-        and last is not None
-        and last.link == block.link
+        expected == block.last_sequence + 1
+        and link == block.link
         and signing.is_signed(
             signing.public_keys(keys_in).get(block.key_id), block.signature, message
         )

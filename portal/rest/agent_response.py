@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from orchestrators.models import Orchestrator, OrchestratorLabel, Reenrollment
-from orchestrators.protocol.codes import Code, code_number
+from orchestrators.protocol.codes import code_number
 from portal.rest.agent_listing import current_periods
 from portal.rest.moments import zulu, zulu_or_none
 from renewal.selectors.states import level_of, state_of
@@ -97,7 +97,7 @@ def agent_response(orchestrator: Orchestrator, renewal: Renewal | None = None) -
         "LegacyThumbprint": orchestrator.legacy_thumbprint or None,
         "AuthCertificateReenrollment": Reenrollment(orchestrator.flag).label,
         "LastThumbprintUsed": orchestrator.last_thumbprint_used or None,
-        "LastErrorCode": code_number(Code(code)) if code else None,
+        "LastErrorCode": code_number(code) if code else None,
         "LastErrorMessage": orchestrator.last_error_message or None,
     }
     if orchestrator.last_seen:

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
-from portal.audit import sealing
+from portal.audit import chain, sealing, verification
 from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
 from tests.portal.audit.conftest import Log
 
@@ -128,6 +128,42 @@ def test_checkpoints_that_were_not_written_are_written_by_the_next_run(log: Log,
     }
     assert numbers == set(range(1, block.number + 1))
     assert log.findings() == []
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"number": 999999999}\n', b"\xff\n", b"[1]\n"], ids=["unsigned", "no text", "a list"]
+)
+def test_a_foreign_line_neither_stops_checkpoints_nor_is_believed(log: Log, line: bytes) -> None:
+    with settings.CONFIG.audit_checkpoints.open("ab") as file:
+        file.write(line)
+    log.write(3)
+    log.seal()
+    last = AuditBlock.objects.order_by("-number")[0]
+    assert json.loads(settings.CONFIG.audit_checkpoints.read_bytes().splitlines()[-1])[
+        "number"
+    ] == (last.number)
+    assert log.findings() == []
+    # What was cut off is found in spite of the line.
+    log.sql("DELETE FROM audit_auditblock WHERE number = %s", last.number)
+    log.sql("DELETE FROM audit_auditseal WHERE sequence >= %s", last.first_sequence)
+    log.sql("DELETE FROM audit_auditentry WHERE id > %s", last.highest_entry_id - 3)
+    assert ("truncated", last.last_sequence, None) in log.findings()
+
+
+def test_one_row_that_was_forged_with_its_own_seal_does_not_hold(log: Log) -> None:
+    keys = settings.CONFIG.audit_folder
+    ids = log.write(4)
+    log.seal()
+    assert [verification.entry_holds(pk, keys_in=keys) for pk in ids] == [True] * 4
+    log.sql("UPDATE audit_auditentry SET message = 'nothing' WHERE id = %s", ids[1])
+    seal, before = AuditSeal.objects.get(entry_id=ids[1]), AuditSeal.objects.get(entry_id=ids[0])
+    digest = chain.digest(AuditEntry.objects.filter(pk=ids[1]).values(*chain.FIELDS).get())
+    link = chain.link(before.link, seal.sequence, digest)
+    log.sql(
+        "UPDATE audit_auditseal SET digest = %s, link = %s WHERE sequence = %s",
+        *(digest, link, seal.sequence),
+    )
+    assert verification.entry_holds(ids[1], keys_in=keys) is False
 
 
 def test_the_private_key_is_for_its_owner_alone(log: Log) -> None:

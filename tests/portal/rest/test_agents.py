@@ -65,6 +65,11 @@ def test_an_agent_has_exactly_the_fields_that_clients_know(
     }
 
 
+def test_a_code_that_is_sent_no_more_is_shown(admin: Caller, orchestrator: Make) -> None:
+    made = orchestrator(last_error_code="A01F0019", last_error_message="of an earlier version")
+    assert admin.get(f"Agents/{made.pk}").json()["LastErrorCode"] == 0xA01F0019
+
+
 def test_an_agent_that_never_called_has_no_last_seen_and_no_empty_texts(
     admin: Caller, orchestrator: Make
 ) -> None:
