@@ -75,6 +75,17 @@ class AgentView(ApiView):
         Orchestrator.objects.select_for_update().filter(pk=found.pk).first()
         return agent_response(agents().get(pk=found.pk), None)
 
+    def behind(self, agent_id: str) -> object:
+        """Who came forward, and what an approval or a Reset in between would have moved."""
+        rows = Orchestrator.objects.filter(pk=_id(agent_id)).values_list(
+            "generation",
+            "flag_counter",
+            "claimants__certificate_id",
+            "claimants__credential_id",
+            "claimants__client_machine",
+        )
+        return list(rows.order_by("claimants__pk"))
+
 
 class AgentList(AgentView):
     """GET /Agents: orchestrators, filtered, sorted and paged."""

@@ -161,6 +161,10 @@ class ApiView(APIView):
         """Return what a write does to which orchestrators. Raises ApiError."""
         raise NotImplementedError
 
+    def behind(self, *args: Any, **kwargs: Any) -> object:
+        """Return what belongs to the version and is not shown; None: nothing."""
+        return None
+
     def version(self, *args: Any, **kwargs: Any) -> object:
         """Return what GET shows of what a write changes, locked for this transaction.
 

@@ -24,18 +24,21 @@ if TYPE_CHECKING:
 Act = Callable[..., Response]
 
 
-def etag(version: object, unversioned: Collection[str] = ()) -> str:
-    """Return the tag of what GET shows, without the members that are no part of its version."""
+def etag(version: object, unversioned: Collection[str] = (), behind: object = None) -> str:
+    """Return the tag of what GET shows, without the members that are no part of its version, and
+    of what stands ``behind`` it.
+    """
     if isinstance(version, Mapping):
         version = {name: value for name, value in version.items() if name not in unversioned}
-    text = json.dumps(version, sort_keys=True, ensure_ascii=False, default=str)
+    whole = version if behind is None else [version, behind]
+    text = json.dumps(whole, sort_keys=True, ensure_ascii=False, default=str)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
 def tagged(view: ApiView, read: Act, request: Request, *args: Any, **kwargs: Any) -> Response:
     """Answer a read with the tag of what it shows."""
     response = read(request, *args, **kwargs)
-    response["ETag"] = etag(response.data, view.unversioned)
+    response["ETag"] = etag(response.data, view.unversioned, view.behind(*args, **kwargs))
     return response
 
 
@@ -53,17 +56,28 @@ def matched(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any
     if request.META.get("HTTP_IF_MATCH") is None or not view.in_database:
         return act(request, *args, **kwargs)
     with transaction.atomic():
-        check(view, request, lambda: view.version(*args, **kwargs))
+        check(
+            view,
+            request,
+            lambda: view.version(*args, **kwargs),
+            behind=lambda: view.behind(*args, **kwargs),
+        )
         return act(request, *args, **kwargs)
 
 
-def check(view: ApiView, request: Request, version: Callable[[], object]) -> None:
+def check(
+    view: ApiView,
+    request: Request,
+    version: Callable[[], object],
+    *,
+    behind: Callable[[], object] = lambda: None,
+) -> None:
     """Raise ApiError if If-Match names another version. It is asked for only with If-Match."""
     wanted = request.META.get("HTTP_IF_MATCH")
     if wanted is None:
         return
     tags = [tag.strip() for tag in wanted.split(",")]
-    if "*" not in tags and etag(version(), view.unversioned) not in tags:
+    if "*" not in tags and etag(version(), view.unversioned, behind()) not in tags:
         raise ApiError(
             ErrorCode.PRECONDITION_FAILED, "It has changed since: read it again, then decide."
         )

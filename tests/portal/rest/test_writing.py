@@ -12,8 +12,10 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from orchestrators import credentials
 from orchestrators.models import Job, Orchestrator, Status
 from portal.audit.models import AuditEntry, Category
+from portal.audit.trail import Actor
 from portal.preferences.models import Setting
 from portal.rest.models import KeptReply
 from portal.rest.status import documented
@@ -22,6 +24,7 @@ from renewal.bulk import work
 from renewal.models import (
     BulkJob,
     CertificateAuthority,
+    Claimant,
     Enrollment,
     RevocationList,
     Template,
@@ -287,6 +290,28 @@ class TestIfMatch:
         refused(answer, 412, "precondition_failed")
         made.refresh_from_db()
         assert made.generation == 0
+
+    def test_somebody_who_came_forward_since_is_not_approved_unseen(
+        self, admin: Caller, orchestrator: Make
+    ) -> None:
+        made = orchestrator(status=Status.NEW)
+        path = f"Agents/{made.pk}"
+        before = admin.get(path)
+        credential, _ = credentials.create(name="boot", actor=Actor("x"), now=timezone.now())
+        Claimant.objects.create(
+            orchestrator=made,
+            generation=made.generation,
+            credential=credential,
+            first_seen=timezone.now(),
+            last_seen=timezone.now(),
+        )
+        after = admin.get(path)
+        assert after.json() == before.json()
+        answer = admin.post(f"{path}/Approve", headers={"If-Match": before["ETag"]})
+        refused(answer, 412, "precondition_failed")
+        # Whoever is seen again is no news.
+        Claimant.objects.update(last_seen=timezone.now())
+        assert admin.get(path)["ETag"] == after["ETag"]
 
     EACH: dict[str, tuple[str, str, Any, Any]] = {
         "a setting": (
