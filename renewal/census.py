@@ -131,9 +131,10 @@ def latest(reach: Reach, *, now: datetime) -> Picture | None:
     """
     key = key_of(reach)
     # What this process has read already does not come over again.
-    kept = [moment for name, moment in _KEPT if name == key]
+    # Taken at once: another thread may put in and drop pictures meanwhile.
+    kept = {moment: one for (name, moment), one in list(_KEPT.items()) if name == key}
     wanted = Case(
-        When(counted_at__in=kept, then=None), default=F("contents"), output_field=JSONField()
+        When(counted_at__in=list(kept), then=None), default=F("contents"), output_field=JSONField()
     )
     row = Census.objects.filter(key=key).defer("contents").annotate(wanted=wanted).first()
     if row is None:
@@ -144,7 +145,7 @@ def latest(reach: Reach, *, now: datetime) -> Picture | None:
         Census.objects.filter(pk=row.pk).update(wanted_at=now)
     if row.counted_at is None:
         return None
-    picture = _KEPT.get((key, row.counted_at))
+    picture = kept.get(row.counted_at)
     if picture is None:
         picture = _KEPT[key, row.counted_at] = _picture(row.counted_at, row.wanted)
         for oldest in list(_KEPT)[:-_MOST_KEPT]:

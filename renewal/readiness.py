@@ -16,10 +16,10 @@ from datetime import datetime
 from django.db import transaction
 
 from orchestrators.models import Orchestrator
-from orchestrators.reach import lacking_for
+from orchestrators.reach import lacking_for, within
 from portal.access.catalogue import Permission, entry_for
 from portal.access.models import User
-from portal.access.permissions import holds
+from portal.access.reach import reach
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences.store import Preferences
@@ -90,8 +90,17 @@ def everywhere(account: User, preferences: Preferences) -> list[Check]:
             problems.append(
                 Check("CA and template", False, str(problem), "Set both under Settings.")
             )
-    held = _permissions(account, lambda each: holds(account, each))
+    held = _permissions(account, lambda each: _reaches_all(account, each))
     return [*held, *problems, *_at(account, chosen)]
+
+
+def _reaches_all(account: User, permission: Permission) -> bool:
+    """Say whether an account holds a permission for each orchestrator of its own."""
+    far = reach(account, permission)
+    if far.everything or far.is_nothing:
+        return far.everything
+    own = Orchestrator.objects.filter(service_account=account)
+    return not own.exclude(pk__in=within(own, far).values("pk")).exists()
 
 
 def test_call(authority: CertificateAuthority, *, actor: Actor, now: datetime) -> Health:
@@ -137,7 +146,7 @@ def _permissions(account: User, is_held: Callable[[Permission], bool]) -> list[C
                 f"{entry.access_string}" + ("" if held else f" is missing: {without}"),
                 ""
                 if held
-                else f"Give {account.username} a role that grants it here: Orchestrator.",
+                else f"Give {account.username} a role that grants it and is not limited to others.",
             )
         )
     return found

@@ -546,7 +546,11 @@ class TestRefusals:
         assert host.send_csr()[0].said == (2, "A01F0020", True, False)
         checks = readiness.of_orchestrator(host.record, store.load())
         assert [check.ok for check in checks[:3]] == [False, False, False]
+        account = host.record.service_account
+        assert not any(check.ok for check in readiness.everywhere(account, store.load())[:3])
         groups.assign([host.record.pk], berlin, actor=OPERATOR)
+        account = host.record.service_account
+        assert all(check.ok for check in readiness.everywhere(account, store.load())[:3])
         assert host.send_csr()[0].said == (1, "", True, True)
 
     def test_a_key_that_was_used_is_refused(self, door: FrontDoor, host: Host) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 import pytest
+from django.db import connection
 
 from orchestrators import groups
 from portal.access.reach import EVERYTHING, Reach
@@ -97,3 +98,17 @@ def test_a_count_that_takes_long_is_not_begun_a_second_time_meanwhile(fleet, now
     Census.objects.update(begun_at=now, counted_at=None)
     assert census.take_due(now=now + 14 * MINUTE) == 0
     assert census.take_due(now=now + 16 * MINUTE) == 1
+
+
+def test_a_count_that_another_thread_lets_go_meanwhile_is_still_told(fleet, now):
+    census.take_due(now=now)
+    read = census.latest(EVERYTHING, now=now)
+    assert read is not None
+
+    def dropping(execute, *statement):
+        census._KEPT.clear()
+        return execute(*statement)
+
+    with connection.execute_wrapper(dropping):
+        assert census.latest(EVERYTHING, now=now) is read
+    assert census.latest(EVERYTHING, now=now) == read
