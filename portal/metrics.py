@@ -120,6 +120,11 @@ class _Reading:
             "Enrollments that ended without a certificate within 24 hours.",
             seen.failed_enrollments,
         )
+        yield GaugeMetricFamily(
+            "portal_orchestrators_csr_refused_24h",
+            "Orchestrators whose CSR was refused within 24 hours before any CA was asked.",
+            seen.refused_csrs,
+        )
         yield _labelled(
             "portal_revocations_open", "Revocations not finished.", "state", seen.open_revocations
         )

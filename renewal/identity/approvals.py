@@ -228,7 +228,7 @@ def reset(
         orchestrator.certificate_not_after = orchestrator.certificate_counted_from = None
         orchestrator.awaiting_first_use_since = None
         orchestrator.last_error_code = orchestrator.last_error_message = ""
-        orchestrator.last_error_at = None
+        orchestrator.last_error_at = orchestrator.csr_refused_at = None
         orchestrator.had_session = False
         orchestrator.reset_at = now
         orchestrator.save()

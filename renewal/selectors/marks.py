@@ -146,10 +146,15 @@ def was_refused(orchestrator: Orchestrator, now: datetime) -> bool:
     return at is not None and at > now - _DAY
 
 
+def csr_refused(now: datetime) -> Q:
+    """Return the condition of the orchestrators that `was_refused` holds for."""
+    return Q(csr_refused_at__gt=now - _DAY)
+
+
 def failed_orchestrators(now: datetime) -> QuerySet[Any, Any]:
     """Return the ids of the orchestrators whose request failed within a day, at a CA or before."""
-    refused = Orchestrator.objects.filter(csr_refused_at__gt=now - _DAY)
     # Two index scans; an OR would read every record.
+    refused = Orchestrator.objects.filter(csr_refused(now))
     return failed_enrollments(now).values("orchestrator_id").union(refused.values("pk"))
 
 

@@ -17,7 +17,13 @@ from orchestrators.models import Orchestrator, Status
 from renewal.models import CertificateAuthority, Enrollment, Revocation
 from renewal.rules.lifecycle import OPEN_ENROLLMENT, OPEN_REVOCATION
 from renewal.rules.periods import Periods
-from renewal.selectors.marks import Mark, failed_enrollments, marked, overdue_revocations
+from renewal.selectors.marks import (
+    Mark,
+    csr_refused,
+    failed_enrollments,
+    marked,
+    overdue_revocations,
+)
 from renewal.selectors.states import RenewalState, having
 
 EXPIRING_WITHIN_DAYS = (1, 7, 30, 180)
@@ -37,6 +43,8 @@ class Measures:
     open_enrollments: Mapping[str, int]
     oldest_open_enrollment: datetime | None
     failed_enrollments: int
+    refused_csrs: int
+    """Records of which a CSR was refused within a day before any CA was asked."""
     open_revocations: Mapping[str, int]
     overdue_revocations: int
     authorities: list[CertificateAuthority]
@@ -59,6 +67,7 @@ def read(periods: Periods, *, now: datetime) -> Measures:
             )
             for days in EXPIRING_WITHIN_DAYS
         },
+        refused_csrs=Count("pk", filter=csr_refused(now)),
         next_expiry=Min("certificate_not_after", filter=valid),
     )
     enrollments = Enrollment.objects.filter(_REAL, state__in=sorted(OPEN_ENROLLMENT))
@@ -77,6 +86,7 @@ def read(periods: Periods, *, now: datetime) -> Measures:
         },
         oldest_open_enrollment=min((row["oldest"] for row in waiting), default=None),
         failed_enrollments=failed_enrollments(now).filter(_REAL).count(),
+        refused_csrs=counted["refused_csrs"],
         open_revocations=dict.fromkeys(map(str, sorted(OPEN_REVOCATION)), 0)
         | dict(revocations.values_list("state").annotate(number=Count("pk"))),
         overdue_revocations=overdue_revocations(now).filter(_REAL).count(),

@@ -16,8 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrators.models import Orchestrator
 from portal.access.catalogue import Permission
 from portal.access.tokens import issue_token
+from portal.audit.trail import Actor
 from portal.preferences import store
 from renewal.configuration import periods
+from renewal.identity import approvals
 from renewal.models import CertificateAuthority
 from renewal.selectors.states import RenewalState, state_of
 from tests.portal.access.conftest import TESTER, group, role, user
@@ -77,6 +79,18 @@ def test_the_first_lock_out_open_work_and_the_cas_are_told() -> None:
     assert sum(v for (name, _), v in seen.items() if name == "portal_orchestrators") == 1 + sum(
         v for (name, _), v in again.items() if name == "portal_orchestrators"
     )
+
+
+def test_a_csr_that_was_refused_is_counted_until_its_orchestrator_is_reset() -> None:
+    fleet, now = rows.fleet(timezone.now()), timezone.now()
+    rita = Actor("rita", user("rita", "Operator").pk)
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(csr_refused_at=now - timedelta(hours=1))
+    Orchestrator.objects.filter(pk=fleet.warned.pk).update(csr_refused_at=now - timedelta(days=2))
+    name = ("portal_orchestrators_csr_refused_24h", "")
+    assert scraped(user("prometheus", "Read only"))[name] == 1
+    approvals.reset(fleet.calm.pk, actor=rita, now=now, message="lost")
+    cache.clear()
+    assert scraped(user("grafana", "Read only"))[name] == 0
 
 
 def test_it_costs_the_same_statements_whatever_the_fleet(

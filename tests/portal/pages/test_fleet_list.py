@@ -291,11 +291,13 @@ def test_an_act_on_all_that_match_is_previewed(fleet, admin):
     assert admin.get(reply["Location"]).status_code == 200
 
 
-def test_who_sent_a_client_parameter_is_found_from_the_page_that_shows_it(fleet, admin):
-    Orchestrator.objects.filter(pk=fleet.calm.pk).update(client_parameters={"Site": "Köln & Bonn"})
+@pytest.mark.both_databases
+@pytest.mark.parametrize("name", ["Site", "12", "Fläche", 'a "b" \\ c.d[0]'])
+def test_who_sent_a_client_parameter_is_found_from_the_page_that_shows_it(fleet, admin, name):
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(client_parameters={name: "Köln & Bonn"})
     shown_on = admin.get(f"/orchestrators/{fleet.calm.pk}/parameters").content.decode()
     (url,) = re.findall(r'href="(/orchestrators\?parameter=[^"]+)"', shown_on)
     text = admin.get(url).content.decode()
     assert fleet.calm.client_machine in text
     assert fleet.warned.client_machine not in text
-    assert "Site=Köln &amp; Bonn" in text
+    assert f"{escape(name)}=Köln &amp; Bonn" in text
