@@ -21,6 +21,7 @@ from renewal import issuers
 from renewal.alarms import alarms
 from renewal.ca.base import CAError
 from renewal.ca.local import LocalCA
+from renewal.census import last_begun
 from renewal.dispatch import redis_url
 from renewal.models import CertificateAuthority, RevocationList
 
@@ -43,7 +44,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
             .order_by("name")
             .values_list("name", flat=True)
         )
-        raised = sorted({alarm.kind for alarm in alarms(now=timezone.now())})
+        raised = sorted({alarm.kind for alarm in alarms(last_begun(), now=timezone.now())})
     except DatabaseError:
         return JsonResponse({"status": "database down"}, status=503)
     ready = abs(offset) <= MOST_CLOCK_OFFSET_SECONDS

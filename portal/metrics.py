@@ -29,6 +29,7 @@ from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
 from portal.preferences import store
 from renewal.alarms import alarms
+from renewal.census import last_begun
 from renewal.configuration import periods
 from renewal.rules.alarms import Kind
 from renewal.selectors import measures
@@ -134,7 +135,7 @@ class _Reading:
             seen.overdue_revocations,
         )
         yield from _authorities(seen.authorities, self._now)
-        raised = Counter(alarm.kind for alarm in alarms(now=self._now))
+        raised = Counter(alarm.kind for alarm in alarms(last_begun(), now=self._now))
         yield _labelled(
             "portal_alarms",
             "What somebody has to look after at the portal itself.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from renewal import census
+from renewal.census import Begun
 from renewal.models import Certificate, CertificateAuthority, RevocationList
 from renewal.rules import alarms as rules
 from renewal.rules.alarms import Alarm, Signer
@@ -18,9 +18,9 @@ from renewal.rules.standing import Standing
 _MOST = 100
 
 
-def alarms(*, now: datetime) -> list[Alarm]:
-    """Return what is wrong, the critical first: four queries."""
-    due = _work_due()
+def alarms(begun: Begun | None, *, now: datetime) -> list[Alarm]:
+    """Return what is wrong, the critical first: three queries. ``begun``: `census.last_begun`."""
+    due = _work_due(begun)
     found: list[Alarm | None] = [rules.of_workers(due, now=now) if due else None]
     for authority in CertificateAuthority.objects.filter(type="local", enabled=True)[:_MOST]:
         found += rules.of_signer(_signer(authority), now=now)
@@ -37,13 +37,12 @@ def alarms(*, now: datetime) -> list[Alarm]:
     return sorted((alarm for alarm in found if alarm), key=lambda alarm: not alarm.is_critical)
 
 
-def _work_due() -> datetime | None:
+def _work_due(begun: Begun | None) -> datetime | None:
     """Return when a worker should have begun to count the fleet, which it does all its life; None
     before there is anything to do.
     """
-    begun = census.last_begun()
     if begun is not None:
-        return begun[0] + begun[1]
+        return begun.at + begun.again_after
     oldest = CertificateAuthority.objects.order_by("created_at").first()
     return oldest.created_at if oldest else None
 

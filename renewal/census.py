@@ -153,12 +153,20 @@ def latest(reach: Reach, *, now: datetime) -> Picture | None:
     return picture
 
 
-def last_begun() -> tuple[datetime, timedelta] | None:
-    """Return when a worker began to count everything last, and after what time it does so again."""
+@dataclass(frozen=True)
+class Begun:
+    """When a worker began to count everything last, and after what time it does so again."""
+
+    at: datetime
+    again_after: timedelta
+
+
+def last_begun() -> Begun | None:
+    """Return the last beginning; None before the first."""
     row = Census.objects.filter(key=EVERYTHING_KEY).defer("contents").first()
     if row is None or row.begun_at is None:
         return None
-    return row.begun_at, _interval(row)
+    return Begun(row.begun_at, _interval(row))
 
 
 def take_due(*, now: datetime) -> int:

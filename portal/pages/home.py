@@ -24,7 +24,7 @@ from portal.pages.gate import page
 from portal.preferences import store
 from renewal import census
 from renewal.alarms import alarms
-from renewal.census import Picture
+from renewal.census import Begun, Picture
 from renewal.configuration import periods
 from renewal.rules.alarms import Alarm, Kind
 from renewal.rules.forecast import days_from
@@ -72,7 +72,8 @@ def home(request: HttpRequest) -> HttpResponseBase:
         far = reach(request.user, Permission.AGENTS_READ)
         seen = overview(periods(preferences), reach=far, now=now)
         state = set_up(preferences)
-        raised = alarms(now=now)
+        begun = census.last_begun()
+        raised = alarms(begun, now=now)
         # Beside a demonstration fleet, a number leads to the records that it counts.
         real = "&fleet=real" if seen.demonstration else ""
         picture = census.latest(far, now=now)
@@ -86,7 +87,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
             ],
             "demonstration_total": sum(seen.demonstration.values()),
             "real": real,
-            "workers": _workers(raised),
+            "workers": _workers(begun, raised),
             "alarms": raised,
             "set_up": state,
             "steps": _steps(state),
@@ -103,10 +104,9 @@ class Workers:
     is_late: bool
 
 
-def _workers(raised: list[Alarm]) -> Workers:
-    begun = census.last_begun()
+def _workers(begun: Begun | None, raised: list[Alarm]) -> Workers:
     return Workers(
-        begun[0] if begun else None,
+        begun.at if begun else None,
         is_late=any(alarm.kind is Kind.BACKGROUND_WORK for alarm in raised),
     )
 

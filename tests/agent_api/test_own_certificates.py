@@ -18,6 +18,7 @@ from renewal import crl, dispatch, own_certificates, revocations
 from renewal.alarms import alarms
 from renewal.ca.base import RevocationReason
 from renewal.ca.local import LocalCA
+from renewal.census import last_begun
 from renewal.models import (
     Certificate,
     CertificateAuthority,
@@ -76,7 +77,7 @@ def test_a_revocation_whose_message_was_lost_is_in_the_next_list(
 
 
 def told(at: datetime) -> list[tuple[str, bool]]:
-    return [(str(alarm.kind), alarm.is_critical) for alarm in alarms(now=at)]
+    return [(str(alarm.kind), alarm.is_critical) for alarm in alarms(last_begun(), now=at)]
 
 
 def test_what_is_not_renewed_is_told_on_the_first_page_and_by_the_probes(
@@ -101,7 +102,7 @@ def test_what_is_not_renewed_is_told_on_the_first_page_and_by_the_probes(
     authority.options = {**authority.options, "directory": str(tmp_path / "gone")}
     authority.save()
     own_certificates.renew_due(now=now)
-    (alarm,) = alarms(now=now)
+    (alarm,) = alarms(last_begun(), now=now)
     assert (alarm.kind, alarm.is_critical) == ("ca_key", True)
     assert "cannot be read" in alarm.reason
 

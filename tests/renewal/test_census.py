@@ -10,6 +10,7 @@ from django.db import connection
 from orchestrators import groups
 from portal.access.reach import EVERYTHING, Reach
 from renewal import census
+from renewal.census import Begun
 from renewal.models import Census, Certificate
 from renewal.rules.forecast import Asked, forecast
 from renewal.rules.periods import Periods
@@ -78,7 +79,7 @@ def test_a_count_costs_at_most_a_hundredth_of_the_time(db, now):
     assert census.take_due(now=now + MINUTE) == 1
     Census.objects.update(seconds=3)
     assert census.take_due(now=now + 5 * MINUTE) == 0
-    assert census.last_begun() == (now + MINUTE, 5 * MINUTE)
+    assert census.last_begun() == Begun(now + MINUTE, 5 * MINUTE)
     assert census.take_due(now=now + 6 * MINUTE) == 1
 
 
