@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from orchestrators.registration.chain import HandlerChoice
-from portal.preferences.definitions import SettingInvalid
 from portal.preferences.store import Preferences, register_validator
+from portal.preferences.typed import SettingInvalid
 from renewal.models import CertificateAuthority, GroupIssuance, Template
 from renewal.rules.periods import Periods
 

@@ -21,7 +21,7 @@ from orchestrators.registration.editing import RuleRefused
 from portal.access.guard import AccountRefused
 from portal.audit.trail import Actor
 from portal.configuration.sections import SECTIONS, EntryRefused, Section, write_settings
-from portal.preferences.definitions import SettingInvalid
+from portal.preferences.typed import SettingInvalid
 from renewal.identity import importing
 from renewal.models import Certificate
 from renewal.rules.standing import Standing

@@ -31,7 +31,7 @@ from orchestrators.registration.editing import RuleRefused
 from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.audit.trail import Actor
-from portal.preferences.definitions import SettingInvalid
+from portal.preferences.typed import SettingInvalid
 from renewal.authorities import AuthorityRefused
 from renewal.ca.base import CAError, CAMisconfigured
 from renewal.identity.approvals import ActRefused

@@ -22,8 +22,9 @@ from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
 from portal.pages.gate import BOTH, actor_of, demand, page
 from portal.preferences import store
-from portal.preferences.definitions import BY_NAME, EDITABLE, Definition, Kind, SettingInvalid
+from portal.preferences.definitions import BY_NAME, EDITABLE
 from portal.preferences.models import Setting
+from portal.preferences.typed import Definition, Kind, SettingInvalid
 from renewal.configuration import CA_SETTING, TEMPLATE_SETTING, periods
 from renewal.models import CertificateAuthority, Template
 from renewal.selectors import affected

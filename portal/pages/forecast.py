@@ -22,7 +22,8 @@ from portal.access.reach import reach
 from portal.pages import charts
 from portal.pages.gate import page
 from portal.preferences import store
-from portal.preferences.definitions import BY_NAME, SettingInvalid
+from portal.preferences.definitions import BY_NAME
+from portal.preferences.typed import SettingInvalid
 from renewal import census
 from renewal.configuration import periods
 from renewal.models import CertificateAuthority

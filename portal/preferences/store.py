@@ -16,8 +16,9 @@ from django.db import connection, transaction
 
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
-from portal.preferences.definitions import BY_NAME, DEFINITIONS, Definition, SettingInvalid
+from portal.preferences.definitions import BY_NAME, DEFINITIONS
 from portal.preferences.models import Setting
+from portal.preferences.typed import Definition, SettingInvalid
 from portal.statements import Select
 
 Validator = Callable[[str], None]

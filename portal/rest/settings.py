@@ -16,8 +16,9 @@ from rest_framework.response import Response
 
 from portal.access.catalogue import Permission, for_a_setting
 from portal.preferences import store
-from portal.preferences.definitions import EDITABLE, Definition, SettingInvalid
+from portal.preferences.definitions import EDITABLE
 from portal.preferences.models import Setting
+from portal.preferences.typed import Definition, SettingInvalid
 from portal.rest import shapes
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode

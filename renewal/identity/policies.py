@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from django.contrib.auth.models import Group
 
-from portal.preferences.definitions import BY_NAME, SettingInvalid
+from portal.preferences.definitions import BY_NAME
 from portal.preferences.store import Preferences, register_validator
+from portal.preferences.typed import SettingInvalid
 from renewal.rules.approval import Policies
 
 _ROLES_FIRST, _ROLES_AGAIN = "ApprovalRolesForFirstRegistration", "ApprovalRolesForReturn"

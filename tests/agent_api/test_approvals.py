@@ -16,7 +16,7 @@ from portal.access.models import RoleReach, User
 from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
 from portal.preferences import store
-from portal.preferences.definitions import SettingInvalid
+from portal.preferences.typed import SettingInvalid
 from renewal.identity import approval_expiry, approval_requests, approvals, claimants
 from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.models import ApprovalRequest, ApprovalVote, Claimant

@@ -12,8 +12,9 @@ from django.core.management.base import CommandParser
 from portal.audit.trail import Actor
 from portal.management.base import Answer, CommandFailed, JSONCommand
 from portal.preferences import store
-from portal.preferences.definitions import BY_NAME, EDITABLE, Definition
+from portal.preferences.definitions import BY_NAME, EDITABLE
 from portal.preferences.models import Setting
+from portal.preferences.typed import Definition
 
 
 class Command(JSONCommand):

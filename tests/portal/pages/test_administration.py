@@ -16,8 +16,9 @@ from orchestrators import credentials
 from orchestrators.models import BootstrapCredential
 from portal.audit.models import AuditEntry
 from portal.preferences import store
-from portal.preferences.definitions import EDITABLE, SINGULAR
+from portal.preferences.definitions import EDITABLE
 from portal.preferences.models import Setting
+from portal.preferences.typed import SINGULAR
 from renewal import census
 from renewal.models import Certificate, CertificateAuthority, TrustAnchor
 from renewal.selectors.states import RenewalState
