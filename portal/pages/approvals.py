@@ -22,7 +22,7 @@ from portal.access.permissions import holds
 from portal.access.reach import reach
 from portal.pages.gate import ACT, actor_of, demand, page
 from portal.preferences import store
-from renewal.identity import approval_requests, approvals
+from renewal.identity import approval_requests, approvals, questions
 from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.identity.claimants import mark_of
 from renewal.identity.policies import policies
@@ -253,7 +253,8 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             "roles": rules.roles(kind),
             "counted": sum(v.voided_at is None for v in votes),
             "has_voted": any(v.voter_key == me and v.voided_at is None for v in votes),
-            "is_barred": rules.bars(kind, caused_by=row.caused_by_key, approver=me),
+            "is_barred": rules.differs_from_resetter
+            and rules.bars(questions.of(row.orchestrator), approver=me),
             "may_decide": is_mine and _is_open(row),
             "may_override": _reaches(request, row, Permission.APPROVALS_OVERRIDE),
             "may_comment": _is_open(row) and _may_comment(request, row),

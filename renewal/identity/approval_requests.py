@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 from orchestrators.models import Orchestrator
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from renewal.identity import questions
 from renewal.identity.acting import ActRefused
 from renewal.models import (
     ApprovalComment,
@@ -32,7 +33,6 @@ from renewal.rules.approval import (
     RequestKind,
     RequestState,
     next_request,
-    question_of,
 )
 from renewal.rules.standing import ACCEPTED, UNPROVEN
 
@@ -106,13 +106,7 @@ def ensure_open(orchestrator: Orchestrator, cause: Cause, *, now: datetime) -> A
         .order_by("-opened_at", "-pk")
         .first()
     )
-    kind, _ = question_of(
-        previous=(RequestKind(previous.kind), RequestState(previous.state), previous.caused_by_key)
-        if previous
-        else None,
-        was_reset=orchestrator.reset_at is not None,
-        asker=cause.key,
-    )
+    kind = questions.of(orchestrator).kind
     made = ApprovalRequest(
         orchestrator=orchestrator,
         generation=orchestrator.generation,

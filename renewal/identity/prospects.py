@@ -7,7 +7,7 @@ whose votes count. A page of records costs as many statements as one. Changes no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -19,20 +19,19 @@ from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.audit.trail import Actor
 from portal.preferences import store
-from renewal.identity import claimants
+from renewal.identity import claimants, questions
 from renewal.identity.approval_requests import Named, key_of
 from renewal.identity.naming import Shown, held_by, named
 from renewal.identity.policies import policies
-from renewal.models import ApprovalRequest, ApprovalVote, Certificate, Claimant
+from renewal.models import ApprovalVote, Certificate, Claimant
 from renewal.rules.acts import CHANGE, Act, ActFacts, Verdict, foresee
 from renewal.rules.approval import (
     Policies,
-    RequestKind,
+    Question,
     RequestState,
     Vote,
     counted,
     lacking,
-    question_of,
 )
 from renewal.rules.standing import ACCEPTED
 
@@ -159,25 +158,27 @@ class _Ballots:
     approver: Approver
     policies: Policies
     roles: frozenset[str]
-    questions: Mapping[UUID, tuple[RequestKind, str]]
+    questions: Mapping[UUID, Question]
     votes: Mapping[UUID, Sequence[Vote]]
 
     @classmethod
     def gathered(cls, records: Sequence[Orchestrator], approver: Approver) -> _Ballots:
         rules = approver.policies or Policies()
-        latest = _latest_requests([record.pk for record in records])
-        questions = {record.pk: _question(record, latest, approver.key) for record in records}
-        open_ones = [r.pk for r in latest.values() if r.state == RequestState.OPEN]
-        is_alone = all(rules.needed(kind) <= 1 for kind, _ in questions.values())
+        requests = questions.requests_of(record.pk for record in records)
+        asked = {r.pk: questions.asked_of(r, requests.get(r.pk, ())) for r in records}
+        open_ones = [
+            row.pk for rows in requests.values() for row in rows if row.state == RequestState.OPEN
+        ]
+        is_alone = all(rules.needed(each.kind) <= 1 for each in asked.values())
         votes = {} if is_alone else _votes(open_ones, approver.key)
-        has_roles = any(rules.roles(kind) for kind, _ in questions.values())
+        has_roles = any(rules.roles(each.kind) for each in asked.values())
         own = User.objects.filter(pk=approver.user_id or 0) if has_roles else User.objects.none()
         roles = frozenset(name for name in own.values_list("groups__name", flat=True) if name)
-        return cls(approver, rules, roles, questions, votes)
+        return cls(approver, rules, roles, asked, votes)
 
     def of(self, record: Orchestrator, who: Named | None) -> _Ballot:
-        kind, caused_by = self.questions[record.pk]
-        if self.policies.bars(kind, caused_by=caused_by, approver=self.approver.key):
+        question = self.questions[record.pk]
+        if self.policies.bars(question, approver=self.approver.key):
             return _Ballot(is_barred=True)
         digest = who.digest if who is not None else ""
         votes = self.votes.get(record.pk, ())
@@ -185,37 +186,12 @@ class _Ballots:
         voters = counted(
             [*(v for v in votes if v.voter != mine.voter), mine],
             named=digest,
-            kind=kind,
-            caused_by=caused_by,
+            question=question,
             policies=self.policies,
         )
-        number, roles = lacking(voters, kind=kind, policies=self.policies)
+        number, roles = lacking(voters, kind=question.kind, policies=self.policies)
         has_voted = any(v.voter == mine.voter and v.named == digest for v in votes)
         return _Ballot(False, has_voted, len(voters), number, roles)
-
-
-def _latest_requests(ids: Iterable[UUID]) -> dict[UUID, ApprovalRequest]:
-    """Return the newest request of each record; an open one is always the newest."""
-    rows = ApprovalRequest.objects.filter(orchestrator__in=list(ids)).only(
-        "orchestrator_id", "kind", "state", "caused_by_key"
-    )
-    return {row.orchestrator_id: row for row in rows.order_by("opened_at", "pk")}
-
-
-def _question(
-    record: Orchestrator, latest: Mapping[UUID, ApprovalRequest], approver: str
-) -> tuple[RequestKind, str]:
-    request = latest.get(record.pk)
-    if request is not None and request.state == RequestState.OPEN:
-        return RequestKind(request.kind), request.caused_by_key
-    # Approving opens one.
-    return question_of(
-        previous=(RequestKind(request.kind), RequestState(request.state), request.caused_by_key)
-        if request is not None
-        else None,
-        was_reset=record.reset_at is not None,
-        asker=approver,
-    )
 
 
 def _votes(requests: Sequence[int], approver: str) -> dict[UUID, list[Vote]]:

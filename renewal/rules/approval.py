@@ -6,7 +6,7 @@ an approval does to a record, is `renewal/identity/`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -62,17 +62,43 @@ class RequestKind(StrEnum):
     AFTER_DISAPPROVE = "after_disapprove"
 
 
-def kind_of(*, previous: tuple[RequestKind, RequestState] | None, was_reset: bool) -> RequestKind:
-    """Return what a new request asks for.
+@dataclass(frozen=True)
+class Asked:
+    """One request of a record, as a later one sees it."""
 
-    ``previous``: the record's last request. What was asked and never granted is asked again, so
-    that neither a Disapprove nor an expiry turns the return of a Reset record into something else.
+    kind: RequestKind
+    state: RequestState
+    caused_by: str = ""
+    """Who Reset the record, comparable; empty for an orchestrator that registered."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an approval of a record decides now."""
+
+    kind: RequestKind
+    resetters: frozenset[str] = frozenset()
+    """Everybody who Reset the record since it was last approved."""
+
+
+def question_of(history: Sequence[Asked], *, was_reset: bool) -> Question:
+    """Return what is asked of a record, or would be by a request that is opened now.
+
+    ``history``: its requests, oldest first. What was asked and never granted is asked again, so
+    that neither a Disapprove nor an expiry turns the return of a Reset record into something else,
+    nor does a Reset by somebody else free those who Reset it before.
     """
-    if previous is not None and previous[1] is not RequestState.APPROVED:
-        return previous[0]
-    if previous is not None:
-        return RequestKind.AFTER_DISAPPROVE
-    return RequestKind.AFTER_RESET if was_reset else RequestKind.FIRST
+    since: list[Asked] = []
+    for asked in history:
+        since = [] if asked.state is RequestState.APPROVED else [*since, asked]
+    if since:
+        kind = since[-1].kind
+    elif history:
+        kind = RequestKind.AFTER_DISAPPROVE
+    else:
+        kind = RequestKind.AFTER_RESET if was_reset else RequestKind.FIRST
+    resets = (asked for asked in since if asked.kind is RequestKind.AFTER_RESET)
+    return Question(kind, frozenset(asked.caused_by for asked in resets if asked.caused_by))
 
 
 class Approval(IntEnum):
@@ -104,13 +130,12 @@ class Policies:
         """Return the roles from each of which somebody must approve."""
         return self.roles_first if kind is RequestKind.FIRST else self.roles_again
 
-    def bars(self, kind: RequestKind, *, caused_by: str, approver: str) -> bool:
+    def bars(self, question: Question, *, approver: str) -> bool:
         """Say whether this approver may not approve: whoever Reset a record, its return."""
         return (
             self.differs_from_resetter
-            and kind is RequestKind.AFTER_RESET
-            and bool(caused_by)
-            and caused_by == approver
+            and question.kind is RequestKind.AFTER_RESET
+            and approver in question.resetters
         )
 
 
@@ -124,7 +149,7 @@ class Vote:
 
 
 def counted(
-    votes: Iterable[Vote], *, named: str, kind: RequestKind, caused_by: str, policies: Policies
+    votes: Iterable[Vote], *, named: str, question: Question, policies: Policies
 ) -> Mapping[str, frozenset[str]]:
     """Return who approves what is named now, with their roles: each person once, nobody whom a
     policy bars.
@@ -134,7 +159,7 @@ def counted(
     return {
         vote.voter: vote.roles
         for vote in votes
-        if vote.named == named and not policies.bars(kind, caused_by=caused_by, approver=vote.voter)
+        if vote.named == named and not policies.bars(question, approver=vote.voter)
     }
 
 
@@ -170,19 +195,3 @@ def _finds_speaker(
             speakers[voter] = role
             return True
     return False
-
-
-def question_of(
-    *,
-    previous: tuple[RequestKind, RequestState, str] | None,
-    was_reset: bool,
-    asker: str,
-) -> tuple[RequestKind, str]:
-    """Return what a request that is opened now asks for, and who caused it.
-
-    ``previous``: kind, state and cause of the record's last request. What was never granted keeps
-    its cause; else it is ``asker``.
-    """
-    kind = kind_of(previous=previous[:2] if previous else None, was_reset=was_reset)
-    is_granted = previous is None or previous[1] is RequestState.APPROVED
-    return kind, asker if is_granted or previous is None else previous[2]

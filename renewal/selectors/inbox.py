@@ -78,7 +78,15 @@ def waiting_for(user: Any, *, now: datetime) -> QuerySet[ApprovalRequest]:
     )
     voted = ApprovalVote.objects.filter(request=OuterRef("pk"), voter=user.pk, voided_at=None)
     forbids = Setting.objects.filter(name="ApproverDiffersFromResetter", value="true")
-    own_reset = Q(kind=RequestKind.AFTER_RESET, caused_by_user=user.pk)
+    granted_since = ApprovalRequest.objects.filter(
+        orchestrator=OuterRef("orchestrator"), state=RequestState.APPROVED, pk__gt=OuterRef("pk")
+    )
+    own_resets = ApprovalRequest.objects.filter(
+        ~Exists(granted_since),
+        orchestrator=OuterRef("orchestrator"),
+        kind=RequestKind.AFTER_RESET,
+        caused_by_user=user.pk,
+    )
     return (
         within(visible(user), reach(user, Permission.AGENTS_APPROVE), by="orchestrator_id")
         .filter(
@@ -86,7 +94,7 @@ def waiting_for(user: Any, *, now: datetime) -> QuerySet[ApprovalRequest]:
             ~Exists(voted),
             state=RequestState.OPEN,
         )
-        .exclude(own_reset & Exists(forbids))
+        .exclude(Exists(forbids) & Q(kind=RequestKind.AFTER_RESET) & Exists(own_resets))
     )
 
 

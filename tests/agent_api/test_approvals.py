@@ -177,6 +177,23 @@ class TestResetter:
         assert approve(door, host.record, person("amy")) is Approval.APPROVED
         assert host.register().status == 1
 
+    def test_a_reset_by_somebody_else_frees_none_of_those_before(
+        self, door: FrontDoor, host: Host, person: Callable[[str], Actor]
+    ) -> None:
+        door.setting("ApproverDiffersFromResetter", "true")
+        rita, ruth = person("rita"), person("ruth")
+        reset(door, host.record, rita)
+        reset(door, host.record, ruth)
+        host.register()
+        approvals.disapprove(host.record.pk, actor=ruth, now=door.now)
+        for barred in (rita, ruth):
+            assert refusal(lambda who=barred: approve(door, host.record, who)) == "policy"
+        assert approve(door, host.record, person("amy")) is Approval.APPROVED
+        # Of the next Reset, whoever caused it alone.
+        reset(door, host.record, ruth)
+        host.register()
+        assert approve(door, host.record, rita) is Approval.APPROVED
+
     def test_a_command_and_a_person_are_told_apart_by_name(
         self, door: FrontDoor, host: Host
     ) -> None:

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renewal.rules.acts import CHANGE, UNCHANGED, VOTE, VOTED, Act, ActFacts, Verdict, foresee
-from renewal.rules.approval import Policies, RequestKind, RequestState, lacking, question_of
+from renewal.rules.approval import (
+    Asked,
+    Policies,
+    Question,
+    RequestKind,
+    RequestState,
+    lacking,
+    question_of,
+)
 
 FIRST, AGAIN = RequestKind.FIRST, RequestKind.AFTER_RESET
 SECURITY, NETWORK = frozenset({"Security"}), frozenset({"Network"})
@@ -113,22 +121,40 @@ def test_what_an_approve_comes_to(facts: ActFacts, expected: Verdict) -> None:
     assert foresee(Act.APPROVE, facts) == expected
 
 
+CAME = Asked(FIRST, RequestState.WITHDRAWN)
+
+
+def by(resetter: str, state: RequestState = RequestState.OPEN) -> Asked:
+    return Asked(AGAIN, state, resetter)
+
+
 QUESTIONS = {
-    "nothing was asked before": (None, False, (FIRST, "me")),
-    "it was Reset, and nothing was asked": (None, True, (AGAIN, "me")),
-    "what was granted is asked anew, by whoever asks": (
-        (AGAIN, RequestState.APPROVED, "rita"),
+    "nothing was asked before": ([], False, Question(FIRST)),
+    "it was Reset, and nothing was asked": ([], True, Question(AGAIN)),
+    "what was granted is asked anew, and its resetter is free": (
+        [by("rita", RequestState.APPROVED)],
         True,
-        (RequestKind.AFTER_DISAPPROVE, "me"),
+        Question(RequestKind.AFTER_DISAPPROVE),
     ),
-    "what was never granted keeps its kind and cause": (
-        (AGAIN, RequestState.DISAPPROVED, "rita"),
+    "what was never granted keeps its kind and resetter": (
+        [by("rita", RequestState.DISAPPROVED)],
         True,
-        (AGAIN, "rita"),
+        Question(AGAIN, frozenset({"rita"})),
     ),
+    "whoever Reset it before is a resetter still": (
+        [CAME, by("rita", RequestState.WITHDRAWN), by("ruth", RequestState.EXPIRED), by("ruth")],
+        True,
+        Question(AGAIN, frozenset({"rita", "ruth"})),
+    ),
+    "whoever Reset it before it was granted is none": (
+        [by("rita", RequestState.APPROVED), by("ruth")],
+        True,
+        Question(AGAIN, frozenset({"ruth"})),
+    ),
+    "a Reset by nobody who is known names nobody": ([by("")], True, Question(AGAIN)),
 }
 
 
-@pytest.mark.parametrize(("previous", "was_reset", "expected"), QUESTIONS.values(), ids=QUESTIONS)
-def test_what_an_approve_without_an_open_request_asks(previous, was_reset, expected) -> None:
-    assert question_of(previous=previous, was_reset=was_reset, asker="me") == expected
+@pytest.mark.parametrize(("history", "was_reset", "expected"), QUESTIONS.values(), ids=QUESTIONS)
+def test_what_an_approve_decides(history, was_reset, expected) -> None:
+    assert question_of(history, was_reset=was_reset) == expected

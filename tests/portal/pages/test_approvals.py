@@ -102,6 +102,19 @@ class TestLists:
         assert name not in listed(rita)
         assert name in listed(rita, "mine")
         assert name in listed(admin)
+        # Nor once somebody else Reset it again; a Reset that was granted bars nobody any more.
+        approvals.reset(fleet.calm.pk, actor=actor("administrator"), now=now)
+        fleet.calm.refresh_from_db()
+        _comes_back(fleet.calm, now)
+        assert name not in listed(rita)
+        assert name not in listed(admin)
+        page = rita.get(f"/approvals/{request_of(fleet.calm).pk}").content.decode()
+        assert "by policy, somebody else" in page
+        approvals.approve(fleet.calm.pk, actor=rows.ALICE, now=now)
+        approvals.reset(fleet.calm.pk, actor=rows.ALICE, now=now)
+        fleet.calm.refresh_from_db()
+        _comes_back(fleet.calm, now)
+        assert name in listed(rita)
 
     def test_what_one_voted_on_waits_for_the_others(self, fleet, admin, now):
         setting("ApprovalsForFirstRegistration", 2, now)
