@@ -353,7 +353,7 @@ def _carry_out(
 
 
 def _outcome(outcomes: Mapping[str, Any], pk: str) -> dict[str, Any]:
-    change = outcomes.get(pk, {"Outcome": "skip", "Reason": "unknown"})
+    change = outcomes.get(pk, {"Outcome": "skip", "Reason": "orchestrator_unknown"})
     return {"Outcome": change["Outcome"], "Reason": change["Reason"]}
 
 

@@ -6,35 +6,30 @@ Owns the way from a request to a service and back. What an act means is `renewal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrators import jobs
 from orchestrators.models import Orchestrator, Reenrollment
-from orchestrators.reach import act_reaches, reachable, within
+from orchestrators.reach import act_reaches, within
 from portal.access.catalogue import Permission
-from portal.access.reach import Reach, reach
-from portal.rest import bodies, paging
+from portal.access.reach import reach
+from portal.rest import bodies, listed_acts, paging
 from portal.rest.agent_listing import agent_listing
 from portal.rest.agent_response import AgentResponse, agent_response, agents, renewals
 from portal.rest.base import ApiView
-from portal.rest.codes import REASONS, ErrorCode
+from portal.rest.codes import ErrorCode, act_code
 from portal.rest.errors import ApiError
+from portal.rest.listed_acts import ListedAct
 from portal.rest.refusals import actor_of
-from renewal.bulk.selection import Selection
-from renewal.bulk.service import Order
 from renewal.identity import approvals, deletion
 from renewal.identity.approvals import ActRefused
 from renewal.rules.acts import Act
 
-_MOST_NAMED = 20
-_BY_API = "Asked for over the REST API."
 _ACTS = {
     Reenrollment.NONE: Act.CLEAR,
     Reenrollment.REQUESTED: Act.REQUEST,
@@ -86,6 +81,11 @@ class AgentView(ApiView):
         )
         return list(rows.order_by("claimants__pk"))
 
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        """The one that a path names."""
+        named = bodies.guid(kwargs.get("agent_id", ""))
+        return [("orchestrator", str(named))] if named else []
+
 
 class AgentList(AgentView):
     """GET /Agents: orchestrators, filtered, sorted and paged."""
@@ -126,7 +126,7 @@ class AgentDetail(AgentView):
         try:
             deletion.delete(pk, actor=actor_of(request), now=timezone.now(), force=force)
         except ActRefused as refused:
-            raise ApiError(act_code(refused), str(refused)) from None
+            raise ApiError(act_code(refused.reason), str(refused)) from None
         return Response(status=204)
 
 
@@ -139,12 +139,12 @@ class AgentsApprove(AgentView):
     in_database = True
     has_order = True
 
-    def order(self, request: Request) -> Order:
-        return ordered(Act.APPROVE, bodies.agent_ids(request.data))
+    def listed_act(self, request: Request) -> ListedAct:
+        return ListedAct(Act.APPROVE, tuple(bodies.agent_ids(request.data)))
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
-        _all_or_none(
+        listed_acts.all_or_none(
             bodies.agent_ids(request.data),
             act_reaches(request.user, Permission.AGENTS_APPROVE),
             lambda pk: approvals.approve(pk, actor=actor, now=now),
@@ -161,12 +161,12 @@ class AgentsDisapprove(AgentView):
     in_database = True
     has_order = True
 
-    def order(self, request: Request) -> Order:
-        return ordered(Act.DISAPPROVE, bodies.agent_ids(request.data))
+    def listed_act(self, request: Request) -> ListedAct:
+        return ListedAct(Act.DISAPPROVE, tuple(bodies.agent_ids(request.data)))
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
-        _all_or_none(
+        listed_acts.all_or_none(
             bodies.agent_ids(request.data),
             act_reaches(request.user, Permission.AGENTS_APPROVE),
             lambda pk: approvals.disapprove(pk, actor=actor, now=now),
@@ -183,12 +183,12 @@ class AgentsReset(AgentView):
     in_database = True
     has_order = True
 
-    def order(self, request: Request) -> Order:
-        return ordered(Act.RESET, bodies.agent_ids(request.data))
+    def listed_act(self, request: Request) -> ListedAct:
+        return ListedAct(Act.RESET, tuple(bodies.agent_ids(request.data)))
 
     def post(self, request: Request) -> Response:
         actor, now = actor_of(request), timezone.now()
-        _all_or_none(
+        listed_acts.all_or_none(
             bodies.agent_ids(request.data),
             act_reaches(request.user, Permission.AGENTS_RESET),
             lambda pk: approvals.reset(pk, actor=actor, now=now),
@@ -210,7 +210,7 @@ class AgentReset(AgentView):
         try:
             approvals.reset(pk, actor=actor_of(request), now=timezone.now())
         except ActRefused as refused:
-            raise ApiError(act_code(refused), str(refused)) from None
+            raise ApiError(act_code(refused.reason), str(refused)) from None
         return Response(status=204)
 
 
@@ -244,14 +244,16 @@ class AgentsSetReenrollment(AgentView):
     in_database = True
     has_order = True
 
-    def order(self, request: Request) -> Order:
+    def listed_act(self, request: Request) -> ListedAct:
         flag, asked = _asked(request)
-        return ordered(_ACTS[flag], [pk for pk in asked.values() if pk])
+        ids = tuple(dict.fromkeys(pk for pk in asked.values() if pk))
+        no_ids = tuple(text for text, pk in asked.items() if pk is None)
+        return ListedAct(_ACTS[flag], ids, no_ids, is_whole=False)
 
     def post(self, request: Request) -> Response:
         flag, asked = _asked(request)
         actor, now = actor_of(request), timezone.now()
-        refused = _refusals(
+        refused = listed_acts.refusals(
             {pk for pk in asked.values() if pk},
             act_reaches(request.user, Permission.AGENTS_RENEW),
             lambda pk: approvals.request_renewal(pk, flag, actor=actor, now=now),
@@ -274,11 +276,6 @@ def _asked(request: Request) -> tuple[Reenrollment, dict[str, UUID | None]]:
     return flag, {text: bodies.guid(text) for text in texts}
 
 
-def ordered(act: Act, ids: list[UUID]) -> Order:
-    """Return an act on these orchestrators; a Reset over the API has no sentence of its own."""
-    return Order(act, Selection(ids=tuple(ids)), _BY_API if act is Act.RESET else "")
-
-
 def _id(text: str) -> UUID:
     parsed = bodies.guid(text)
     if parsed is None:
@@ -298,52 +295,3 @@ def found_agent(request: Request, text: str, *acts: Permission) -> Orchestrator:
 
 def unknown_agent() -> ApiError:
     return ApiError(ErrorCode.ORCHESTRATOR_UNKNOWN, "There is no such orchestrator.")
-
-
-def act_code(refused: ActRefused) -> ErrorCode:
-    return REASONS.get(refused.reason, ErrorCode.ACT_REFUSED)
-
-
-@transaction.atomic
-def _refusals(
-    ids: set[UUID], reaches: Iterable[Reach], act: Callable[[UUID], object]
-) -> dict[UUID, ActRefused]:
-    """Act on each id within the reaches, in one transaction; return the acts that were refused.
-
-    An id outside is refused as one that does not exist.
-    Always in the same order, so that two calls over the same records never wait for each other.
-    """
-    refused: dict[UUID, ActRefused] = {}
-    known = reachable(ids, *reaches)
-    for pk in sorted(ids):
-        try:
-            if pk not in known:
-                raise ActRefused("unknown", "There is no such orchestrator.")
-            act(pk)
-        except ActRefused as refusal:
-            refused[pk] = refusal
-        except IntegrityError:
-            # Somebody was faster, for instance with another record of the same name.
-            refused[pk] = ActRefused("changed", "The orchestrator changed meanwhile: try again.")
-    return refused
-
-
-@transaction.atomic
-def _all_or_none(ids: list[UUID], reaches: Iterable[Reach], act: Callable[[UUID], object]) -> None:
-    """Act on all ids or, where one act is refused, on none. Raises ApiError."""
-    refused = _refusals(set(ids), reaches, act)
-    if not refused:
-        return
-    (first, reason), *_ = refused.items()
-    by_policy = {act_code(refusal) for refusal in refused.values()} == {
-        ErrorCode.APPROVAL_FORBIDDEN
-    }
-    raise ApiError(
-        act_code(reason),
-        f"Nothing was changed. {first}: {reason}",
-        status=403 if by_policy else 400,
-        failed=[
-            {"AgentId": str(pk), "Reason": str(refusal)}
-            for pk, refusal in list(refused.items())[:_MOST_NAMED]
-        ],
-    )

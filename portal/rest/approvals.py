@@ -17,14 +17,14 @@ from orchestrators.reach import reachable
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.rest import bodies
-from portal.rest.agents import AgentView, act_code, found_agent, unknown_agent
-from portal.rest.codes import ErrorCode
+from portal.rest.agents import AgentView, found_agent, unknown_agent
+from portal.rest.codes import ErrorCode, act_code
 from portal.rest.errors import ApiError
 from portal.rest.refusals import actor_of
 from renewal.identity import approvals, prospects
 from renewal.identity.approvals import ActRefused, Approval
 from renewal.identity.prospects import Approver, Prospect
-from renewal.rules.acts import CHANGE, SENTENCES, UNCHANGED, VOTE, VOTED
+from renewal.rules.acts import CHANGE, SENTENCES, UNCHANGED, VOTE, VOTED, Outcome
 
 _WORDS = {CHANGE: "Approved", VOTE: "Voted", VOTED: "Unchanged", UNCHANGED: "Unchanged"}
 _ANSWERS = {
@@ -91,7 +91,7 @@ class AgentApprove(AgentView):
                 found.pk, actor=actor, now=now, message=reason, is_override=is_override
             )
         except ActRefused as refused:
-            raise ApiError(act_code(refused), str(refused)) from None
+            raise ApiError(act_code(refused.reason), str(refused)) from None
         except IntegrityError:
             raise ApiError(
                 ErrorCode.CHANGED, "The orchestrator changed meanwhile: try again."
@@ -102,9 +102,10 @@ class AgentApprove(AgentView):
 
 def _foretold(prospect: Prospect) -> ApproveResponse:
     verdict = prospect.verdict
+    is_refused = verdict.outcome is Outcome.SKIP
     return {
-        "Outcome": _WORDS.get(verdict, "Refused"),
-        "Code": verdict.reason or None,
+        "Outcome": "Refused" if is_refused else _WORDS[verdict],
+        "Code": act_code(verdict.reason) if is_refused else verdict.reason or None,
         "Message": SENTENCES.get(verdict.reason),
         "Named": prospect.named.text if prospect.named is not None else None,
         "Lacking": prospect.lacking,

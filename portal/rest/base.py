@@ -26,10 +26,10 @@ from portal.rest import bodies, limits, paging, versions, writing
 from portal.rest.codes import ErrorCode
 from portal.rest.dry_run import Ask, Change
 from portal.rest.errors import ApiError
+from portal.rest.listed_acts import ListedAct
 from portal.rest.negotiation import JSONNegotiation
 from portal.rest.paging import NEXT_CURSOR_HEADER, Listing, read_parameters
 from portal.rest.refusals import note_permission_missing, note_sign_in_failed
-from renewal.bulk.service import Order
 
 REQUESTED_WITH = ("apiclient", "xmlhttprequest")
 DRY_RUN = frozenset({"dry_run"})
@@ -60,9 +60,9 @@ class ApiView(APIView):
 
     ``in_database`` says that a write touches the database alone: then it takes ``dry_run``, and
     with an Idempotency-Key it is one transaction with its reply. Any other write takes ``dry_run``
-    if it has a `rehearse` of its own. ``has_order`` says that `order` tells what it does to which
-    orchestrators: then it can be foreseen and become a job. ``keeps_replies`` is False where a
-    reply has a secret in it. ``versioned`` are the methods that answer with an ETag or take
+    if it has a `rehearse` of its own. ``has_order`` says that `listed_act` tells what it does to
+    which orchestrators: then it can be foreseen and become a job. ``keeps_replies`` is False where
+    a reply has a secret in it. ``versioned`` are the methods that answer with an ETag or take
     If-Match, ``unversioned`` the members of the reply that are no part of its version.
     """
 
@@ -150,6 +150,12 @@ class ApiView(APIView):
         act(request, *args, **kwargs)
         return []
 
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        """Return the kind and id of what a write is about: a dry run says of each that it stays
+        as it is, if no audit row of `rehearse` is about it.
+        """
+        return []
+
     def foretell(self, request: Request) -> list[Change] | None:
         """Return what a dry run tells, where the audit rows of `rehearse` would not say all of it.
 
@@ -157,7 +163,7 @@ class ApiView(APIView):
         """
         return None
 
-    def order(self, request: Request) -> Order:
+    def listed_act(self, request: Request) -> ListedAct:
         """Return what a write does to which orchestrators. Raises ApiError."""
         raise NotImplementedError
 

@@ -78,12 +78,20 @@ class CertificatesRevoke(CertificateView):
     returns = {"POST": RevokeResponse}
 
     def post(self, request: Request) -> Response:
+        return Response(self.revoked(*self.named(request)))
+
+    def named(self, request: Request) -> tuple[list[int], RevokeRequest | RevokeAllRequest]:
+        """Return which certificates the body names, and the body. Raises ApiError."""
         body = shapes.read(request.data, RevokeRequest)
         self.check_collection(body.get("CollectionId", 0))
         ids = body["CertificateIds"]
         if not ids:
             raise ApiError(ErrorCode.LIST_EMPTY, "CertificateIds names no certificate.")
-        return Response(self.revoked(ids, body))
+        return ids, body
+
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        ids, _ = self.named(request)
+        return [("certificate", str(pk)) for pk in sorted(set(ids))]
 
     def rehearse(
         self, act: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
@@ -139,7 +147,7 @@ class CertificatesRevokeAll(CertificatesRevoke):
     parameters: ClassVar[frozenset[str]] = frozenset({"collectionid"})
     takes = {"POST": RevokeAllRequest}
 
-    def post(self, request: Request) -> Response:
+    def named(self, request: Request) -> tuple[list[int], RevokeRequest | RevokeAllRequest]:
         body = shapes.read(request.data, RevokeAllRequest)
         self.check_collection(body.get("CollectionId", 0))
         if not body["Query"].strip():
@@ -163,7 +171,7 @@ class CertificatesRevokeAll(CertificatesRevoke):
                 ErrorCode.LIST_TOO_LONG,
                 f"The query names more than {_MOST_REVOKED} certificates: narrow it.",
             )
-        return Response(self.revoked(ids, body))
+        return ids, body
 
 
 def _reason(number: int) -> RevocationReason:

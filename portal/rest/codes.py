@@ -190,5 +190,13 @@ REASONS: dict[str, ErrorCode] = {
     "policy": C.APPROVAL_FORBIDDEN,
     "not_disapproved": C.NOT_DISAPPROVED,
     "has_jobs": C.HAS_JOBS,
+    # What a job notes of an item.
+    "permission_missing": C.PERMISSION_MISSING,
+    "internal": C.INTERNAL,
 }
 """Codes for the reasons of a refused act; any other reason is ``act_refused``."""
+
+
+def act_code(reason: str) -> ErrorCode:
+    """Return the code for the reason of a refused act."""
+    return REASONS.get(reason, C.ACT_REFUSED)

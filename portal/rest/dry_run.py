@@ -18,9 +18,10 @@ from rest_framework.response import Response
 
 from portal.audit.models import AuditEntry, Category
 from portal.edge.request_id import current_request_id
-from renewal.bulk import service
-from renewal.bulk.service import BulkRefused, Order
-from renewal.rules.acts import Outcome
+from portal.rest import listed_acts
+from portal.rest.codes import act_code
+from portal.rest.listed_acts import ListedAct
+from renewal.rules.acts import Outcome, Verdict
 
 
 class Change(TypedDict):
@@ -55,27 +56,25 @@ class DryRunResponse(TypedDict):
     Asks: list[Ask]
 
 
-def foreseen(order: Order, request: Request) -> Response:
-    """Say what would become of each record, without locking one."""
-    asked = {str(pk) for pk in order.selection.ids}
-    try:
-        entries = service.preview(order, user=request.user, now=timezone.now()).entries
-    except BulkRefused:
-        entries = []
-    found = {str(entry.pk): entry.verdict for entry in entries}
-    changes: list[Change] = [
-        {
-            "Kind": "orchestrator",
-            "Id": pk,
-            "Outcome": str(found[pk].outcome) if pk in found else str(Outcome.SKIP),
-            "Reason": (found[pk].reason or None) if pk in found else "unknown",
-            "Action": str(order.act),
-            "Before": {},
-            "After": {},
-        }
-        for pk in sorted(asked)
-    ]
-    return told(changes)
+def foreseen(listed: ListedAct, request: Request) -> Response:
+    """Say what would become of each record, without locking one. Raises ApiError."""
+    entries = listed_acts.foreseen(listed, user=request.user, now=timezone.now())
+    verdicts = [(str(entry.pk), entry.verdict) for entry in entries]
+    verdicts += [(text, listed_acts.UNKNOWN) for text in listed.no_ids]
+    return told([_change(pk, verdict, str(listed.act)) for pk, verdict in verdicts])
+
+
+def _change(pk: str, verdict: Verdict, action: str) -> Change:
+    is_refused = verdict.outcome is Outcome.SKIP
+    return {
+        "Kind": "orchestrator",
+        "Id": pk,
+        "Outcome": str(verdict.outcome),
+        "Reason": str(act_code(verdict.reason)) if is_refused else verdict.reason or None,
+        "Action": action,
+        "Before": {},
+        "After": {},
+    }
 
 
 def told(changes: list[Change]) -> Response:
@@ -83,8 +82,13 @@ def told(changes: list[Change]) -> Response:
     return Response(DryRunResponse(DryRun=True, Changes=changes, Asks=[]))
 
 
-def tried(rehearse: Callable[[], list[Ask]]) -> Response:
-    """Do it, read what the audit log says of it, and take it back."""
+def tried(
+    rehearse: Callable[[], list[Ask]], concerned: Callable[[], list[tuple[str, str]]]
+) -> Response:
+    """Do it, read what the audit log says of it, and take it back.
+
+    What it is ``concerned`` with and did nothing to is told too.
+    """
     with transaction.atomic():
         newest = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         asks = rehearse()
@@ -100,6 +104,20 @@ def tried(rehearse: Callable[[], list[Ask]]) -> Response:
                 "After": row.after,
             }
             for row in rows.exclude(category=Category.REFUSAL).order_by("pk")
+        ]
+        moved = {(change["Kind"], change["Id"]) for change in changes}
+        changes += [
+            {
+                "Kind": kind,
+                "Id": pk,
+                "Outcome": str(Outcome.UNCHANGED),
+                "Reason": None,
+                "Action": None,
+                "Before": {},
+                "After": {},
+            }
+            for kind, pk in concerned()
+            if (kind, pk) not in moved
         ]
         transaction.set_rollback(True)
     return Response(DryRunResponse(DryRun=True, Changes=changes, Asks=asks))

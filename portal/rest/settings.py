@@ -7,7 +7,7 @@ the audit rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from django.db import transaction
 from django.utils import timezone
@@ -113,6 +113,10 @@ class SettingList(_SettingView):
         store.lock()
         return _shown(*EDITABLE)
 
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        entries = shapes.read_list(request.data, SettingChange)
+        return [("setting", _BY_ID[entry["Id"]].name) for entry in entries]
+
     def get(self, request: Request) -> Response:
         return Response(_shown(*EDITABLE))
 
@@ -152,6 +156,9 @@ class SettingSet(_SettingView):
     returns = {"PUT": SettingResponse}
     summaries = {"PUT": "Changes one application setting"}
     versioned = frozenset({"PUT"})
+
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [("setting", _found(kwargs["setting_id"]).name)]
 
     def version(self, setting_id: str) -> object:
         definition = _found(setting_id)

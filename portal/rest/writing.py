@@ -20,15 +20,12 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.rest import dry_run, paging, versions
+from portal.rest import dry_run, listed_acts, paging, versions
 from portal.rest.codes import ErrorCode
 from portal.rest.dry_run import Ask
 from portal.rest.errors import ApiError
 from portal.rest.jobs_response import BulkJobResponse, bulk_job_response
 from portal.rest.models import KEPT_FOR, KeptReply
-from portal.rest.refusals import actor_of
-from renewal.bulk import service
-from renewal.bulk.service import BulkRefused, Order
 
 if TYPE_CHECKING:
     from portal.rest.base import ApiView
@@ -40,17 +37,20 @@ _LONGEST_KEY = 255
 def perform(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: Any) -> Response:
     """Do a write as it was asked for. Raises ApiError."""
     versions.refuse_unless_taken(view, request)
-    order = view.order(request) if _needs_order(view, request) else None
+    listed = view.listed_act(request) if _needs_list(view, request) else None
     if "dry_run" in view.taken_parameters() and paging.flag(view.given, "dry_run"):
-        if order is not None:
-            return dry_run.foreseen(order, request)
+        if listed is not None:
+            return dry_run.foreseen(listed, request)
         if (changes := view.foretell(request)) is not None:
             return dry_run.told(changes)
-        return dry_run.tried(lambda: _rehearsed(view, act, request, *args, **kwargs))
+        return dry_run.tried(
+            lambda: _rehearsed(view, act, request, *args, **kwargs),
+            lambda: view.concerned(request, *args, **kwargs),
+        )
 
     def do() -> Response:
-        if order is not None:
-            return _as_job(order, request)
+        if listed is not None:
+            return _watched(bulk_job_response(listed_acts.submitted(listed, request)))
         return versions.matched(view, act, request, *args, **kwargs)
 
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
@@ -68,7 +68,7 @@ def _rehearsed(view: ApiView, act: Act, request: Request, *args: Any, **kwargs: 
     return asks
 
 
-def _needs_order(view: ApiView, request: Request) -> bool:
+def _needs_list(view: ApiView, request: Request) -> bool:
     if not view.has_order:
         return False
     return paging.flag(view.given, "dry_run") or _prefers_job(request)
@@ -79,25 +79,8 @@ def _prefers_job(request: Request) -> bool:
     return any(entry.partition(";")[0].strip() == "respond-async" for entry in entries)
 
 
-def _as_job(order: Order, request: Request) -> Response:
-    """Commit a job and say where it can be watched; an approval names who is seen now."""
-    now = timezone.now()
-    try:
-        seen = service.preview(order, user=request.user, now=now)
-        job = service.submit(
-            order, seen.frozen, user=request.user, actor=actor_of(request), now=now
-        )
-    except BulkRefused as refused:
-        code = (
-            ErrorCode.ORCHESTRATOR_UNKNOWN
-            if refused.reason == "nothing_selected"
-            else ErrorCode.CHANGED
-        )
-        raise ApiError(code, str(refused), status=400) from None
-    return _watched(bulk_job_response(job))
-
-
 def _watched(job: BulkJobResponse) -> Response:
+    """Say where a job can be watched."""
     headers = {
         "Location": f"/KeyfactorAPI/BulkJobs/{job['Id']}",
         "Preference-Applied": "respond-async",

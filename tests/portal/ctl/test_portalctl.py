@@ -113,6 +113,17 @@ def test_many_need_a_yes_and_a_dry_run_asks_nobody(ctl: Ctl, fleet: rows.Fleet) 
     assert expected.filter(flag=Reenrollment.REQUESTED).count() > before
 
 
+def test_a_dry_run_of_what_would_be_refused_whole_ends_as_it_would(
+    ctl: Ctl, fleet: rows.Fleet
+) -> None:
+    assert ctl("reset", fleet.calm.client_machine).returncode == 0
+    names = (fleet.calm.client_machine, fleet.waiting.client_machine)
+    dry = ctl("approve", *names, "--dry-run")
+    real = ctl("approve", *names, "--yes")
+    assert (dry.returncode, dry.stderr) == (real.returncode, real.stderr)
+    assert (dry.returncode, str(fleet.calm.pk) in dry.stderr) == (1, True)
+
+
 def test_it_approves_disapproves_and_resets(ctl: Ctl, fleet: rows.Fleet) -> None:
     name = str(fleet.waiting.pk)
     for word, status in (
@@ -138,13 +149,14 @@ def test_a_job_is_watched_until_it_is_done(ctl: Ctl, fleet: rows.Fleet) -> None:
 
 def test_a_job_that_left_some_out_ends_with_1_and_names_them(ctl: Ctl, fleet: rows.Fleet) -> None:
     names = (fleet.calm.client_machine, fleet.waiting.client_machine)
+    number = ctl("disapprove", *names, "--yes", "--as-job").stdout.strip()
+    # It moves on between the call and the job's run.
     assert ctl("reset", fleet.calm.client_machine).returncode == 0
-    number = ctl("approve", *names, "--yes", "--as-job").stdout.strip()
     work.run(int(number), now=timezone.now())
     ended = ctl("--output", "json", "job", "watch", number)
     assert ended.returncode == 1
     (left,) = json.loads(ended.stdout)["NotDone"]
-    assert (left["AgentId"], left["Reason"]) == (str(fleet.calm.pk), "nobody_seen")
+    assert (left["AgentId"], left["Reason"]) == (str(fleet.calm.pk), "changed")
 
 
 def test_tokens_are_made_with_a_password_shown_once_and_revoked(ctl: Ctl) -> None:

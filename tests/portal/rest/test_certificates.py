@@ -244,6 +244,24 @@ def test_all_of_a_list_is_revoked_or_nothing(admin: Caller, held: dict[str, Cert
     assert not Revocation.objects.exists()
 
 
+def test_a_dry_run_tells_what_would_be_revoked_and_what_is_already(
+    admin: Caller, held: dict[str, Certificate]
+) -> None:
+    told = {str(held["alpha"].pk): "change", str(held["revoked"].pk): "unchanged"}
+    by_query = {
+        "Query": " OR ".join(f"Id -eq {pk}" for pk in told),
+        "IncludeRevoked": True,
+        "Comment": "lost",
+    }
+    by_id = {"CertificateIds": [int(pk) for pk in told], "Comment": "lost"}
+    for path, body in (("Revoke", by_id), ("RevokeAll", by_query)):
+        answer = admin.post(f"Certificates/{path}", body, query={"dry_run": "true"}).json()
+        changes = answer["Changes"]
+        assert {each["Id"]: each["Outcome"] for each in changes} == told, path
+        assert {each["Kind"] for each in changes} == {"certificate"}
+    assert not Certificate.objects.get(pk=held["alpha"].pk).revoked_at
+
+
 def test_a_query_names_what_is_revoked(admin: Caller, held: dict[str, Certificate]) -> None:
     body = {"Query": 'IssuedCN -contains "alpha"', "Reason": 1, "Comment": "stolen"}
     response = admin.post("Certificates/RevokeAll", body, query={"collectionId": "0"})

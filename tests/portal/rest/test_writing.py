@@ -73,18 +73,6 @@ DRY_RUNS: dict[str, tuple[str, str, Any, list[tuple[str, str, str | None]]]] = {
         ["<id>"],
         [("orchestrator", "unchanged", None)],
     ),
-    "an approval before anybody came forward": (
-        "POST",
-        "Agents/Approve",
-        ["<new>"],
-        [("orchestrator", "skip", "nobody_seen")],
-    ),
-    "a reset of one that does not exist": (
-        "POST",
-        "Agents/Reset",
-        ["00000000-0000-4000-8000-000000000000"],
-        [("orchestrator", "skip", "unknown")],
-    ),
     "a disapproval": (
         "POST",
         "Agents/Disapprove",
@@ -103,6 +91,18 @@ DRY_RUNS: dict[str, tuple[str, str, Any, list[tuple[str, str, str | None]]]] = {
         {"Value": "60"},
         [("setting", "change", None)],
     ),
+    "a setting that is as it would be": (
+        "PUT",
+        "AppSetting/SessionLengthMinutes/Set",
+        {"Value": "1380"},
+        [("setting", "unchanged", None)],
+    ),
+    "an approval by its path of one that is approved": (
+        "POST",
+        "Agents/<id>/Approve",
+        {},
+        [("orchestrator", "unchanged", None)],
+    ),
     "a token": ("POST", "Tokens", {"Name": "mine"}, [("token", "change", None)]),
 }
 
@@ -117,10 +117,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     body: Any,
     expected: list[tuple[str, str, str | None]],
 ) -> None:
-    names = {
-        "<id>": str(orchestrator().pk),
-        "<new>": str(orchestrator("new", status=Status.NEW).pk),
-    }
+    names = {"<id>": str(orchestrator().pk)}
 
     def named(value: Any) -> Any:
         if isinstance(value, list):
