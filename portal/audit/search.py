@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db.models import Max, Q, QuerySet
+from django.utils import timezone
 
 from portal.audit.acts import BULK_GROUP, BULK_JOB
 from portal.audit.models import AuditEntry, Category
+from portal.days import Days, days_of
 
 WINDOW_ROWS = 50_000
 """So many rows a text search looks through at once."""
 
-_DAY = timedelta(days=1)
+_LONGEST_DAY = len("2026-01-31Z")
 _TEXT = ("message", "object_name", "actor_name", "action", "object_id", "source_address")
 
 
@@ -74,16 +76,14 @@ def everything(filters: Filters, rows: QuerySet[AuditEntry]) -> Iterator[QuerySe
     """Yield all that is asked for, newest first; of a text search one window after the other, so
     that no statement looks through the whole log. Raises FilterInvalid when called.
     """
-    first = find(replace(filters, before_row=""), rows)
-    return _windows(filters, rows, first)
+    return _windows(filters, _narrowed(filters, rows))
 
 
-def _windows(
-    filters: Filters, rows: QuerySet[AuditEntry], found: Found
-) -> Iterator[QuerySet[AuditEntry]]:
+def _windows(filters: Filters, rows: QuerySet[AuditEntry]) -> Iterator[QuerySet[AuditEntry]]:
+    found = _searched(replace(filters, before_row=""), rows)
     yield found.rows
     while found.searched_to is not None:
-        found = find(replace(filters, before_row=str(found.searched_to)), rows)
+        found = _searched(replace(filters, before_row=str(found.searched_to)), rows)
         yield found.rows
 
 
@@ -98,6 +98,11 @@ def folded(filters: Filters, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]
 
 def find(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
     """Return the rows of ``rows`` that are asked for. Raises FilterInvalid."""
+    return _searched(filters, _narrowed(filters, rows))
+
+
+def _narrowed(filters: Filters, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+    """Return what all filters but the text's leave."""
     if filters.category:
         if filters.category not in Category.values:
             raise FilterInvalid(f"There is no category {filters.category!r}.")
@@ -119,16 +124,20 @@ def find(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
         except ValueError:
             raise FilterInvalid("An orchestrator is given by its id.") from None
     if filters.since:
-        rows = rows.filter(at__gte=_moment(filters.since))
+        since = _time(filters.since)
+        rows = rows.filter(at__gte=since.begin if isinstance(since, Days) else since)
     if filters.until:
-        until = _moment(filters.until)
+        until = _time(filters.until)
         # A day that is named is meant whole.
-        is_day = len(filters.until) <= len("2026-01-31")
-        rows = rows.filter(at__lt=until + _DAY) if is_day else rows.filter(at__lte=until)
-    return _text(filters, rows) if filters.q else Found(rows)
+        ends = Q(at__lt=until.end) if isinstance(until, Days) else Q(at__lte=until)
+        rows = rows.filter(ends)
+    return rows
 
 
-def _text(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
+def _searched(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
+    """Return what the text leaves of narrowed rows."""
+    if not filters.q:
+        return Found(rows)
     if filters.before_row:
         if not filters.before_row.isdecimal() or len(filters.before_row) > 18:
             raise FilterInvalid("before_row is a row's number.")
@@ -146,12 +155,13 @@ def _text(filters: Filters, rows: QuerySet[AuditEntry]) -> Found:
     return Found(found, searched_to=floor if floor > 1 else None)
 
 
-def _moment(text: str) -> datetime:
-    """Read a date or a moment (ISO 8601); without a zone it is UTC."""
+def _time(text: str) -> Days | datetime:
+    """Read a day or a moment (ISO 8601); without a zone it is the visitor's."""
     try:
+        if len(text) <= _LONGEST_DAY:
+            return days_of(text)
         moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        _ = moment.astimezone(UTC) + _DAY
-        return moment
+        moment = moment if moment.tzinfo else timezone.make_aware(moment)
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise FilterInvalid(f"{text!r} is no time: write 2026-01-31 or 2026-01-31T12:00.") from None

@@ -20,7 +20,7 @@ from orchestrators.reach import may_see
 from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.reach import Reach, reach
-from portal.pages.fleet_chips import Chip, ends_words
+from portal.pages.fleet_chips import Chip
 from portal.pages.gate import BOTH, actor_of, demand_everywhere, page
 from renewal import chains, operator_requests
 from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
@@ -86,7 +86,7 @@ def _chips(search: Search, issuers: Mapping[str, str]) -> list[Chip]:
     if search.key:
         found.append(("Key", search.key, replace(search, key="")))
     if search.ends is not None:
-        found.append(("Ends", ends_words(search.ends), replace(search, ends=None)))
+        found.append(("Ends", search.ends.words, replace(search, ends=None)))
     return [Chip(name, value, certificates.query_of(rest)) for name, value, rest in found]
 
 

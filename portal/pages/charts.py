@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from portal.days import utc_day
 from renewal.census import DONE_DAYS, Picture
 from renewal.rules.forecast import Forecast, days_from
 
@@ -136,10 +137,9 @@ def keys_chart(picture: Picture) -> Chart:
     )
 
 
-def ends_url(day: date, last: date | None = None, *, real: str) -> str:
-    """Return the list of the orchestrators whose certificates end on a day, or until another."""
-    ends = str(day) if last is None or last == day else f"{day}..{last}"
-    return f"{reverse('orchestrators')}?{urlencode({'ends': ends})}{real}"
+def ends_url(day: date, *, real: str) -> str:
+    """Return the list of the orchestrators whose certificates end on a day, as a census has it."""
+    return f"{reverse('orchestrators')}?{urlencode({'ends': utc_day(day)})}{real}"
 
 
 def day_url(day: date) -> str:

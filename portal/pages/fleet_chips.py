@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from portal.pages.fleet_columns import platform_name
-from renewal.selectors.filters import Ends, Filters, query_of
+from renewal.selectors.filters import Filters, query_of
 from renewal.selectors.marks import MARKS
 from renewal.selectors.states import LABELS
 
@@ -32,7 +32,7 @@ def chips(filters: Filters) -> list[Chip]:
     if filters.mark is not None:
         found.append(("With", MARKS[filters.mark].word, replace(filters, mark=None)))
     if filters.ends is not None:
-        found.append(("Certificate ends", ends_words(filters.ends), replace(filters, ends=None)))
+        found.append(("Certificate ends", filters.ends.words, replace(filters, ends=None)))
     if filters.group:
         found.append(("Group", filters.group, replace(filters, group="")))
     if filters.label:
@@ -48,12 +48,3 @@ def chips(filters: Filters) -> list[Chip]:
         name = "demonstration" if filters.demonstration else "real"
         found.append(("Fleet", name, replace(filters, demonstration=None)))
     return [Chip(name, value, query_of(rest, with_order=True)) for name, value, rest in found]
-
-
-def ends_words(ends: Ends) -> str:
-    """Return a time of ending in words."""
-    if ends.first is None or ends.last is None:
-        return f"within {ends.days:,} day{'' if ends.days == 1 else 's'}"
-    if ends.first == ends.last:
-        return f"on {ends.first}"
-    return f"{ends.first} to {ends.last}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -24,6 +24,7 @@ from orchestrators.protocol.terms import AgentPlatform
 from orchestrators.reach import within
 from orchestrators.records import parse_agent_id
 from portal.access.reach import Reach
+from portal.days import Days, days_of
 from renewal.models import Certificate
 from renewal.rules.periods import Periods, whole_second
 from renewal.selectors.marks import Mark, marked
@@ -48,16 +49,19 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True)
 class Ends:
-    """When the certificates in use end: within so many days from now, or from a day to a day."""
+    """When the certificates in use end: within so many days from now, or on named days."""
 
     days: int = 0
-    first: date | None = None
-    last: date | None = None
+    on: Days | None = None
 
     def __str__(self) -> str:
-        if self.first is None or self.last is None:
-            return f"{self.days}d"
-        return f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
+        return f"{self.days}d" if self.on is None else str(self.on)
+
+    @property
+    def words(self) -> str:
+        if self.on is None:
+            return f"within {self.days:,} day{'' if self.days == 1 else 's'}"
+        return self.on.words
 
     def condition(self, now: datetime) -> Q:
         """Return the filter: approved records whose certificate in use ends then."""
@@ -65,28 +69,22 @@ class Ends:
 
     def of(self, column: str, now: datetime) -> Q:
         """Return the filter for a column with the end."""
-        if self.first is None or self.last is None:
-            begin = whole_second(now)
-            end = begin + timedelta(days=self.days)
-            return Q((f"{column}__gte", begin), (f"{column}__lte", end))
-        begin = datetime.combine(self.first, time(), UTC)
-        end = datetime.combine(self.last, time(), UTC) + timedelta(days=1)
-        return Q((f"{column}__gte", begin), (f"{column}__lt", end))
+        if self.on is not None:
+            return Q((f"{column}__gte", self.on.begin), (f"{column}__lt", self.on.end))
+        begin = whole_second(now)
+        end = begin + timedelta(days=self.days)
+        return Q((f"{column}__gte", begin), (f"{column}__lte", end))
 
 
 def ends_of(text: str) -> Ends | None:
-    """Read ``30d``, ``2026-12-01`` or ``2026-12-01..2026-12-07``; anything else is none."""
+    """Read ``30d`` or what `portal/days.py` reads; anything else is none."""
     if re.fullmatch(r"\d{1,4}d", text, re.ASCII):
         days = int(text[:-1])
         return Ends(days=days) if 0 < days <= _LONGEST_DAYS else None
-    first, dots, last = text.partition("..")
     try:
-        begin = date.fromisoformat(first)
-        end = date.fromisoformat(last) if dots else begin
-        datetime.combine(end, time(), UTC) + timedelta(days=1)
-    except (ValueError, OverflowError):
+        return Ends(on=days_of(text))
+    except ValueError:
         return None
-    return Ends(first=begin, last=end) if begin <= end else None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import pairwise, product
 
 import pytest
@@ -36,8 +36,8 @@ FILTERS = (
     Filters(),
     Filters(state=RenewalState.REQUIRED, mark=Mark.ERROR, query="a b&c=d", sort=Sort.NAME_DOWN),
     Filters(demonstration=True, group="Plant 7", label="site=Köln", ends=Ends(days=30)),
-    Filters(demonstration=False, ends=Ends(first=date(2026, 12, 1), last=date(2026, 12, 7))),
-    Filters(platform=AgentPlatform.UNKNOWN, version="25.1.0", ends=ends_of("2027-02-28")),
+    Filters(demonstration=False, ends=ends_of("2026-12-01..2026-12-07")),
+    Filters(platform=AgentPlatform.UNKNOWN, version="25.1.0", ends=ends_of("2027-02-28Z")),
     Filters(parameter="Site=Köln & Bonn"),
 )
 
@@ -76,7 +76,7 @@ class TestFilters:
         rows.approved("out", now=moment, left=5 * DAY, status=Status.DISAPPROVED)
         assert shown(Filters(ends=Ends(days=30)), moment) == ["ends now", "on the bound"]
         day = (moment + 30 * DAY).date()
-        found = shown(Filters(ends=Ends(first=day, last=day)), moment)
+        found = shown(Filters(ends=ends_of(str(day))), moment)
         assert "on the bound" in found
 
     def test_platform_and_version_narrow(self, fleet, now):
