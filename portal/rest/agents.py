@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from orchestrators import jobs
 from orchestrators.models import Orchestrator, Reenrollment
-from orchestrators.reach import act_reaches, within
+from orchestrators.reach import act_reaches, reachable, within
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.rest import bodies, listed_acts, paging
@@ -123,8 +123,15 @@ class AgentDetail(AgentView):
         self.no_body()
         pk = found_agent(request, agent_id, Permission.AGENTS_MODIFY).pk
         force = paging.flag(self.given, "force")
+        above = act_reaches(request.user, Permission.APPROVALS_OVERRIDE)
         try:
-            deletion.delete(pk, actor=actor_of(request), now=timezone.now(), force=force)
+            deletion.delete(
+                pk,
+                actor=actor_of(request),
+                now=timezone.now(),
+                force=force,
+                may_override=bool(reachable([pk], *above)),
+            )
         except ActRefused as refused:
             raise ApiError(act_code(refused.reason), str(refused)) from None
         return Response(status=204)

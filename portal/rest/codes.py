@@ -76,6 +76,7 @@ class ErrorCode(StrEnum):
     ENROLLMENT_FAILED = "enrollment_failed"
     NOT_DISAPPROVED = "not_disapproved"
     HAS_JOBS = "has_jobs"
+    DELETION_FORBIDDEN = "deletion_forbidden"
     JOB_UNKNOWN = "job_unknown"
     AUTHORITY_INVALID = "authority_invalid"
     TEMPLATE_INVALID = "template_invalid"
@@ -162,6 +163,7 @@ CODES: dict[ErrorCode, CodeText] = {
     C.ENROLLMENT_FAILED: CodeText(400, "The CA did not issue"),
     C.NOT_DISAPPROVED: CodeText(400, "Only a disapproved orchestrator is deleted"),
     C.HAS_JOBS: CodeText(400, "The orchestrator has jobs that are not done"),
+    C.DELETION_FORBIDDEN: CodeText(403, "A policy forbids this deletion"),
     C.JOB_UNKNOWN: CodeText(404, "There is no such job"),
     C.AUTHORITY_INVALID: CodeText(400, "A certificate authority cannot be like this"),
     C.TEMPLATE_INVALID: CodeText(400, "A template cannot be like this"),
@@ -190,6 +192,7 @@ REASONS: dict[str, ErrorCode] = {
     "policy": C.APPROVAL_FORBIDDEN,
     "not_disapproved": C.NOT_DISAPPROVED,
     "has_jobs": C.HAS_JOBS,
+    "return_eased": C.DELETION_FORBIDDEN,
     # What a job notes of an item.
     "permission_missing": C.PERMISSION_MISSING,
     "internal": C.INTERNAL,

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from orchestrators.models import Orchestrator
+from orchestrators.models import Orchestrator, Status
 from renewal.models import ApprovalRequest
 from renewal.rules.approval import Asked, Question, RequestKind, RequestState, question_of
 
@@ -31,7 +31,11 @@ def asked_of(record: Orchestrator, requests: Sequence[ApprovalRequest]) -> Quest
     history = [
         Asked(RequestKind(row.kind), RequestState(row.state), row.caused_by_key) for row in requests
     ]
-    return question_of(history, was_reset=record.reset_at is not None)
+    return question_of(
+        history,
+        was_reset=record.reset_at is not None,
+        is_disapproved=record.status == Status.DISAPPROVED,
+    )
 
 
 def of(record: Orchestrator) -> Question:

@@ -81,22 +81,27 @@ class Question:
     """Everybody who Reset the record since it was last approved."""
 
 
-def question_of(history: Sequence[Asked], *, was_reset: bool) -> Question:
+def question_of(
+    history: Sequence[Asked], *, was_reset: bool = False, is_disapproved: bool = False
+) -> Question:
     """Return what is asked of a record, or would be by a request that is opened now.
 
-    ``history``: its requests, oldest first. What was asked and never granted is asked again, so
-    that neither a Disapprove nor an expiry turns the return of a Reset record into something else,
-    nor does a Reset by somebody else free those who Reset it before.
+    ``history``: its requests, oldest first; none of one that was entered by hand, as Approved.
+    What was asked and never granted is asked again, so that neither a Disapprove nor an expiry
+    turns the return of a Reset record into something else, nor does a Reset by somebody else free
+    those who Reset it before.
     """
     since: list[Asked] = []
     for asked in history:
         since = [] if asked.state is RequestState.APPROVED else [*since, asked]
     if since:
         kind = since[-1].kind
-    elif history:
+    elif was_reset and not history:
+        kind = RequestKind.AFTER_RESET
+    elif history or is_disapproved:
         kind = RequestKind.AFTER_DISAPPROVE
     else:
-        kind = RequestKind.AFTER_RESET if was_reset else RequestKind.FIRST
+        kind = RequestKind.FIRST
     resets = (asked for asked in since if asked.kind is RequestKind.AFTER_RESET)
     return Question(kind, frozenset(asked.caused_by for asked in resets if asked.caused_by))
 
@@ -136,6 +141,16 @@ class Policies:
             self.differs_from_resetter
             and question.kind is RequestKind.AFTER_RESET
             and approver in question.resetters
+        )
+
+    def is_eased_by_deletion(self, kind: RequestKind) -> bool:
+        """Say whether a host whose return these policies judge would come back under milder ones
+        if its record were deleted: as somebody unknown, it asks for a first registration.
+        """
+        return kind is not RequestKind.FIRST and (
+            self.differs_from_resetter
+            or self.needed(kind) > self.needed(RequestKind.FIRST)
+            or not set(self.roles(kind)) <= set(self.roles(RequestKind.FIRST))
         )
 
 

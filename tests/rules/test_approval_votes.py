@@ -129,32 +129,37 @@ def by(resetter: str, state: RequestState = RequestState.OPEN) -> Asked:
 
 
 QUESTIONS = {
-    "nothing was asked before": ([], False, Question(FIRST)),
-    "it was Reset, and nothing was asked": ([], True, Question(AGAIN)),
+    "nothing was asked before": ([], {}, Question(FIRST)),
+    "it was Reset, and nothing was asked": ([], {"was_reset": True}, Question(AGAIN)),
+    "it was entered by hand and disapproved": (
+        [],
+        {"is_disapproved": True},
+        Question(RequestKind.AFTER_DISAPPROVE),
+    ),
     "what was granted is asked anew, and its resetter is free": (
         [by("rita", RequestState.APPROVED)],
-        True,
+        {"was_reset": True},
         Question(RequestKind.AFTER_DISAPPROVE),
     ),
     "what was never granted keeps its kind and resetter": (
         [by("rita", RequestState.DISAPPROVED)],
-        True,
+        {"was_reset": True},
         Question(AGAIN, frozenset({"rita"})),
     ),
     "whoever Reset it before is a resetter still": (
         [CAME, by("rita", RequestState.WITHDRAWN), by("ruth", RequestState.EXPIRED), by("ruth")],
-        True,
+        {"was_reset": True},
         Question(AGAIN, frozenset({"rita", "ruth"})),
     ),
     "whoever Reset it before it was granted is none": (
         [by("rita", RequestState.APPROVED), by("ruth")],
-        True,
+        {"was_reset": True},
         Question(AGAIN, frozenset({"ruth"})),
     ),
-    "a Reset by nobody who is known names nobody": ([by("")], True, Question(AGAIN)),
+    "a Reset by nobody who is known names nobody": ([by("")], {"was_reset": True}, Question(AGAIN)),
 }
 
 
-@pytest.mark.parametrize(("history", "was_reset", "expected"), QUESTIONS.values(), ids=QUESTIONS)
-def test_what_an_approve_decides(history, was_reset, expected) -> None:
-    assert question_of(history, was_reset=was_reset) == expected
+@pytest.mark.parametrize(("history", "record", "expected"), QUESTIONS.values(), ids=QUESTIONS)
+def test_what_an_approve_decides(history, record, expected) -> None:
+    assert question_of(history, **record) == expected

@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from orchestrators import credentials, jobs
 from orchestrators.models import AgentSession, Job, JobState, Orchestrator, Status
-from portal.access.catalogue import ROLES
+from portal.access.catalogue import ROLES, Permission
+from portal.access.models import User
 from portal.audit.models import AuditEntry
+from portal.preferences import store
 from renewal.identity import approvals
 from renewal.invariants.verify import verify
 from renewal.models import Certificate
@@ -100,6 +102,50 @@ def test_who_may_not_change_orchestrators_deletes_none(retired: Orchestrator) ->
     bea = Caller({"Authorization": basic(user("bea", scoped).username, rows.PASSWORD)})
     refused(bea.send("DELETE", path), 404, "orchestrator_unknown")
     assert Orchestrator.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ApproverDiffersFromResetter", "true"), ("ApprovalsForReturn", "2")],
+)
+@pytest.mark.parametrize("was_reset", [True, False])
+def test_where_a_return_is_decided_more_strictly_deleting_needs_the_right_to_override(
+    admin: Caller,
+    retired: Orchestrator,
+    come_forward: Callable[[Orchestrator], None],
+    name: str,
+    value: str,
+    was_reset: bool,
+) -> None:
+    """Else one person lets the host be forgotten and approves it as a first registration."""
+    keeper = role("Keeper", {Permission.AGENTS_READ, Permission.AGENTS_MODIFY})
+    kim = Caller({"Authorization": basic(user("kim", keeper).username, rows.PASSWORD)})
+    if was_reset:
+        assert kim.post("Agents/Reset", [str(retired.pk)]).status_code == 204
+        retired.refresh_from_db()
+        come_forward(retired)
+        assert kim.post("Agents/Disapprove", [str(retired.pk)]).status_code == 204
+    store.change(name, value, actor=TESTER, now=timezone.now())
+    path = f"Agents/{retired.pk}"
+    refused(kim.send("DELETE", path, query={"force": "true"}), 403, "deletion_forbidden")
+    assert Orchestrator.objects.get().status == Status.DISAPPROVED
+    elsewhere = role("Override elsewhere", ROLES["Administrator"], only_groups=[group("Berlin")])
+    User.objects.get(username="kim").groups.add(elsewhere)
+    refused(kim.send("DELETE", path), 403, "deletion_forbidden")
+    assert admin.send("DELETE", path).status_code == 204
+    assert AuditEntry.objects.get(action="deleted").message.startswith("Against the policies")
+
+
+def test_a_record_that_was_never_approved_is_deleted_under_any_policy(
+    orchestrator: Make, come_forward: Callable[[Orchestrator], None]
+) -> None:
+    store.change("ApproverDiffersFromResetter", "true", actor=TESTER, now=timezone.now())
+    made = orchestrator(status=Status.NEW)
+    come_forward(made)
+    approvals.disapprove(made.pk, actor=TESTER, now=timezone.now())
+    keeper = role("Keeper", {Permission.AGENTS_READ, Permission.AGENTS_MODIFY})
+    kim = Caller({"Authorization": basic(user("kim", keeper).username, rows.PASSWORD)})
+    assert kim.send("DELETE", f"Agents/{made.pk}").status_code == 204
 
 
 def test_a_body_is_refused(admin: Caller, retired: Orchestrator) -> None:
