@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from orchestrators.reenrollment import flag_of
+
 MOST_BYTES = 256 * 1024 * 1024
 MOST_ROWS = 500_000
 
@@ -28,9 +30,9 @@ _STATUS = {"1": 1, "new": 1, "2": 2, "approved": 2, "3": 3, "disapproved": 3}
 _PLATFORMS = range(8)
 _OURS = ("Certificate", "Group", "Labels")
 _READ = ("AgentId", "ClientMachine", "Username", "AgentPlatform", "Version", "Status",
-         "Capabilities", "Thumbprint", *_OURS)  # fmt: skip
-_PASSED_OVER = ("LastSeen", "Blueprint", "LegacyThumbprint", "AuthCertificateReenrollment",
-                "LastThumbprintUsed", "LastErrorCode", "LastErrorMessage", "Renewal",
+         "Capabilities", "Thumbprint", "AuthCertificateReenrollment", *_OURS)  # fmt: skip
+_PASSED_OVER = ("LastSeen", "Blueprint", "LegacyThumbprint", "LastThumbprintUsed",
+                "LastErrorCode", "LastErrorMessage", "Renewal",
                 "JobTypes", "AgentPoolId", "EnableDiscover", "EnableMonitor")  # fmt: skip
 _NAMES = {name.lower(): name for name in (*_READ, *_PASSED_OVER)}
 
@@ -61,6 +63,8 @@ class Listed:
     """SHA-1 in upper-case hex, or empty."""
     certificate: bytes = b""
     """PEM or DER, or empty."""
+    flag: int = 0
+    """AuthCertificateReenrollment: 0 None, 1 Requested, 2 Required."""
     group: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,7 +88,7 @@ def read(data: bytes) -> Iterator[Listed | Unreadable]:
         raise FleetFileInvalid(f"The file is not UTF-8 (byte {error.start}).") from None
     if text.lstrip()[:1] in ("[", "{"):
         return rows_of(_json(text))
-    return _csv_rows(text)
+    return csv_rows(text)
 
 
 def rows_of(entries: object) -> Iterator[Listed | Unreadable]:
@@ -103,7 +107,8 @@ def _json(text: str) -> object:
         raise FleetFileInvalid(f"The JSON cannot be read: {str(error)[:200]}.") from None
 
 
-def _csv_rows(text: str) -> Iterator[Listed | Unreadable]:
+def csv_rows(text: str) -> Iterator[Listed | Unreadable]:
+    """Yield the rows of a CSV that was decoded already. Raises FleetFileInvalid."""
     reader = csv.reader(io.StringIO(text), strict=True)
     header = next(_lines(reader), None)
     if not header or "clientmachine" not in {name.strip().lower() for name in header}:
@@ -142,6 +147,7 @@ def _row(place: str, entry: object) -> Listed | Unreadable:
             capabilities=_capabilities(given.get("Capabilities")),
             thumbprint=_thumbprint(_text(given, "Thumbprint")),
             certificate=_certificate(_text(given, "Certificate")),
+            flag=_flag(given.get("AuthCertificateReenrollment")),
             group=_text(given, "Group").strip(),
             labels=_labels(given.get("Labels")),
         )
@@ -207,6 +213,15 @@ def _status(value: object) -> int:
     found = _STATUS.get(str(value).strip().lower())
     if found is None or isinstance(value, bool):
         raise _RowInvalid("Status is 1 New, 2 Approved or 3 Disapproved.")
+    return found
+
+
+def _flag(value: object) -> int:
+    if value in (None, ""):
+        return 0
+    found = flag_of(value.strip() if isinstance(value, str) else value)
+    if found is None:
+        raise _RowInvalid("AuthCertificateReenrollment is 0 None, 1 Requested or 2 Required.")
     return found
 
 

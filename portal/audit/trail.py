@@ -5,7 +5,7 @@ Rows of one request id belong together: what one request or one bulk act did is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -42,10 +42,7 @@ def record(
 ) -> AuditEntry:
     """Write one audit row in the transaction that is open (C9, S46 in docs/promises.md)."""
     return AuditEntry.objects.create(
-        actor_id=actor.user_id,
-        actor_name=actor.name[:200],
-        source_address=actor.source_address[:64],
-        request_id=actor.request_id[:64],
+        **_who(actor),
         category=category,
         action=action,
         object_type=object_type,
@@ -56,3 +53,38 @@ def record(
         after=dict(after or {}),
         message=message[:1000],
     )
+
+
+def record_each(
+    actor: Actor,
+    category: Category,
+    action: str,
+    told: Iterable[tuple[UUID, str, Mapping[str, Any], Mapping[str, Any]]],
+    *,
+    message: str = "",
+) -> None:
+    """Write a row for each of many orchestrators in one statement: id, name, before and after."""
+    AuditEntry.objects.bulk_create(
+        AuditEntry(
+            **_who(actor),
+            category=category,
+            action=action,
+            object_type="orchestrator",
+            object_id=str(pk),
+            object_name=name[:255],
+            orchestrator_id=pk,
+            before=dict(before),
+            after=dict(after),
+            message=message[:1000],
+        )
+        for pk, name, before, after in told
+    )
+
+
+def _who(actor: Actor) -> dict[str, Any]:
+    return {
+        "actor_id": actor.user_id,
+        "actor_name": actor.name[:200],
+        "source_address": actor.source_address[:64],
+        "request_id": actor.request_id[:64],
+    }

@@ -54,9 +54,9 @@ class ApiView(APIView):
     ``parameters`` the query parameters that it reads; others are refused. Where what a caller
     sends decides on the permission, ``instead`` names those that let it in as well; the view then
     asks for the right one. ``takes`` and ``returns`` are the types of the bodies by method
-    (TypedDicts and lists of them); a method that is not in ``returns`` answers 204.
-    ``reads_headers`` are request headers of its own, ``summaries`` the documentation's titles
-    where the docstring's first line does not do.
+    (TypedDicts and lists of them; ``takes_csv``: or the same as CSV); a method that is not in
+    ``returns`` answers 204. ``reads_headers`` are request headers of its own, ``summaries`` the
+    documentation's titles where the docstring's first line does not do.
 
     ``in_database`` says that a write touches the database alone: then it takes ``dry_run``, and
     with an Idempotency-Key it is one transaction with its reply. Any other write takes ``dry_run``
@@ -71,6 +71,7 @@ class ApiView(APIView):
     parameters: ClassVar[frozenset[str]] = frozenset()
     instead: ClassVar[tuple[Permission, ...]] = ()
     takes: ClassVar[Mapping[str, Any]] = {}
+    takes_csv: ClassVar[bool] = False
     returns: ClassVar[Mapping[str, Any]] = {}
     reads_headers: ClassVar[tuple[str, ...]] = ()
     summaries: ClassVar[Mapping[str, str]] = {}

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrators.models import Reenrollment
+from orchestrators.reenrollment import flag_of
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 
@@ -18,17 +19,6 @@ MOST_IDS = 1000
 _LONGEST_ID = 64
 _LONGEST_ECHO = 40
 _MOST_DIGITS = 18
-
-_REENROLLMENT: dict[str, Reenrollment] = {
-    "0": Reenrollment.NONE,
-    "none": Reenrollment.NONE,
-    "1": Reenrollment.REQUESTED,
-    "request": Reenrollment.REQUESTED,
-    "requested": Reenrollment.REQUESTED,
-    "2": Reenrollment.REQUIRED,
-    "require": Reenrollment.REQUIRED,
-    "required": Reenrollment.REQUIRED,
-}
 
 
 def nothing(body: object) -> None:
@@ -133,10 +123,9 @@ def row_number(text: str) -> int | None:
 
 def reenrollment(value: object) -> Reenrollment:
     """Return the flag for 0 to 2, "0" to "2" or a name."""
-    text = str(value).lower() if isinstance(value, int | str) else ""
-    # True is an int, and str(True) is no name of the flag.
-    if text in _REENROLLMENT:
-        return _REENROLLMENT[text]
+    flag = flag_of(value)
+    if flag is not None:
+        return Reenrollment(flag)
     raise ApiError(ErrorCode.VALUE_INVALID, 'Status is 0, 1, 2 or "None", "Requested", "Required".')
 
 

@@ -6,13 +6,15 @@ leads to is `renewal/identity/importing.py`'s.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, NotRequired, TypedDict
 
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orchestrators.fleet_file import Listed, rows_of
+from orchestrators import fleet_file
+from orchestrators.fleet_file import Listed, Unreadable
 from portal.access.catalogue import Permission
 from portal.preferences import store
 from portal.rest import bodies
@@ -20,6 +22,7 @@ from portal.rest.agents import AgentView
 from portal.rest.codes import ErrorCode
 from portal.rest.dry_run import Change
 from portal.rest.errors import ApiError
+from portal.rest.parsers import BoundedCSVParser, BoundedJSONParser, CSVText
 from portal.rest.refusals import actor_of
 from portal.rest.shapes import read
 from renewal.identity.importing import Outcome as Became
@@ -48,11 +51,17 @@ class ImportResult(TypedDict):
 
 
 class AgentsImport(AgentView):
-    """POST /Agents/Import: each row counts for itself."""
+    """POST /Agents/Import: each row counts for itself.
+
+    The body is what ``GET /Agents`` of the other system answers, a bare array or in ``Agents``, or
+    CSV with the same names in its first line (``Content-Type: text/csv``).
+    """
 
     needs = {"POST": Permission.AGENTS_APPROVE}
     in_database = True
-    takes = {"POST": ImportRequest}
+    parser_classes = (BoundedJSONParser, BoundedCSVParser)
+    takes = {"POST": ImportRequest | list[dict[str, Any]]}
+    takes_csv = True
     returns = {"POST": list[ImportResult]}
 
     def post(self, request: Request) -> Response:
@@ -64,26 +73,47 @@ class AgentsImport(AgentView):
     def _taken_in(self, request: Request, *, dry_run: bool) -> list[ImportResult]:
         # What is taken in belongs to no group yet, so that no limit can name it.
         self.demand_everywhere(Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
-        body = read(request.data, ImportRequest)
-        if not body["Agents"]:
-            raise ApiError(ErrorCode.LIST_EMPTY, "Agents is empty.")
-        if len(body["Agents"]) > bodies.MOST_IDS:
-            raise ApiError(ErrorCode.LIST_TOO_LONG, f"Agents has at most {bodies.MOST_IDS} rows.")
-        rows = list(rows_of(body["Agents"]))
+        rows, is_dry = _rows(request.data)
         policy = policies(store.load())
         if policy.needed(RequestKind.FIRST) > 1 or policy.roles(RequestKind.FIRST):
             # One person would approve alone what takes several, or somebody of a role.
             self.demand_everywhere(Permission.APPROVALS_OVERRIDE)
         if any(isinstance(row, Listed) and (row.group or row.labels) for row in rows):
             self.demand_everywhere(Permission.AGENTS_MODIFY)
+        if any(isinstance(row, Listed) and row.flag for row in rows):
+            self.demand_everywhere(Permission.AGENTS_RENEW)
         results = take_in(
             rows,
             actor=actor_of(request),
             author=request.user,
             now=timezone.now(),
-            dry_run=dry_run or body.get("DryRun", False),
+            dry_run=dry_run or is_dry,
         )
         return [_shown(number, result) for number, result in enumerate(results, 1)]
+
+
+def _rows(body: object) -> tuple[list[Listed | Unreadable], bool]:
+    """Return the rows of a body, and whether it asks for a dry run itself. Raises ApiError."""
+    is_dry = False
+    try:
+        if isinstance(body, CSVText):
+            rows = fleet_file.csv_rows(body)
+        else:
+            entries: list[Any]
+            if isinstance(body, list):
+                entries = body
+            else:
+                asked = read(body, ImportRequest)
+                entries, is_dry = asked["Agents"], asked.get("DryRun", False)
+            rows = fleet_file.rows_of(entries)
+        found = list(islice(rows, bodies.MOST_IDS + 1))
+    except fleet_file.FleetFileInvalid as problem:
+        raise ApiError(ErrorCode.BODY_WRONG_SHAPE, str(problem)) from None
+    if not found:
+        raise ApiError(ErrorCode.LIST_EMPTY, "The list names no orchestrator.")
+    if len(found) > bodies.MOST_IDS:
+        raise ApiError(ErrorCode.LIST_TOO_LONG, f"A list has at most {bodies.MOST_IDS} rows.")
+    return found, is_dry
 
 
 _OUTCOMES = {

@@ -17,11 +17,14 @@ _WRITTEN = {"application/json", "text/json", "application/*", "text/*", "*/*", P
 
 
 class JSONNegotiation(BaseContentNegotiation):
-    """JSON in, JSON out; anything else is refused."""
+    """JSON in (and what else a view reads), JSON out; anything else is refused."""
 
     def select_parser(self, request: Any, parsers: Sequence[Any]) -> Any:
         media, *parameters = (request.content_type or "").split(";")
-        return parsers[0] if is_json(media) and all(map(_is_utf8, parameters)) else None
+        if not all(map(_is_utf8, parameters)):
+            return None
+        named = "application/json" if is_json(media) else media.strip().lower()
+        return next((each for each in parsers if each.media_type == named), None)
 
     def select_renderer(
         self, request: Any, renderers: Sequence[Any], format_suffix: str | None = None

@@ -24,24 +24,47 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+\\?(?:"|\Z)|[\[\]{}]', re.DO
 
 
 class BoundedJSONParser(BaseParser):
-    """The only parser of the API."""
+    """The parser of all calls."""
 
     media_type = "application/json"
 
     def parse(
         self, stream: Any, media_type: str | None = None, parser_context: Any = None
     ) -> object:
-        request = (parser_context or {}).get("request")
-        meta = request.META if request is not None else {}
-        if meta.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() != "identity":
-            raise ApiError(
-                ErrorCode.CONTENT_ENCODING_UNKNOWN, "Send the body without Content-Encoding."
-            )
-        announced = meta.get("CONTENT_LENGTH") or "0"
-        raw = b"" if int(announced) > MOST_BYTES else stream.read(MOST_BYTES + 1)
-        if int(announced) > MOST_BYTES or len(raw) > MOST_BYTES:
-            raise ApiError(ErrorCode.BODY_TOO_LARGE, f"A body has at most {MOST_BYTES} bytes.")
-        return decode(raw)
+        return decode(_bounded(stream, parser_context))
+
+
+class CSVText(str):
+    """A body that was sent as text/csv."""
+
+
+class BoundedCSVParser(BaseParser):
+    """For calls that take a list as CSV too (RFC 4180, UTF-8)."""
+
+    media_type = "text/csv"
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Any = None
+    ) -> CSVText:
+        try:
+            return CSVText(_bounded(stream, parser_context).decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            raise ApiError(ErrorCode.BODY_WRONG_SHAPE, "The body is not UTF-8.") from None
+
+
+def _bounded(stream: Any, parser_context: Any) -> bytes:
+    """Return the bytes of a body. Raises ApiError."""
+    request = (parser_context or {}).get("request")
+    meta = request.META if request is not None else {}
+    if meta.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() != "identity":
+        raise ApiError(
+            ErrorCode.CONTENT_ENCODING_UNKNOWN, "Send the body without Content-Encoding."
+        )
+    announced = meta.get("CONTENT_LENGTH") or "0"
+    raw: bytes = b"" if int(announced) > MOST_BYTES else stream.read(MOST_BYTES + 1)
+    if int(announced) > MOST_BYTES or len(raw) > MOST_BYTES:
+        raise ApiError(ErrorCode.BODY_TOO_LARGE, f"A body has at most {MOST_BYTES} bytes.")
+    return raw
 
 
 def decode(raw: bytes) -> object:

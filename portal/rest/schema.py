@@ -142,12 +142,11 @@ class Operation(AutoSchema):
             "parameters": [*_parameters(view, method, path)],
         }
         if method in view.takes:
-            operation["requestBody"] = {
-                "required": True,
-                "content": {
-                    "application/json": {"schema": schemas.of(view.takes[method], is_sent=True)}
-                },
-            }
+            sent = schemas.of(view.takes[method], is_sent=True)
+            content: dict[str, Any] = {"application/json": {"schema": sent}}
+            if view.takes_csv:
+                content["text/csv"] = {"schema": {"type": "string"}}
+            operation["requestBody"] = {"required": True, "content": content}
         operation["responses"] = dict(_responses(view, method, path, schemas))
         return operation
 

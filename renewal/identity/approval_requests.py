@@ -107,17 +107,7 @@ def ensure_open(orchestrator: Orchestrator, cause: Cause, *, now: datetime) -> A
         .first()
     )
     kind = questions.of(orchestrator).kind
-    made = ApprovalRequest(
-        orchestrator=orchestrator,
-        generation=orchestrator.generation,
-        kind=kind,
-        opened_at=now,
-        caused_by=cause.name[:200],
-        caused_by_key=cause.key,
-        caused_by_user_id=cause.user_id,
-        address=cause.address[:64],
-        reason=cause.reason[:1000],
-    )
+    made = _asked(orchestrator, kind, cause, now)
     if previous is not None and previous.state != RequestState.APPROVED:
         for field in (
             "caused_by",
@@ -137,6 +127,27 @@ def ensure_open(orchestrator: Orchestrator, cause: Cause, *, now: datetime) -> A
     if previous is not None:
         audit(made, "approval_request_opened_again", Actor(cause.name, cause.user_id))
     return made
+
+
+def first_of(orchestrator: Orchestrator, cause: Cause, *, now: datetime) -> ApprovalRequest:
+    """Return the request of a record that is made now, not stored yet."""
+    return _asked(orchestrator, questions.asked_of(orchestrator, ()).kind, cause, now)
+
+
+def _asked(
+    orchestrator: Orchestrator, kind: RequestKind, cause: Cause, now: datetime
+) -> ApprovalRequest:
+    return ApprovalRequest(
+        orchestrator=orchestrator,
+        generation=orchestrator.generation,
+        kind=kind,
+        opened_at=now,
+        caused_by=cause.name[:200],
+        caused_by_key=cause.key,
+        caused_by_user_id=cause.user_id,
+        address=cause.address[:64],
+        reason=cause.reason[:1000],
+    )
 
 
 def open_for_reset(

@@ -53,10 +53,10 @@ def enter(entry: Entry, *, actor: Actor, now: datetime) -> tuple[Orchestrator, b
     """
     check_names(entry)
     if entry.certificate is not None:
-        _check_certificate(entry.certificate)
+        check_certificate(entry.certificate)
     with transaction.atomic():
         orchestrator = _found(entry)
-        before = _state(orchestrator) if orchestrator is not None else {}
+        before = state_of(orchestrator) if orchestrator is not None else {}
         if orchestrator is None:
             account = entry.service_account or User.objects.get(username=SHARED_SERVICE_ACCOUNT)
             orchestrator = Orchestrator(
@@ -72,11 +72,11 @@ def enter(entry: Entry, *, actor: Actor, now: datetime) -> tuple[Orchestrator, b
             orchestrator.extra_names = list(dict.fromkeys(n.strip() for n in entry.extra_names))
         if entry.demonstration is not None:
             orchestrator.demonstration = entry.demonstration
-        if not before or _state(orchestrator) != before:
+        if not before or state_of(orchestrator) != before:
             orchestrator.save()
         if entry.certificate is not None:
             _bind(orchestrator, entry.certificate, now=now)
-        after = _state(orchestrator)
+        after = state_of(orchestrator)
         if before == after:
             return orchestrator, False
         record(
@@ -114,7 +114,8 @@ def check_names(entry: Entry) -> None:
         )
 
 
-def _check_certificate(facts: CertificateFacts) -> None:
+def check_certificate(facts: CertificateFacts) -> None:
+    """Refuse a certificate that no orchestrator may have. Raises ActRefused."""
     if facts.is_ca or not facts.has_client_auth:
         raise ActRefused(
             "certificate_unsuitable",
@@ -219,7 +220,8 @@ def _check_is_free(
         raise ActRefused("certificate_used", "This certificate was a wrong answer of its CA.")
 
 
-def _state(orchestrator: Orchestrator) -> dict[str, object]:
+def state_of(orchestrator: Orchestrator) -> dict[str, object]:
+    """Return what the audit log tells of an entered record."""
     return {
         "status": Status(orchestrator.status).label,
         "name": orchestrator.client_machine,

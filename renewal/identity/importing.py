@@ -9,28 +9,27 @@ does the same and is rolled back, so that it cannot say anything else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID, uuid4
+from itertools import islice
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from orchestrators import groups, labels
+from orchestrators import labels
 from orchestrators.fleet_file import Listed, Unreadable
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical, claim_key
-from orchestrators.records import rename
 from portal.access.models import User
-from portal.access.reach import EVERYTHING
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
-from portal.audit.models import Category
-from portal.audit.trail import Actor, record
-from renewal.identity import approval_requests
+from portal.audit.trail import Actor
+from renewal.identity import newcomers
 from renewal.identity.acting import ActRefused
-from renewal.identity.entry import Entry, check_names, enter
+from renewal.identity.entry import Entry, check_certificate, check_names, enter
+from renewal.identity.newcomers import Coming
 from renewal.models import Certificate
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts, CertificateUnreadable, read_certificate
@@ -60,6 +59,11 @@ class Result:
     reason: str = ""
     """Stable code of a refusal."""
     message: str = ""
+    """Why it was refused, or what of the row was not taken over."""
+
+
+SLICE = 50
+"""Rows of one transaction: what it locks is let go soon."""
 
 
 class _RolledBack(Exception):
@@ -74,23 +78,34 @@ def take_in(
     dry_run: bool = False,
     author: User | None = None,
 ) -> list[Result]:
-    """Take in rows, each in a transaction of its own; a dry run leaves nothing behind.
+    """Take in rows, a slice of them in each transaction; a dry run leaves nothing behind.
 
+    What a slice did stays if a later one breaks off: sent again, the list goes on from there.
     ``author`` (None: whoever runs the host) gives no group and label that one of his own roles is
     limited to.
     """
     if not dry_run:
-        return [_one(row, author, actor=actor, now=now) for row in rows]
+        return list(_in_slices(rows, author, actor=actor, now=now))
     results: list[Result] = []
     try:
         with transaction.atomic():
             # Rows of one file may contradict each other: each sees what the ones before it did.
             read = list(rows)
-            results = [_one(row, author, actor=actor, now=now) for row in read]
+            results = list(_in_slices(read, author, actor=actor, now=now))
             results = _without_made_up_ids(results, read, now)
             raise _RolledBack
     except _RolledBack:
         return results
+
+
+def _in_slices(
+    rows: Iterable[Listed | Unreadable], author: User | None, *, actor: Actor, now: datetime
+) -> Iterator[Result]:
+    left = iter(rows)
+    while some := list(islice(left, SLICE)):
+        with transaction.atomic():
+            became = _slice(some, author, actor=actor, now=now)
+        yield from became
 
 
 def _without_made_up_ids(
@@ -105,7 +120,43 @@ def _without_made_up_ids(
     return [replace(each, agent_id=None) if each.agent_id in made else each for each in results]
 
 
-def _one(row: Listed | Unreadable, author: User | None, *, actor: Actor, now: datetime) -> Result:
+def _slice(
+    rows: Sequence[Listed | Unreadable], author: User | None, *, actor: Actor, now: datetime
+) -> list[Result]:
+    accounts = _accounts(rows)
+    read = [_read(row, accounts) for row in rows]
+    fresh = newcomers.strangers([each for each in read if isinstance(each, Coming)])
+    made: Mapping[str, Orchestrator] = {}
+    try:
+        with transaction.atomic():
+            made = newcomers.make(fresh, author=author, actor=actor, now=now)
+    except (labels.GroupingRefused, IntegrityError):
+        # One of them cannot be made; which one, each says for itself.
+        made = {}
+    return [
+        each
+        if isinstance(each, Result)
+        else _became(each, made[each.row.place], is_new=True)
+        if each.row.place in made
+        else _one(each, author, actor=actor, now=now)
+        for each in read
+    ]
+
+
+def _accounts(rows: Iterable[Listed | Unreadable]) -> Mapping[str, User]:
+    """Return the service accounts that the rows name, and the shared one, by name."""
+    named = {name for row in rows if isinstance(row, Listed) for name in _account_names(row)}
+    found = User.objects.filter(username__in=named, is_service_account=True)
+    shared = User.objects.get(username=SHARED_SERVICE_ACCOUNT)
+    return {user.username: user for user in found} | {shared.username: shared}
+
+
+def _account_names(row: Listed) -> tuple[str, str]:
+    """Return the names under which a row's account is looked for, as everywhere."""
+    return row.username, row.username.rpartition("\\")[2]
+
+
+def _read(row: Listed | Unreadable, accounts: Mapping[str, User]) -> Coming | Result:
     if isinstance(row, Unreadable):
         return Result(row.place, row.name, Outcome.REFUSED, None, "row_unreadable", row.message)
     if row.status != Status.APPROVED:
@@ -113,40 +164,82 @@ def _one(row: Listed | Unreadable, author: User | None, *, actor: Actor, now: da
         return Result(
             row.place, row.client_machine, Outcome.LEFT_OUT, row.agent_id, "", f"It is {label}."
         )
+    own = next((accounts[name] for name in _account_names(row) if name in accounts), None)
+    try:
+        facts = _certificate_of(row)
+        check_names(Entry(name=row.client_machine))
+        if facts is not None:
+            check_certificate(facts)
+    except ActRefused as refused:
+        return _refused(row, refused.reason, str(refused))
+    return Coming(row, facts, own or accounts[SHARED_SERVICE_ACCOUNT], own is not None)
+
+
+def _one(each: Coming, author: User | None, *, actor: Actor, now: datetime) -> Result:
     try:
         with transaction.atomic():
-            orchestrator, outcome = _taken_in(row, author, actor=actor, now=now)
+            orchestrator, is_new, changed = _taken_in(each, author, actor=actor, now=now)
     except ActRefused as refused:
-        reason, message = refused.reason, str(refused)
+        return _refused(each.row, refused.reason, str(refused))
     except labels.GroupingRefused as refused:
-        reason, message = refused.reason, str(refused)
+        return _refused(each.row, refused.reason, str(refused))
     except IntegrityError:
         # Another import, or the orchestrator itself, was faster.
-        reason, message = "changed", "It changed meanwhile: try again."
-    else:
-        return Result(row.place, row.client_machine, outcome, orchestrator.pk)
+        return _refused(each.row, "changed", "It changed meanwhile: try again.")
+    return _became(each, orchestrator, is_new=is_new, changed=changed)
+
+
+def _refused(row: Listed, reason: str, message: str) -> Result:
     return Result(row.place, row.client_machine, Outcome.REFUSED, row.agent_id, reason, message)
 
 
-def _taken_in(
-    row: Listed, author: User | None, *, actor: Actor, now: datetime
-) -> tuple[Orchestrator, Outcome]:
-    facts = _certificate_of(row)
-    account = User.objects.filter(username=row.username, is_service_account=True).first()
-    entry = Entry(
-        name=row.client_machine, id=row.agent_id, certificate=facts, service_account=account
+def _became(
+    each: Coming, orchestrator: Orchestrator, *, is_new: bool, changed: bool = True
+) -> Result:
+    row = each.row
+    outcome = Outcome.ENTERED if each.facts is not None else Outcome.ANNOUNCED
+    said = []
+    if row.username and row.username != orchestrator.service_account.username:
+        said.append(
+            f"Its Username {row.username[:80]!r} is no service account here: it runs under "
+            f"{orchestrator.service_account.username!r}."
+            if not each.owns_account
+            else f"It runs under the service account {orchestrator.service_account.username!r}."
+        )
+    if not is_new and row.flag != orchestrator.flag:
+        said.append("Its AuthCertificateReenrollment was not taken over: the record is here.")
+    return Result(
+        row.place,
+        row.client_machine,
+        outcome if changed else Outcome.UNCHANGED,
+        orchestrator.pk,
+        message=" ".join(said),
     )
-    check_names(entry)
-    if facts is not None:
-        is_new = not _records_of(row).exists()
-        orchestrator, changed = enter(entry, actor=actor, now=now)
-        outcome = Outcome.ENTERED if changed else Outcome.UNCHANGED
-    else:
-        orchestrator, is_new = _announced(row, account, actor=actor, now=now)
-        outcome = Outcome.ANNOUNCED if is_new else Outcome.UNCHANGED
+
+
+def _taken_in(
+    each: Coming, author: User | None, *, actor: Actor, now: datetime
+) -> tuple[Orchestrator, bool, bool]:
+    """Return the record of a row, whether it was made, and whether it changed."""
+    if each.facts is None:
+        existing = _announced(each.row)
+        if existing is not None:
+            return existing, False, False
+        made = newcomers.make([each], author=author, actor=actor, now=now)
+        return made[each.row.place], True, True
+    entry = Entry(
+        name=each.row.client_machine,
+        id=each.row.agent_id,
+        certificate=each.facts,
+        service_account=each.account if each.owns_account else None,
+    )
+    is_new = not _records_of(each.row).exists()
+    orchestrator, changed = enter(entry, actor=actor, now=now)
     if is_new:
-        _describe(orchestrator, row, author, actor=actor)
-    return orchestrator, outcome
+        newcomers.describe(orchestrator, each.row)
+        orchestrator.save(update_fields=newcomers.DESCRIBED)
+        newcomers.furnish([(orchestrator, each.row)], author=author, actor=actor)
+    return orchestrator, is_new, changed
 
 
 def _certificate_of(row: Listed) -> CertificateFacts | None:
@@ -178,14 +271,15 @@ def _records_of(row: Listed) -> QuerySet[Orchestrator]:
     )
 
 
-def _announced(
-    row: Listed, account: User | None, *, actor: Actor, now: datetime
-) -> tuple[Orchestrator, bool]:
-    """Return the record that waits for the row's thumbprint, and whether it was made."""
-    existing = list(_records_of(row)[:10])
+def _announced(row: Listed) -> Orchestrator | None:
+    """Return the record that waits for the row's thumbprint or has it; None if it may be made.
+
+    Raises ActRefused.
+    """
+    existing = list(_records_of(row).select_related("service_account")[:10])
     for found in existing:
         if row.thumbprint in (found.thumbprint, found.announced_thumbprint):
-            return found, False
+            return found
     if existing:
         other = existing[0]
         raise ActRefused(
@@ -200,43 +294,4 @@ def _announced(
         )
     if Orchestrator.objects.filter(announced_thumbprint=row.thumbprint).exists():
         raise ActRefused("announced_twice", "This thumbprint was announced for another one.")
-    made = Orchestrator(
-        id=row.agent_id or uuid4(),
-        service_account=account or User.objects.get(username=SHARED_SERVICE_ACCOUNT),
-        status=Status.NEW,
-        announced_thumbprint=row.thumbprint,
-        announced_by=actor.name[:200],
-        created_at=now,
-    )
-    rename(made, row.client_machine)
-    made.save(force_insert=True)
-    cause = approval_requests.cause_of(
-        actor, f"Imported: approved when it shows the certificate {row.thumbprint}."
-    )
-    approval_requests.ensure_open(made, cause, now=now)
-    record(
-        actor,
-        Category.ORCHESTRATOR,
-        "announced",
-        object_type="orchestrator",
-        object_id=made.pk,
-        object_name=made.client_machine,
-        orchestrator_id=made.pk,
-        after={"status": "New", "announced_thumbprint": row.thumbprint},
-    )
-    return made, True
-
-
-def _describe(
-    orchestrator: Orchestrator, row: Listed, author: User | None, *, actor: Actor
-) -> None:
-    """Give a record that was just made what else the row says. Raises GroupingRefused."""
-    Orchestrator.objects.filter(pk=orchestrator.pk).update(
-        platform=row.platform, version=row.version, capabilities=list(row.capabilities)
-    )
-    if row.group:
-        group = groups.named(row.group, EVERYTHING)
-        groups.assign([orchestrator.pk], group, author=author, actor=actor)
-    if row.labels:
-        pairs = dict(labels.parse(f"{key}={value}") for key, value in row.labels.items())
-        labels.set_labels([orchestrator.pk], put=pairs, author=author, actor=actor)
+    return None

@@ -27,12 +27,18 @@ def accepted_of(orchestrator: Orchestrator) -> list[Certificate]:
 
 def bind(orchestrator: Orchestrator, certificate: Certificate, *, now: datetime) -> None:
     """Make the certificate that the approval named the current one (row 15)."""
-    _move(certificate, Standing.CURRENT, now)
-    _use(orchestrator, certificate)
-    orchestrator.thumbprint = certificate.thumbprint
+    set_bound(orchestrator, certificate, now=now)
+    certificate.save(update_fields=["standing", "standing_since"])
     orchestrator.save(
         update_fields=["thumbprint", "certificate_not_after", "certificate_counted_from"]
     )
+
+
+def set_bound(orchestrator: Orchestrator, certificate: Certificate, *, now: datetime) -> None:
+    """Let both rows say that the certificate is the current one; nothing is stored."""
+    certificate.standing, certificate.standing_since = Standing.CURRENT, now
+    _use(orchestrator, certificate)
+    orchestrator.thumbprint = certificate.thumbprint
 
 
 def deliver(orchestrator: Orchestrator, certificate: Certificate, *, now: datetime) -> None:

@@ -85,6 +85,16 @@ class TestThumbprint:
         reply = door.register(due, ClientMachine="web01", AgentId=ID, CSR=sent)
         assert reply.said == (1, "", True, True)
 
+    def test_it_is_asked_to_renew_if_it_was_asked_where_it_comes_from(
+        self, door: FrontDoor
+    ) -> None:
+        der = door.certificate(new_key(), subject="CN=web01")
+        row = agent(Thumbprint=thumbprint(der), AuthCertificateReenrollment="Requested")
+        imported(door, row)
+        reply = door.register(der, ClientMachine="web01", AgentId=ID)
+        assert reply.said == (2, "A0100007", True, False)
+        assert "renewal_requested" in actions(door.record("web01"))
+
     def test_by_name_where_the_agent_has_no_id(self, door: FrontDoor) -> None:
         der = door.certificate(new_key(), subject="CN=web01")
         imported(door, agent(AgentId="", Thumbprint=thumbprint(der)))
@@ -174,6 +184,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a thumbprint that is none": ({"Thumbprint": "abc"}, "row_unreadable"),
     "an id that is none": ({"AgentId": "7"}, "row_unreadable"),
     "a status that is none": ({"Status": 9, "Thumbprint": "0" * 40}, "row_unreadable"),
+    "a flag that is none": (
+        {"Thumbprint": "0" * 40, "AuthCertificateReenrollment": "Maybe"}, "row_unreadable",
+    ),
     "a version with a NUL": ({"Version": "24\0", "Thumbprint": "0" * 40}, "row_unreadable"),
     "half a surrogate pair in a capability": (
         {"Capabilities": ["\ud800"], "Thumbprint": "0" * 40}, "row_unreadable",

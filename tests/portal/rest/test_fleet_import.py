@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from orchestrators.labels import labels_of
 from orchestrators.models import Orchestrator
-from portal.access.catalogue import ROLES
+from portal.access.catalogue import ROLES, Permission
 from portal.preferences import store
 from tests.portal.access.conftest import TESTER, group, role, user
 from tests.portal.pages import fleet as rows
@@ -62,7 +63,8 @@ def test_a_dry_run_tells_what_the_call_itself_will_answer(admin: Caller) -> None
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "a bare array": ([AGENT], "body_wrong_shape"),
+    "an empty array": ([], "list_empty"),
+    "a text": ("ClientMachine\nweb01", "body_wrong_shape"),
     "no agents": ({"Agents": []}, "list_empty"),
     "too many": ({"Agents": [AGENT] * 1001}, "list_too_long"),
     "an unknown member": ({"Agents": [AGENT], "Force": True}, "member_unknown"),
@@ -74,6 +76,74 @@ BAD: dict[str, tuple[Any, str]] = {
 def test_it_is_refused_with(admin: Caller, body: Any, code: str) -> None:
     refused(admin.post("Agents/Import", body), 400, code)
     assert not Orchestrator.objects.exists()
+
+
+BAD_CSV: dict[str, tuple[bytes, str]] = {
+    "no column of names": (b"Name,Thumbprint\nweb01,AB\n", "body_wrong_shape"),
+    "a quote that is not closed": (b'ClientMachine\n"web01', "body_wrong_shape"),
+    "bytes that are no text": (b"ClientMachine\n\xff\xfe", "body_wrong_shape"),
+    "a first line alone": (b"ClientMachine,Thumbprint\n", "list_empty"),
+    "too many rows": (b"ClientMachine\n" + b"x\n" * 1001, "list_too_long"),
+}
+
+
+@pytest.mark.parametrize(("raw", "code"), BAD_CSV.values(), ids=BAD_CSV.keys())
+def test_a_csv_is_refused_with(admin: Caller, raw: bytes, code: str) -> None:
+    refused(admin.post("Agents/Import", raw=raw, content_type="text/csv"), 400, code)
+    refused(admin.post("Agents/Reset", raw=raw, content_type="text/csv"), 415,
+            "content_type_unknown")  # fmt: skip
+
+
+def test_the_list_of_another_system_is_taken_as_it_is(admin: Caller) -> None:
+    assert outcomes(admin, [AGENT]) == [("announced", None)]
+    csv = "ClientMachine,Thumbprint,Labels,AuthCertificateReenrollment\r\n" + (
+        "web02," + "CD" * 20 + ",region=eu;site=b1,Requested\r\n"
+    )
+    sent: Any = {"raw": csv, "content_type": "text/csv; charset=utf-8"}
+    dry = admin.post("Agents/Import", query={"dry_run": "true"}, **sent).json()
+    assert [each["Outcome"] for each in dry["Changes"]] == ["change"]
+    assert not Orchestrator.objects.filter(client_machine="web02").exists()
+    answer = admin.post("Agents/Import", **sent, headers={"Idempotency-Key": "k"}).json()
+    assert [(row["Outcome"], row["Message"]) for row in answer] == [("announced", None)]
+    again = admin.post("Agents/Import", **sent, headers={"Idempotency-Key": "k"})
+    assert (again.json(), again["Idempotency-Replayed"]) == (answer, "true")
+    made = Orchestrator.objects.get(client_machine="web02")
+    assert (made.flag, labels_of(made)) == (1, {"region": "eu", "site": "b1"})
+
+
+def test_what_is_not_taken_over_is_said(admin: Caller) -> None:
+    rows = [
+        AGENT | {"Username": "CORP\\svc-old"},
+        AGENT | {"ClientMachine": "web02", "Thumbprint": "CD" * 20, "Username": "orchestrators"},
+    ]
+    first, second = admin.post("Agents/Import", rows).json()
+    assert "CORP" in first["Message"]
+    assert "'orchestrators'" in first["Message"]
+    assert second["Message"] is None
+    again = [AGENT | {"AuthCertificateReenrollment": "2"}]
+    assert "AuthCertificateReenrollment" in admin.post("Agents/Import", again).json()[0]["Message"]
+    assert Orchestrator.objects.get(client_machine="web01").flag == 0
+
+
+def test_who_may_not_request_renewals_imports_no_flags() -> None:
+    sent = role("Importer", [Permission.AGENTS_READ, Permission.AGENTS_APPROVE])
+    ida = Caller({"Authorization": basic(user("ida", sent).username, rows.PASSWORD)})
+    flagged = [AGENT | {"AuthCertificateReenrollment": "Required"}]
+    refused(ida.post("Agents/Import", flagged), 403, "permission_missing")
+    assert outcomes(ida, [AGENT | {"AuthCertificateReenrollment": "None"}]) == [("announced", None)]
+
+
+def test_a_thousand_rows_take_few_statements_and_short_transactions(
+    admin: Caller, django_assert_max_num_queries: Any
+) -> None:
+    agents = [
+        AGENT | {"ClientMachine": f"web{n}", "Thumbprint": f"{n:040X}", "Version": "1.2"}
+        for n in range(1000)
+    ]
+    agents[999] = agents[999] | {"Thumbprint": f"{0:040X}"}
+    with django_assert_max_num_queries(600):
+        found = outcomes(admin, agents)
+    assert found == [("announced", None)] * 999 + [("refused", "announced_twice")]
 
 
 def test_it_needs_the_permission_without_a_limit() -> None:
