@@ -25,16 +25,17 @@ M = TypeVar("M", bound=Model)
 def within(rows: QuerySet[M], *reaches: Reach, by: str = "pk") -> QuerySet[M]:
     """Narrow ``rows`` to what every one of ``reaches`` holds.
 
-    ``by`` is the column with the orchestrator's id. No query of its own, and none per row. Rows of
-    no orchestrator are seen by who reaches everything.
+    ``by`` is the column with the orchestrator's id, or the relation to it where rows are joined
+    with their orchestrators anyway. No query of its own, and none per row. Rows of no orchestrator
+    are seen by who reaches everything.
     """
-    own = by == "pk" and rows.model is Orchestrator
+    group = {"pk": "group_id", "orchestrator": "orchestrator__group_id"}.get(by, "")
     for each in reaches:
         if each.everything:
             continue
-        if own and each.groups and not each.labels:
-            # The group stands in the row and in the indexes of the lists.
-            rows = rows.filter(group_id__in=sorted(each.groups))
+        if group and each.groups and not each.labels:
+            # The group stands in the orchestrator's row and in the indexes of the lists.
+            rows = rows.filter(**{f"{group}__in": sorted(each.groups)})
         else:
             rows = rows.filter(**{f"{by}__in": _ids(each)})
     return rows

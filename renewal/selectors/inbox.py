@@ -62,7 +62,7 @@ class Waiting:
 def visible(user: Any) -> QuerySet[ApprovalRequest]:
     """Return the requests of the orchestrators that a user sees."""
     return within(
-        ApprovalRequest.objects.all(), reach(user, Permission.AGENTS_READ), by="orchestrator_id"
+        ApprovalRequest.objects.all(), reach(user, Permission.AGENTS_READ), by="orchestrator"
     )
 
 
@@ -88,10 +88,12 @@ def waiting_for(user: Any, *, now: datetime) -> QuerySet[ApprovalRequest]:
         caused_by_user=user.pk,
     )
     return (
-        within(visible(user), reach(user, Permission.AGENTS_APPROVE), by="orchestrator_id")
+        within(visible(user), reach(user, Permission.AGENTS_APPROVE), by="orchestrator")
         .filter(
+            # Nobody else is approved; the indexes of the orchestrators begin with group and status.
             Exists(came) | (Q(orchestrator__status=Status.DISAPPROVED) & Exists(held)),
             ~Exists(voted),
+            orchestrator__status__in=[Status.NEW, Status.DISAPPROVED],
             state=RequestState.OPEN,
         )
         .exclude(Exists(forbids) & Q(kind=RequestKind.AFTER_RESET) & Exists(own_resets))
