@@ -5,6 +5,7 @@ Owns their rows, words and links. What a day holds is `renewal/rules/forecast.py
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from urllib.parse import urlencode
@@ -14,9 +15,12 @@ from django.urls import reverse
 from portal.days import utc_day
 from renewal.census import DONE_DAYS, Picture
 from renewal.rules.forecast import Forecast, days_from
+from renewal.rules.periods import Periods
 
 ENDS_DAYS = 90
 PLANNED_DAYS = 60
+_WEEK = 7
+DayUrl = Callable[[date], str]
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Chart:
     nothing: str
     """What is said in the place of a chart without a number."""
     rows: list[Row] = field(default_factory=list)
+    until: date | None = None
+    """Last day of the axis, where it does not end with the rows."""
 
     @property
     def is_empty(self) -> bool:
@@ -111,6 +117,58 @@ def renewals_chart(picture: Picture, foreseen: Forecast, *, today: date) -> Char
         (Series("Issued", "issued"), Series("Used since", "used"), Series("Planned", "planned")),
         f"Nothing was renewed in {DONE_DAYS} days, and nothing falls due in {PLANNED_DAYS}.",
         rows,
+    )
+
+
+def weeks_chart(foreseen: Forecast, tried: Periods, *, today: date, days: int, real: str) -> Chart:
+    """Certificates in use by the week in which they end, on which the periods are drawn."""
+    rows = []
+    for first in days_from(today, days)[::_WEEK]:
+        week = days_from(first, _WEEK)
+        number = sum(foreseen.ends.get(day, 0) for day in week)
+        rows.append(Row(str(first), (_counted(number, ends_url(first, week[-1], real=real)),)))
+    return Chart(
+        "periods",
+        "When certificates end, and how far the periods reach",
+        "What ends before a line is within that period. Drag a line, or move it with the arrow "
+        "keys, to see what another period would change. A certificate's warning period is never "
+        f"longer than 1/{tried.warning_divisor} of its lifetime, its expiry period never longer "
+        f"than 1/{tried.expiry_divisor}.",
+        "Week from",
+        (Series("Certificates that end", "weeks"),),
+        "No certificate in use ends in this time.",
+        rows,
+        until=today + timedelta(days=days),
+    )
+
+
+def load_chart(
+    days: Sequence[date], before: Forecast, after: Forecast, per_day: int | None, url_of: DayUrl
+) -> Chart:
+    """Renewals that fall due, by day, against what the CAs can take."""
+    is_tried = after is not before
+    series = [Series("Fall due", "planned")]
+    if is_tried:
+        series.insert(0, Series("With the periods in force", "before"))
+    if per_day is not None:
+        series.append(Series("The CAs' capacity", "capacity"))
+    rows = []
+    for day in days:
+        cells = [_counted(after.renewals.get(day, 0), url_of(day))]
+        if is_tried:
+            cells.insert(0, Cell(before.renewals.get(day, 0)))
+        if per_day is not None:
+            cells.append(Cell(per_day))
+        rows.append(Row(str(day), tuple(cells)))
+    total = sum(after.renewals.get(day, 0) for day in days)
+    return Chart(
+        "load",
+        "Renewals that fall due, by day",
+        f"{total:,} in {len(days)} days, besides {after.due_now:,} that are due now.",
+        "Day",
+        tuple(series),
+        f"No renewal falls due within {len(days)} days.",
+        rows if total else [],
     )
 
 

@@ -7,7 +7,7 @@ a day is `renewal/rules/forecast.py`'s, counted by `renewal/census.py`.
 from __future__ import annotations
 
 import calendar
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta
 from typing import Any
@@ -27,13 +27,16 @@ from portal.preferences.typed import SettingInvalid
 from renewal import census
 from renewal.configuration import periods
 from renewal.models import CertificateAuthority
+from renewal.rules.capacity import capacity
 from renewal.rules.forecast import Forecast, Lot, days_from, dues, forecast
 from renewal.rules.periods import Periods
+from renewal.selectors.capacity import enrollers
 
 SPANS = (90, 180, 365)
 _STEPS = 4
-_WARNING_DAYS, _EXPIRY_DAYS = 400, 180
-"""How far the sliders go at least."""
+_WARNING, _EXPIRY = "ClientCertificateWarningDays", "ClientCertificateExpiryDays"
+_AXIS_DAYS = 400
+"""How far the chart of the periods reaches at least."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,19 @@ def index(request: HttpRequest) -> HttpResponseBase:
     now = timezone.now()
     today = now.astimezone(UTC).date()
     far = reach(request.user, Permission.AGENTS_READ)
-    in_force = periods(store.load())
+    preferences = store.load()
+    in_force = periods(preferences)
     names = dict(CertificateAuthority.objects.order_by("name").values_list("pk", "name"))
     span = next((s for s in SPANS if request.GET.get("span") == str(s)), SPANS[1])
     tried, problem = _tried(request.GET, in_force)
     issuer = request.GET.get("ca", "")
     picture = census.latest(far, now=now)
+    asked = enrollers(preferences)
+    per_day = capacity(asked)
     context: dict[str, Any] = {
         "picture": picture,
+        "enrollers": asked,
+        "per_day": per_day,
         "today": today,
         "span": span,
         "spans": SPANS,
@@ -104,8 +112,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "tried": tried,
         "is_tried": tried != in_force,
         "problem": problem,
-        "most_warning": max(_WARNING_DAYS, in_force.warning.days, tried.warning.days),
-        "most_expiry": max(_EXPIRY_DAYS, in_force.expiry.days, tried.expiry.days),
+        "warning_bounds": BY_NAME[_WARNING],
+        "expiry_bounds": BY_NAME[_EXPIRY],
         "weekdays": [(name[:2], name) for name in calendar.day_name],
     }
     if picture is not None:
@@ -118,9 +126,18 @@ def index(request: HttpRequest) -> HttpResponseBase:
         real = "&fleet=real" if demonstration else ""
         context |= {
             "months": _months(days, before, after, chosen),
-            "sums": _sums(days, before, after),
+            "sums": _sums(days, before, after, per_day),
+            "load_chart": charts.load_chart(days, before, after, per_day, _day_url_of(request)),
+            "weeks_chart": charts.weeks_chart(
+                after,
+                tried,
+                today=today,
+                days=max(_AXIS_DAYS, in_force.warning.days, tried.warning.days),
+                real=real,
+            ),
             "fullest": max(days, key=lambda day: after.renewals.get(day, 0)),
             "most": after.most(days),
+            "is_too_much": per_day is not None and max(after.due_now, after.most(days)) > per_day,
             "chosen": chosen,
             "ending": _ending(lots, chosen, names, real) if chosen else [],
             "falling_due": _due(lots, tried, chosen, today, names, real) if chosen else [],
@@ -135,8 +152,8 @@ def _tried(given: Mapping[str, str], in_force: Periods) -> tuple[Periods, str]:
     try:
         found = replace(
             in_force,
-            warning=_days(given, "warning", "ClientCertificateWarningDays", in_force.warning),
-            expiry=_days(given, "expiry", "ClientCertificateExpiryDays", in_force.expiry),
+            warning=_days(given, "warning", _WARNING, in_force.warning),
+            expiry=_days(given, "expiry", _EXPIRY, in_force.expiry),
         )
     except SettingInvalid as invalid:
         return in_force, str(invalid)
@@ -194,16 +211,33 @@ def _months(
     return found
 
 
-def _sums(days: Sequence[date], before: Forecast, after: Forecast) -> list[Sum]:
+def _day_url_of(request: HttpRequest) -> Callable[[date], str]:
+    """A day's page keeps span, CA and periods."""
+
+    def url(day: date) -> str:
+        given = request.GET.copy()
+        given["day"] = str(day)
+        return f"?{given.urlencode()}#day"
+
+    return url
+
+
+def _sums(
+    days: Sequence[date], before: Forecast, after: Forecast, per_day: int | None
+) -> list[Sum]:
     def within(found: Mapping[date, int]) -> int:
         return sum(found.get(day, 0) for day in days)
 
-    return [
+    found = [
         Sum("Asked to renew now", before.due_now, after.due_now),
         Sum("Of these without a session until they have", before.must_now, after.must_now),
         Sum(f"Fall due within {len(days)} days", within(before.renewals), within(after.renewals)),
         Sum("Fall due on the fullest day", before.most(days), after.most(days)),
     ]
+    if per_day is not None:
+        above = (each.days_above(days, per_day) for each in (before, after))
+        found.append(Sum("Days with more than the CAs can take", *above))
+    return found
 
 
 def _ending(lots: Sequence[Lot], day: date, names: Mapping[int, str], real: str) -> list[Share]:

@@ -62,6 +62,10 @@ class Forecast:
         """Return the greatest number of renewals on one of the days."""
         return max((self.renewals.get(day, 0) for day in days), default=0)
 
+    def days_above(self, days: Iterable[date], capacity: int) -> int:
+        """Return on how many of the days more renewals fall due than can be made on one."""
+        return sum(self.renewals.get(day, 0) > capacity for day in days)
+
 
 def level_on(lot: Lot, periods: Periods, day: date) -> Level:
     """Return how urgent the lot's renewal is at the end of a day, as a Register is answered."""

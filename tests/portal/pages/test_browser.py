@@ -361,15 +361,44 @@ def test_charts_are_drawn_and_a_day_leads_to_its_list(chromium, site):
     assert said == []
 
 
-def test_times_are_those_of_the_browser_and_the_periods_are_tried_by_dragging(chromium, site):
+def test_times_are_those_of_the_browser(chromium, site):
     url, fleet = site
     page, said = opened(chromium, url, timezone_id="Asia/Tokyo")
     page.goto(f"{url}/account")
     expect(page.locator("main")).to_contain_text("Asia/Tokyo")
     page.goto(f"{url}/certificates/{fleet.calm.certificates.get().pk}")
     expect(page.locator("main")).to_contain_text("JST")
+    assert said == []
+
+
+def test_the_periods_are_tried_with_the_pointer_with_keys_and_with_numbers(chromium, site):
+    url, _ = site
+    page, said = opened(chromium, url)
     page.goto(f"{url}/forecast")
-    page.get_by_label("Warning period").fill("60")
+    field = page.get_by_role("spinbutton", name="Warning period")
+    line = page.get_by_role("slider", name="Warning period on the chart")
+    expect(line).to_have_attribute("aria-valuetext", "180 days")
+    line.scroll_into_view_if_needed()
+    box = line.bounding_box()
+    middle, height = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(middle, height)
+    page.mouse.down()
+    page.mouse.move(middle - 100, height, steps=4)
+    assert int(field.input_value()) < 180
+    page.mouse.up()
     expect(page.get_by_role("link", name="Back to the periods in force")).to_be_visible()
+    dragged = int(field.input_value())
+    assert f"warning={dragged}&" in page.url
+    # It has the focus still: keys go on from there, and cannot cross the other line.
+    expect(line).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("PageUp")
+    expect(page).to_have_url(re.compile(f"warning={dragged + 8}&"))
+    expect(line).to_be_focused()
+    page.keyboard.press("Home")
+    expect(page).to_have_url(re.compile("warning=31&expiry=30"))
+    field.fill("60")
+    field.press("Tab")
+    expect(line).to_have_attribute("aria-valuetext", "60 days")
     assert "warning=60" in page.url
     assert said == []

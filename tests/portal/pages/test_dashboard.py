@@ -9,6 +9,7 @@ from html import unescape
 import pytest
 
 from portal.audit.models import AuditEntry
+from portal.preferences import store
 from renewal import census
 from renewal.models import Census, CertificateAuthority
 from tests.portal.pages import fleet as rows
@@ -83,6 +84,36 @@ class TestForecast:
         assert page.status_code == 400
         assert said in page.content.decode()
         assert page.context["tried"] == page.context["in_force"]
+
+    def test_the_capacity_of_the_cas_stands_beside_what_falls_due(self, admin, now):
+        (enroller,) = admin.get("/forecast").context["enrollers"]
+        own = CertificateAuthority.objects.filter(name=enroller.name)
+        own.update(last_answer_seconds=None)
+        page = admin.get("/forecast")
+        assert page.context["per_day"] is None
+        assert "has not answered anything yet" in page.content.decode()
+        # Four calls at once of two days each: two of the three that are due now fit into a day.
+        own.update(last_answer_seconds=43_200 * 4, type="anything")
+        page = admin.get("/forecast")
+        assert page.context["per_day"] == 2
+        html = page.content.decode()
+        assert "More falls due than fits into a day." in html
+        chart = page.context["load_chart"]
+        assert [series.style for series in chart.series] == ["planned", "capacity"]
+        assert {row.cells[-1].number for row in chart.rows} == {2}
+        tried = admin.get("/forecast?warning=60").context["load_chart"]
+        assert [series.style for series in tried.series] == ["before", "planned", "capacity"]
+        own.update(enabled=False)
+        assert admin.get("/forecast").context["per_day"] == 0
+        store.change("CertificateAuthorityForSubmittedCSRs", "", actor=rows.ALICE, now=now)
+        assert "nothing can be renewed" in admin.get("/forecast").content.decode()
+
+    def test_the_weeks_lead_to_the_orchestrators_whose_certificates_end_in_them(self, admin):
+        rows_ = admin.get("/forecast").context["weeks_chart"].rows
+        cells = [row.cells[0] for row in rows_ if row.cells[0].number]
+        assert cells
+        for cell in cells:
+            assert admin.get(cell.url).context["matches"].value == cell.number, cell.url
 
     def test_it_is_narrowed_to_one_ca(self, admin, now):
         rows.authority(now, "Another CA")
