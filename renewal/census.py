@@ -38,7 +38,7 @@ from portal.access.reach import EVERYTHING, Reach
 from portal.preferences import store
 from renewal import dispatch
 from renewal.configuration import periods
-from renewal.models import Census, Enrollment
+from renewal.models import Census, Certificate, Enrollment
 from renewal.rules.forecast import Asked, Forecast, Lot, forecast
 from renewal.rules.lifecycle import EnrollmentState
 from renewal.rules.periods import Periods
@@ -211,7 +211,7 @@ def _count(reach: Reach, now: datetime) -> dict[str, Any]:
     return {
         "lots": [[ca, str(day), hours, asked, n] for ca, day, hours, asked, n in lots[:MOST_LOTS]],
         "is_cut": len(lots) > MOST_LOTS,
-        "keys": [list(kind) for kind in _keys(rows)],
+        "keys": [list(kind) for kind in _keys(reach, now)],
         "done": [[str(day), issued, used] for day, issued, used in _done(reach, now)],
         "states": within(Orchestrator.objects.filter(demonstration=False), reach).aggregate(
             **{
@@ -241,10 +241,19 @@ def _lots(rows: QuerySet[Any]) -> Any:
     )
 
 
-def _keys(rows: QuerySet[Any]) -> Any:
-    kinds = ("used__key_algorithm", "used__key_size", "used__signature_hash")
+def _keys(reach: Reach, now: datetime) -> Any:
+    """What the list of the certificates in use shows, by kind: also those of a record that is not
+    approved at present.
+    """
+    kinds = ("key_algorithm", "key_size", "signature_hash")
+    in_use = Certificate.objects.filter(
+        standing__in=sorted(IN_USE),
+        not_after__gte=now,
+        revoked_at=None,
+        orchestrator__demonstration=False,
+    )
     return (
-        rows.filter(used__isnull=False)
+        within(in_use, reach, by="orchestrator_id")
         .values_list(*kinds)
         .annotate(number=Count("pk"))
         .order_by("-number", *kinds)[:50]

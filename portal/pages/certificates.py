@@ -85,6 +85,10 @@ def _chips(search: Search, issuers: Mapping[str, str]) -> list[Chip]:
         found.append(("Issued by", name, replace(search, issuer="")))
     if search.key:
         found.append(("Key", search.key, replace(search, key="")))
+    if search.hash:
+        found.append(("Signed with", search.hash, replace(search, hash="")))
+    if search.is_real:
+        found.append(("Fleet", "without the demonstration", replace(search, is_real=False)))
     if search.ends is not None:
         found.append(("Ends", search.ends.words, replace(search, ends=None)))
     return [Chip(name, value, certificates.query_of(rest)) for name, value, rest in found]

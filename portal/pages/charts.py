@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from portal.days import utc_day
-from renewal.census import DONE_DAYS, Picture
+from renewal.census import DONE_DAYS, KeyKind, Picture
 from renewal.rules.forecast import Forecast, days_from
 from renewal.rules.periods import Periods
+from renewal.selectors import certificates
 
 ENDS_DAYS = 90
 PLANNED_DAYS = 60
@@ -172,13 +173,13 @@ def load_chart(
     )
 
 
-def keys_chart(picture: Picture) -> Chart:
+def keys_chart(picture: Picture, *, real: str) -> Chart:
     """Keys of the certificates in use, by kind."""
     most = max((kind.count for kind in picture.keys), default=1)
     rows = [
         Row(
             f"{kind.name}{f', {kind.signature_hash}' if kind.signature_hash else ''}",
-            (_counted(kind.count, keys_url(kind.algorithm, kind.size)),),
+            (_counted(kind.count, keys_url(kind, real=real)),),
             round(100 * kind.count / most),
         )
         for kind in picture.keys
@@ -205,10 +206,14 @@ def day_url(day: date) -> str:
     return f"{reverse('forecast')}?{urlencode({'day': str(day)})}"
 
 
-def keys_url(algorithm: str, size: int) -> str:
-    """Return the list of the certificates in use with keys of one kind."""
-    key = f"{algorithm}-{size}" if size else algorithm
-    return f"{reverse('certificates')}?{urlencode({'key': key, 'use': 'in-use'})}"
+def keys_url(kind: KeyKind, *, real: str) -> str:
+    """Return the list of the certificates in use with keys and signatures of one kind."""
+    query = {
+        "key": f"{kind.algorithm}-{kind.size}",
+        "use": "in-use",
+        "hash": kind.signature_hash or certificates.NO_HASH,
+    }
+    return f"{reverse('certificates')}?{urlencode(query)}{real}"
 
 
 def _counted(number: int, url: str) -> Cell:

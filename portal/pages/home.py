@@ -130,7 +130,7 @@ def _charts(
             charts.ends_chart(foreseen, today=today, real=real),
             charts.renewals_chart(picture, foreseen, today=today),
         ],
-        "keys_chart": charts.keys_chart(picture),
+        "keys_chart": charts.keys_chart(picture, real=real),
     }
 
 

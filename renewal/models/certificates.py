@@ -106,10 +106,13 @@ class Certificate(models.Model):
                     "key_algorithm",
                     "key_size",
                     "signature_hash",
+                    "not_after",
+                    "revoked_at",
                 ],
                 condition=Q(standing__in=sorted(IN_USE)),
                 name="cert_in_use",
             ),
+            models.Index(fields=["signature_hash", "not_after", "id"], name="cert_ends_by_hash"),
             models.Index(
                 fields=["authority", "not_after", "id"],
                 condition=Q(revoked_at__isnull=False),

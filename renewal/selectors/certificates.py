@@ -29,6 +29,8 @@ E = TypeVar("E", bound=StrEnum)
 PAGE_SIZE = 50
 MOST_FOUND = 1_000
 """What a search by name or number finds at most; more is told, and narrowed by typing on."""
+NO_HASH = "none"
+"""Of signatures that hash within themselves (Ed25519)."""
 _LEAST_HEX = 6
 
 
@@ -70,7 +72,11 @@ class Search:
     """Number of a CA of this portal, or ``other``."""
     key: str = ""
     """``EC-256``, ``Ed25519``: algorithm, and size if it has sizes."""
+    hash: str = ""
+    """Hash of the signature: ``sha256``, `NO_HASH`."""
     ends: Ends | None = None
+    is_real: bool = False
+    """Without the demonstration fleet, and without what is no orchestrator's."""
 
     @property
     def is_narrowed(self) -> bool:
@@ -100,7 +106,9 @@ def search_from(given: Mapping[str, str]) -> Search:
         use=_member(Use, given.get("use", "")),
         issuer=issuer if is_issuer else "",
         key=text("key", 30),
+        hash=text("hash", 20).lower(),
         ends=ends_of(text("ends", 24)),
+        is_real=given.get("fleet") == "real",
     )
 
 
@@ -112,7 +120,9 @@ def query_of(search: Search) -> str:
         ("use", search.use or ""),
         ("issuer", search.issuer),
         ("key", search.key),
+        ("hash", search.hash),
         ("ends", search.ends or ""),
+        ("fleet", "real" if search.is_real else ""),
     )
     return urlencode([(name, str(value)) for name, value in parts if value])
 
@@ -166,6 +176,10 @@ def _narrowed(rows: QuerySet[Certificate], search: Search, now: datetime) -> Que
         rows = rows.filter(key_algorithm=algorithm)
         if size.isascii() and size.isdigit():
             rows = rows.filter(key_size=min(int(size), 2**31 - 1))
+    if search.hash:
+        rows = rows.filter(signature_hash="" if search.hash == NO_HASH else search.hash)
+    if search.is_real:
+        rows = rows.filter(orchestrator__demonstration=False)
     if search.ends is not None:
         rows = rows.filter(search.ends.of("not_after", now))
     return rows

@@ -8,6 +8,7 @@ from html import unescape
 
 import pytest
 
+from orchestrators.models import Orchestrator
 from portal.audit.models import AuditEntry
 from portal.preferences import store
 from renewal import census
@@ -30,6 +31,20 @@ def test_the_numbers_of_the_charts_lead_to_as_many_orchestrators(fleet, admin, n
     assert found
     for number, url in found:
         assert admin.get(unescape(url)).context["matches"].value == int(number), url
+
+
+def test_the_kinds_of_keys_lead_to_as_many_certificates(fleet, admin, now):
+    fleet.calm.certificates.update(signature_hash="sha1")
+    fleet.warned.certificates.update(signature_hash="")
+    fleet.expired.certificates.update(signature_hash="sha1")
+    Orchestrator.objects.filter(pk=fleet.must_renew.pk).update(demonstration=True)
+    fleet.renewed.certificates.filter(standing="current").update(revoked_at=now)
+    census.take_due(now=now)
+    chart = admin.get("/").context["keys_chart"]
+    assert len(chart.rows) == 3
+    for row in chart.rows:
+        (cell,) = row.cells
+        assert len(admin.get(cell.url).context["rows"]) == cell.number, cell.url
 
 
 def test_silent_workers_are_told_whatever_the_ca(fleet, admin, client, now):
