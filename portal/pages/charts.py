@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from portal.days import utc_day
+from portal.days import Days
 from renewal.census import DONE_DAYS, KeyKind, Picture
 from renewal.rules.forecast import Forecast, days_from
 from renewal.rules.periods import Periods
@@ -196,9 +196,12 @@ def keys_chart(picture: Picture, *, real: str) -> Chart:
     )
 
 
-def ends_url(day: date, *, real: str) -> str:
-    """Return the list of the orchestrators whose certificates end on a day, as a census has it."""
-    return f"{reverse('orchestrators')}?{urlencode({'ends': utc_day(day)})}{real}"
+def ends_url(first: date, last: date | None = None, *, real: str) -> str:
+    """Return the list of the orchestrators whose certificates end on a day, or from one to another,
+    as a census has them.
+    """
+    days = Days(first, last or first, UTC, is_utc=True)
+    return f"{reverse('orchestrators')}?{urlencode({'ends': days})}{real}"
 
 
 def day_url(day: date) -> str:
