@@ -23,13 +23,11 @@ from portal.rest import bodies, paging, shapes, versions
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
 from portal.rest.authority_response import (
-    FIXED,
-    NEVER_SET,
-    ONLY_READ,
     SEEN,
     AuthorityRequest,
     AuthorityResponse,
     authority_response,
+    check_fixed,
     check_seen,
 )
 from portal.rest.base import ApiView
@@ -213,7 +211,7 @@ def _wanted(body: AuthorityRequest, row: CertificateAuthority | None) -> Wanted:
             ErrorCode.AUTHORITY_INVALID,
             "The name stands in the addresses of certificates that it issued: it stays.",
         )
-    shapes.unchanged(body, {**FIXED, **NEVER_SET}, (*ONLY_READ, *NEVER_SET))
+    check_fixed(body)
     if row is None:
         shapes.unchanged(body, {}, SEEN)
     else:

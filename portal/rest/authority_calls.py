@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from portal.access.catalogue import Permission
 from portal.rest import shapes
 from portal.rest.authorities import AuthorityView, unknown_authority
+from portal.rest.authority_response import AuthorityTestRequest, check_saved
 from portal.rest.codes import ErrorCode
 from portal.rest.dry_run import Ask
 from portal.rest.errors import ApiError
@@ -22,15 +23,6 @@ from portal.rest.refusals import actor_of
 from renewal import crl, readiness
 from renewal.ca.base import CAError
 from renewal.models import CertificateAuthority
-
-
-class AuthorityTestRequest(TypedDict):
-    """Which authority is tried: by Id or by LogicalName."""
-
-    Id: NotRequired[int]
-    LogicalName: NotRequired[str]
-    HostName: NotRequired[str]
-    ConfigurationTenant: NotRequired[str]
 
 
 class AuthorityTestResponse(TypedDict):
@@ -102,6 +94,7 @@ def _tested(request: Request) -> CertificateAuthority:
     row = rows.first()
     if row is None:
         raise unknown_authority()
+    check_saved(body, row)
     return row
 
 

@@ -5,6 +5,7 @@ Owns the members, also those that existing clients know and that say the same fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
@@ -75,21 +76,54 @@ FIXED: _Fixed = {
 """What existing clients know of an authority and is the same for all here."""
 _SAID_FOR_NOTHING = ("HostName", "ConfigurationTenant")
 """Existing clients must name them; here they say nothing."""
-NEVER_SET: dict[str, None] = {"FullScan": None, "IncrementalScan": None}
-"""What existing clients send and this portal lacks; they fail at a null in an answer."""
-ONLY_READ = tuple(name for name in FIXED if name not in _SAID_FOR_NOTHING)
+_ALWAYS_NULL = ("Agent", "LastScan")
+_ONLY_READ = tuple(name for name in FIXED if name not in (*_SAID_FOR_NOTHING, *_ALWAYS_NULL))
 SEEN = ("LastError", "TestedAt", "TestPassed")
 """What was seen of it. It changes by itself, also between a client's GET and its PUT."""
 
 
-class AuthorityRequest(TypedDict):
-    """A certificate authority as it shall be; what is left out stays as it is. Members that are
-    only read may be sent back as they are, what was seen of it (``LastError``, ``TestedAt``,
-    ``TestPassed``) also as it was before.
-    """
+class _Lacking(TypedDict):
+    """What existing clients send and this portal lacks: taken if it says nothing."""
 
+    Delegate: NotRequired[Any]
+    DelegateEnrollment: NotRequired[Any]
+    ForestRoot: NotRequired[Any]
+    UseCAConnector: NotRequired[Any]
+    ConnectorPool: NotRequired[Any]
+    MonitorThresholds: NotRequired[Any]
+    IssuanceMax: NotRequired[Any]
+    IssuanceMin: NotRequired[Any]
+    DenialMax: NotRequired[Any]
+    FailureMax: NotRequired[Any]
+    RFCEnforcement: NotRequired[Any]
+    Properties: NotRequired[Any]
+    KeyRetentionDays: NotRequired[Any]
+    ExplicitCredentials: NotRequired[Any]
+    ExplicitUser: NotRequired[Any]
+    ExplicitPassword: NotRequired[Any]
+    FullScan: NotRequired[Any]
+    IncrementalScan: NotRequired[Any]
+    ThresholdCheck: NotRequired[Any]
+    AuthCertificate: NotRequired[Any]
+    AuthCertificatePassword: NotRequired[Any]
+    AllowOneClickRenewals: NotRequired[Any]
+    NewEndEntityOnRenewAndReissue: NotRequired[Any]
+    TokenURL: NotRequired[Any]
+    ClientId: NotRequired[Any]
+    ClientSecret: NotRequired[Any]
+    Scope: NotRequired[Any]
+    Audience: NotRequired[Any]
+    CertificateCleanupEnabled: NotRequired[Any]
+    DeleteWithArchivedKey: NotRequired[Any]
+    TimeAfterExpiration: NotRequired[Any]
+    TimeAfterExpirationUnits: NotRequired[Any]
+
+
+_LACKING = tuple(_Lacking.__annotations__)
+
+
+class _Sent(_Lacking):
     Id: NotRequired[int]
-    LogicalName: str
     Type: NotRequired[str]
     Options: NotRequired[dict[str, Any]]
     Enabled: NotRequired[bool]
@@ -104,8 +138,6 @@ class AuthorityRequest(TypedDict):
     AllowedEnrollmentTypes: NotRequired[int]
     KeyRetention: NotRequired[int]
     SubscriberTerms: NotRequired[bool]
-    FullScan: NotRequired[dict[str, Any] | None]
-    IncrementalScan: NotRequired[dict[str, Any] | None]
     CAType: NotRequired[int]
     EnforceUniqueDN: NotRequired[bool]
     LastScan: NotRequired[str | None]
@@ -114,7 +146,40 @@ class AuthorityRequest(TypedDict):
     TestPassed: NotRequired[bool | None]
 
 
-def check_seen(body: AuthorityRequest, row: CertificateAuthority) -> None:
+class AuthorityRequest(_Sent):
+    """A certificate authority as it shall be; what is left out stays as it is. Members that are
+    only read may be sent back as they are, what was seen of it (``LastError``, ``TestedAt``,
+    ``TestPassed``) also as it was before.
+    """
+
+    LogicalName: str
+
+
+class AuthorityTestRequest(_Sent):
+    """Which authority is tried, by Id or by LogicalName. It is tried as it is saved: what is sent
+    besides says the same.
+    """
+
+    LogicalName: NotRequired[str]
+
+
+_SAVED = ("Type", "Options", "Enabled", "HoldSeconds", "UseAllowedRequesters", "AllowedRequesters")
+
+
+def check_fixed(body: Mapping[str, Any]) -> None:
+    """Refuse what is the same for all authorities here and is sent as another. Raises ApiError."""
+    shapes.unchanged(body, FIXED, _ONLY_READ)
+    shapes.says_nothing(body, (*_LACKING, *_ALWAYS_NULL))
+
+
+def check_saved(body: AuthorityTestRequest, row: CertificateAuthority) -> None:
+    """Refuse an authority that is not as it is saved. Raises ApiError."""
+    check_fixed(body)
+    shapes.unchanged(body, authority_response(row), ("LogicalName", *_SAVED))
+    check_seen(body, row)
+
+
+def check_seen(body: AuthorityRequest | AuthorityTestRequest, row: CertificateAuthority) -> None:
     """Refuse what was never seen of an authority; together the three may be those of an earlier
     GET. Raises ApiError.
     """

@@ -54,6 +54,13 @@ class CsrRequest(TypedDict):
     AdditionalEnrollmentFields: NotRequired[dict[str, Any]]
     SANs: NotRequired[dict[str, list[str]]]
     PrivateKey: NotRequired[str]
+    IncludeSubjectHeader: NotRequired[Any]
+    OwnerRoleId: NotRequired[Any]
+    OwnerRoleName: NotRequired[Any]
+    EnrollmentPatternId: NotRequired[Any]
+
+
+_LACKING = ("IncludeSubjectHeader", "OwnerRoleId", "OwnerRoleName", "EnrollmentPatternId")
 
 
 class CertificateInformation(TypedDict):
@@ -206,6 +213,7 @@ def _check_extras(body: CsrRequest) -> None:
     for name in ("Metadata", "AdditionalEnrollmentFields"):
         if body.get(name):
             raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is not kept here: leave it empty.")
+    shapes.says_nothing(body, _LACKING)
     asked = {
         (_SAN_KINDS.get(kind.lower(), kind), value.lower())
         for kind, values in body.get("SANs", {}).items()

@@ -6,12 +6,12 @@ is `portal/access/guard.py`'s, on the pages and here alike.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypedDict
+from typing import ClassVar, NotRequired, TypedDict
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.access import accounts
+from portal.access import accounts, effective, role_changes
 from portal.access.catalogue import Permission
 from portal.access.guard import AccountRefused, access_change
 from portal.access.models import User
@@ -36,20 +36,50 @@ IDENTITY_ROWS: Listing[User] = Listing(
 )
 
 
+WITH_ROLES = ("groups", "groups__described")
+
+
 class IdentityName(TypedDict):
-    """An identity by its name."""
+    """An identity by its name. There are no SIDs here: one is left out, or empty."""
 
     AccountName: str
+    SID: NotRequired[str]
+
+
+class IdentityRole(TypedDict):
+    """A role that an identity has."""
+
+    Id: int
+    Name: str
+    Description: str
 
 
 class IdentityResponse(TypedDict):
-    """A user, or a service account."""
+    """A user, or a service account; ``Name`` and ``AccountName`` are the same."""
 
     Id: int
+    Name: str
     AccountName: str
     IdentityType: str
+    SID: str
     Valid: bool
-    Roles: list[str]
+    Roles: list[IdentityRole]
+
+
+class GrantedPermission(TypedDict):
+    """A permission, and which of the identity's roles grant it."""
+
+    Permission: str
+    GrantedByRoles: list[str]
+
+
+class IdentityDetails(IdentityResponse):
+    """A user, or a service account, and what it may do. There are no collections and containers."""
+
+    Identity: str
+    SecuredAreaPermissions: list[GrantedPermission]
+    CollectionPermissions: list[GrantedPermission]
+    ContainerPermissions: list[GrantedPermission]
 
 
 class IdentityList(ApiView):
@@ -67,11 +97,13 @@ class IdentityList(ApiView):
     }
 
     def get(self, request: Request) -> Response:
-        page, headers = self.listed(User.objects.prefetch_related("groups"), IDENTITY_ROWS)
+        page, headers = self.listed(User.objects.prefetch_related(*WITH_ROLES), IDENTITY_ROWS)
         return Response([identity_response(user) for user in page], headers=headers)
 
     def post(self, request: Request) -> Response:
-        name = shapes.read(request.data, IdentityName)["AccountName"]
+        body = shapes.read(request.data, IdentityName)
+        shapes.says_nothing(body, ("SID",))
+        name = body["AccountName"]
         if User.objects.filter(username=name).exists():
             raise ApiError(ErrorCode.NAME_TAKEN, "There is a user of this name already.")
         try:
@@ -87,7 +119,7 @@ class IdentityDetail(ApiView):
     needs = {"GET": _READ, "DELETE": _MODIFY}
     sees = (_READ,)
     in_database = True
-    returns = {"GET": IdentityResponse}
+    returns = {"GET": IdentityDetails}
     summaries: ClassVar[dict[str, str]] = {
         "GET": "One user or service account",
         "DELETE": "Deactivates a user: the audit log still names it",
@@ -96,10 +128,10 @@ class IdentityDetail(ApiView):
 
     def version(self, identity_id: str) -> object:
         with access_change():
-            return identity_response(_found_identity(identity_id))
+            return _details(_found_identity(identity_id))
 
     def get(self, request: Request, identity_id: str) -> Response:
-        return Response(identity_response(_found_identity(identity_id)))
+        return Response(_details(_found_identity(identity_id)))
 
     def delete(self, request: Request, identity_id: str) -> Response:
         self.no_body()
@@ -144,12 +176,44 @@ def _found_identity(text: str) -> User:
     return user
 
 
+def identity_type(user: User) -> str:
+    """Return what kind of identity a user is."""
+    return "ServiceAccount" if user.is_service_account else "User"
+
+
 def identity_response(user: User) -> IdentityResponse:
-    """Return a user as replies show one."""
+    """Return a user as replies show one; queries unless `WITH_ROLES` was prefetched."""
     return {
         "Id": user.pk,
+        "Name": user.username,
         "AccountName": user.username,
-        "IdentityType": "ServiceAccount" if user.is_service_account else "User",
+        "IdentityType": identity_type(user),
+        "SID": "",
         "Valid": user.is_active,
-        "Roles": sorted(group.name for group in user.groups.all()),
+        "Roles": [
+            {
+                "Id": role.pk,
+                "Name": role.name,
+                "Description": role_changes.description_of(role),
+            }
+            for role in sorted(user.groups.all(), key=lambda role: role.name)
+        ],
+    }
+
+
+def _details(user: User) -> IdentityDetails:
+    granted: list[GrantedPermission] = [
+        {
+            "Permission": line.entry.access_string,
+            "GrantedByRoles": sorted({source.role for source in line.sources}),
+        }
+        for line in effective.explained(user)
+        if line.is_held
+    ]
+    return {
+        **identity_response(user),
+        "Identity": user.username,
+        "SecuredAreaPermissions": granted,
+        "CollectionPermissions": [],
+        "ContainerPermissions": [],
     }

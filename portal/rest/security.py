@@ -6,7 +6,6 @@ is `portal/access/guard.py`'s, on the pages and here alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import ClassVar, NotRequired, TypedDict
 
 from django.contrib.auth.models import Group
@@ -14,24 +13,22 @@ from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.access import accounts, effective, role_changes
+from portal.access import effective, role_changes
 from portal.access.catalogue import CATALOGUE, ROLES, Permission, entry_for
 from portal.access.guard import AccountRefused, access_change
-from portal.access.models import User
 from portal.access.role_changes import RoleContent
-from portal.rest import bodies, paging, shapes
+from portal.rest import bodies, paging, role_holders, shapes
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
 from portal.rest.access_errors import account_error
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
-from portal.rest.identities import IdentityName, IdentityResponse, identity_response
+from portal.rest.identities import IdentityResponse
 from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
+from portal.rest.role_holders import Holder, HolderIds, RoleHolder
 
-MOST_SHOWN = 1000
-"""Holders of a role that one answer has, and one call sets."""
 _READ, _MODIFY = Permission.SECURITY_READ, Permission.SECURITY_MODIFY
 _BY_NAME = {
     name.lower(): entry.permission
@@ -53,7 +50,8 @@ ROLE_ROWS: Listing[Group] = Listing(
 
 class RoleResponse(TypedDict):
     """A role: ``Permissions`` are access strings; ``IsLimited`` says that it reaches only some
-    orchestrators, which the pages show and change.
+    orchestrators, which the pages show and change. ``Immutable`` and ``IsShipped``: it came with
+    the portal and stays. ``Identities`` has the first 1,000 who have it.
     """
 
     Id: int
@@ -61,7 +59,10 @@ class RoleResponse(TypedDict):
     Description: str
     Enabled: bool
     Private: bool
+    Immutable: bool
+    Valid: bool
     Permissions: list[str]
+    Identities: list[RoleHolder]
     IsShipped: bool
     IsLimited: bool
 
@@ -74,7 +75,7 @@ class RoleRequest(TypedDict):
     Enabled: NotRequired[bool]
     Private: NotRequired[bool]
     Permissions: NotRequired[list[str]]
-    Identities: NotRequired[list[IdentityName]]
+    Identities: NotRequired[list[Holder]]
 
 
 class RoleUpdate(RoleRequest):
@@ -83,21 +84,13 @@ class RoleUpdate(RoleRequest):
     """
 
     Id: int
+    Immutable: NotRequired[bool]
+    Valid: NotRequired[bool]
     IsShipped: NotRequired[bool]
     IsLimited: NotRequired[bool]
 
 
-class Holder(IdentityName):
-    """Who has a role; the other members are only read and may be sent back as they are."""
-
-    Id: NotRequired[int]
-    IdentityType: NotRequired[str]
-    Valid: NotRequired[bool]
-    Roles: NotRequired[list[str]]
-
-
-_ROLE_ONLY_READ = ("IsShipped", "IsLimited")
-_HOLDER_ONLY_READ = tuple(Holder.__annotations__)
+_ROLE_ONLY_READ = ("Immutable", "Valid", "IsShipped", "IsLimited")
 
 
 class RoleList(ApiView):
@@ -121,7 +114,9 @@ class RoleList(ApiView):
         return _locked(str(body["Id"]))
 
     def get(self, request: Request) -> Response:
-        rows = Group.objects.select_related("described").prefetch_related("permissions", "reach")
+        rows = Group.objects.select_related("described").prefetch_related(
+            "permissions", "reach", role_holders.first_holders()
+        )
         page, headers = self.listed(rows, ROLE_ROWS)
         return Response([_role(row, effective.contained(row)) for row in page], headers=headers)
 
@@ -155,7 +150,7 @@ class RoleList(ApiView):
                     actor=actor_of(request),
                 )
                 if "Identities" in body:
-                    _give(request, role, [each["AccountName"] for each in body["Identities"]])
+                    role_holders.give(request, role, body["Identities"])
         except AccountRefused as refused:
             raise account_error(refused) from None
         return Response(_role(role, role_changes.content_of(role)))
@@ -194,7 +189,7 @@ class RoleIdentities(ApiView):
     needs = {"GET": _READ, "PUT": _MODIFY}
     sees = (_READ,)
     in_database = True
-    takes = {"PUT": list[Holder]}
+    takes = {"PUT": list[Holder] | HolderIds}
     returns = {"GET": list[IdentityResponse], "PUT": list[IdentityResponse]}
     summaries: ClassVar[dict[str, str]] = {
         "GET": "Who has a role",
@@ -203,30 +198,18 @@ class RoleIdentities(ApiView):
     versioned = frozenset({"GET", "PUT"})
 
     def version(self, role_id: str) -> object:
-        return _holders(locked_role(role_id))
+        return role_holders.holders_of(locked_role(role_id))
 
     def get(self, request: Request, role_id: str) -> Response:
-        return Response(_holders(found_role(role_id)))
+        return Response(role_holders.holders_of(found_role(role_id)))
 
     def put(self, request: Request, role_id: str) -> Response:
         role = found_role(role_id)
-        given = shapes.read_list(request.data, Holder, may_be_empty=True)
-        names = [each["AccountName"] for each in given]
-        rows = User.objects.filter(username__in=names).prefetch_related("groups")
-        known = {user.username: identity_response(user) for user in rows}
-        for each in given:
-            if each["AccountName"] in known:
-                shapes.unchanged(each, known[each["AccountName"]], _HOLDER_ONLY_READ)
-        if role.user_set.count() > MOST_SHOWN:
-            raise ApiError(
-                ErrorCode.LIST_TOO_LONG,
-                f"More than {MOST_SHOWN} have this role: no list names them all.",
-            )
         try:
-            _give(request, role, names)
+            role_holders.give(request, role, role_holders.given(request.data))
         except AccountRefused as refused:
             raise account_error(refused) from None
-        return Response(_holders(role))
+        return Response(role_holders.holders_of(role))
 
 
 def permission_named(text: str) -> Permission:
@@ -236,19 +219,6 @@ def permission_named(text: str) -> Permission:
     if found is None:
         raise ApiError(ErrorCode.VALUE_INVALID, "Permissions has an entry that is no permission.")
     return found
-
-
-@transaction.atomic
-def _give(request: Request, role: Group, names: Iterable[str]) -> None:
-    """Let exactly these users have a role. Raises ApiError, AccountRefused."""
-    wanted = {user.username: user for user in User.objects.filter(username__in=set(names))}
-    if set(names) - set(wanted):
-        raise ApiError(ErrorCode.IDENTITY_UNKNOWN, "There is no user of this name.", status=400)
-    present = {user.username: user for user in role.user_set.all()}
-    for name in sorted(wanted.keys() ^ present.keys()):
-        user = wanted.get(name) or present[name]
-        roles = set(user.groups.values_list("name", flat=True)) ^ {role.name}
-        accounts.save_user(name, roles=sorted(roles), giver=request.user, actor=actor_of(request))
 
 
 def found_role(text: str) -> Group:
@@ -270,11 +240,6 @@ def _locked(text: str) -> RoleResponse:
     return _role(role, role_changes.content_of(role))
 
 
-def _holders(role: Group) -> list[IdentityResponse]:
-    rows = role.user_set.prefetch_related("groups").order_by("username")
-    return [identity_response(user) for user in rows[:MOST_SHOWN]]
-
-
 def _role(role: Group, content: RoleContent) -> RoleResponse:
     return {
         "Id": role.pk,
@@ -282,7 +247,10 @@ def _role(role: Group, content: RoleContent) -> RoleResponse:
         "Description": role_changes.description_of(role),
         "Enabled": True,
         "Private": False,
+        "Immutable": role.name in ROLES,
+        "Valid": True,
         "Permissions": sorted(entry_for(p).access_string for p in content.permissions),
+        "Identities": role_holders.shown_first(role),
         "IsShipped": role.name in ROLES,
         "IsLimited": not content.limit.everything,
     }

@@ -67,6 +67,25 @@ def unchanged(body: Mapping[str, Any], known: Mapping[str, Any], names: Iterable
             )
 
 
+def says_nothing(body: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse a value in members that mean nothing here. Raises ApiError.
+
+    Existing clients send them at what they call nothing: null, false, 0, an empty text or list, or
+    an object with nothing else in it.
+    """
+    for name in names:
+        if not _is_nothing(body.get(name)):
+            raise ApiError(
+                ErrorCode.VALUE_INVALID, f"{name} is not known here: leave it out, or empty."
+            )
+
+
+def _is_nothing(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_nothing(member) for member in value.values())
+    return not value
+
+
 def not_later(name: str, sent: datetime | int | None, known: datetime | int | None) -> None:
     """Refuse what nobody can have read yet of a member that only grows. Raises ApiError.
 

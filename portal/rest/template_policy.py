@@ -8,7 +8,7 @@ Owns the translation between key types and a ``TemplatePolicy``, and the endpoin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -66,6 +66,17 @@ class PolicyRequest(TypedDict):
     AllowKeyReuse: NotRequired[bool]
     AllowWildcards: NotRequired[bool]
     RFCEnforcement: NotRequired[bool]
+    CertificateOwnerRole: NotRequired[Any]
+    DefaultCertificateOwnerRoleId: NotRequired[Any]
+    DefaultCertificateOwnerRoleName: NotRequired[Any]
+    PrimaryKeyAlgorithms: NotRequired[Any]
+    AlternativeKeyAlgorithms: NotRequired[Any]
+
+
+POLICY_LACKING = tuple(
+    name for name in PolicyRequest.__annotations__ if name not in TemplatePolicy.__annotations__
+)
+"""What newer clients send and this portal lacks."""
 
 
 class TemplateSettings(TypedDict):
@@ -119,7 +130,8 @@ class TemplateGlobalSettings(ApiView):
         body, known = shapes.read(request.data, TemplateSettingsRequest), _settings()
         shapes.unchanged(body, known, ("TemplateRegexes", "TemplateDefaults"))
         policy = body.get("TemplatePolicy", {})
-        shapes.unchanged(policy, known["TemplatePolicy"], PolicyRequest.__annotations__)
+        shapes.unchanged(policy, known["TemplatePolicy"], TemplatePolicy.__annotations__)
+        shapes.says_nothing(policy, POLICY_LACKING)
         return Response(known)
 
 

@@ -25,7 +25,13 @@ from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
-from portal.rest.template_policy import PolicyRequest, TemplatePolicy, key_types, policy_of
+from portal.rest.template_policy import (
+    POLICY_LACKING,
+    PolicyRequest,
+    TemplatePolicy,
+    key_types,
+    policy_of,
+)
 from renewal import templates
 from renewal.models import Template
 from renewal.templates import Contents, TemplateRefused
@@ -70,7 +76,6 @@ class TemplateResponse(TypedDict):
     RequiresApproval: bool
     RFCEnforcement: bool
     KeyUsage: int
-    KeyRetention: int
     KeyRetentionDays: int
     KeyArchival: bool
     EnrollmentFields: list[dict[str, Any]]
@@ -120,17 +125,36 @@ class TemplateUpdate(TemplateRequest):
     RequiresApproval: NotRequired[bool]
     RFCEnforcement: NotRequired[bool]
     KeyUsage: NotRequired[int]
-    KeyRetention: NotRequired[int]
     KeyRetentionDays: NotRequired[int]
     KeyArchival: NotRequired[bool]
     EnrollmentFields: NotRequired[list[dict[str, Any]]]
     MetadataFields: NotRequired[list[dict[str, Any]]]
     TemplateRegexes: NotRequired[list[dict[str, Any]]]
     TemplateDefaults: NotRequired[list[dict[str, Any]]]
+    KeyRetention: NotRequired[Any]
+    AllowOneClickRenewals: NotRequired[Any]
+    CertificateCleanupEnabled: NotRequired[Any]
+    DeleteWithArchivedKey: NotRequired[Any]
+    TimeAfterExpiration: NotRequired[Any]
+    TimeAfterExpirationUnits: NotRequired[Any]
 
 
+_LACKING = (
+    "KeyRetention",
+    "AllowOneClickRenewals",
+    "CertificateCleanupEnabled",
+    "DeleteWithArchivedKey",
+    "TimeAfterExpiration",
+    "TimeAfterExpirationUnits",
+)
+"""What existing clients send and this portal lacks. ``KeyRetention`` stands in no reply: for some
+of them it is a number, for others a text, and each fails at the other.
+"""
+_NO_RETENTION = ("None", "0")
 _ONLY_READ = tuple(
-    name for name in TemplateUpdate.__annotations__ if name not in TemplateRequest.__annotations__
+    name
+    for name in TemplateUpdate.__annotations__
+    if name not in TemplateRequest.__annotations__ and name not in _LACKING
 )
 _POLICY_ONLY_READ = ("TemplateId", "AllowKeyReuse", "AllowWildcards", "RFCEnforcement")
 _DIGITAL_SIGNATURE = 0x80
@@ -182,8 +206,12 @@ class TemplateList(ApiView):
             raise ApiError(ErrorCode.TEMPLATE_INVALID, "A template keeps its name.")
         known = _shown(row)
         shapes.unchanged(body, known, _ONLY_READ)
+        if body.get("KeyRetention") not in _NO_RETENTION:
+            shapes.says_nothing(body, ("KeyRetention",))
+        shapes.says_nothing(body, (name for name in _LACKING if name != "KeyRetention"))
         policy = body.get("TemplatePolicy", {})
         shapes.unchanged(policy, known["TemplatePolicy"], _POLICY_ONLY_READ)
+        shapes.says_nothing(policy, POLICY_LACKING)
         return Response(_shown(self.saved(row.name, templates.contents_of(row), body)))
 
     def saved(
@@ -293,7 +321,6 @@ def _shown(row: Template) -> TemplateResponse:
         "RequiresApproval": False,
         "RFCEnforcement": False,
         "KeyUsage": _DIGITAL_SIGNATURE,
-        "KeyRetention": 0,
         "KeyRetentionDays": 0,
         "KeyArchival": False,
         "EnrollmentFields": [],

@@ -12,7 +12,7 @@ from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.audit.models import AuditEntry
 from portal.preferences.models import Setting
-from portal.rest import security
+from portal.rest import role_holders
 from portal.rest.urls import OPERATIONS
 from renewal.models import CertificateAuthority, Template
 from tests.portal.access.conftest import user
@@ -184,7 +184,8 @@ def test_another_value_beside_the_holder_of_a_role_is_refused(
 ) -> None:
     path = f"Security/Roles/{made['<role>']}/Identities"
     (holder,) = admin.get(path).json()
-    for change in ({"Roles": ["Administrator"]}, {"Id": 0}, {"Valid": False}):
+    other_role = {**holder["Roles"][0], "Name": "Administrator"}
+    for change in ({"Roles": [other_role]}, {"Id": 0}, {"Valid": False}):
         refused(admin.send("PUT", path, [{**holder, **change}]), 400, "value_invalid")
     assert admin.get(path).json() == [holder]
 
@@ -202,7 +203,7 @@ def test_a_role_can_be_left_to_nobody_and_grant_nothing(
 def test_a_role_with_more_holders_than_a_list_has_keeps_them(
     admin: Caller, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(security, "MOST_SHOWN", 1)
+    monkeypatch.setattr(role_holders, "MOST_SHOWN", 1)
     path = f"Security/Roles/{made['<role>']}/Identities"
     role = User.objects.get(username="olaf").groups.get(name="Mine")
     role.user_set.add(user("berta"))
