@@ -16,7 +16,7 @@ from django.db import transaction
 
 from orchestrators import fleet_file
 from orchestrators.labels import GroupingRefused
-from orchestrators.models import Orchestrator, Status
+from orchestrators.models import Orchestrator, Reenrollment, Status
 from orchestrators.registration.editing import RuleRefused
 from portal.access.guard import AccountRefused
 from portal.audit.trail import Actor
@@ -104,21 +104,50 @@ def apply(document: object, *, actor: Actor, now: datetime, prune: bool = False)
         for section in sections
         for change in _differences(section.name, before[section.name], section.read())
     ]
-    return changes + _taken_in(wanted.get(_AGENTS), actor=actor, now=now)
+    if _AGENTS in wanted:
+        changes += _taken_in(wanted[_AGENTS], actor=actor, now=now)
+    return changes
 
 
 def _checked(document: object) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise DocumentRefused("The document is not a JSON object.")
-    if document.get(_VERSION_KEY) != VERSION:
+    version = document.get(_VERSION_KEY)
+    # True equals 1 and is no version.
+    if type(version) is not int or version != VERSION:
         raise DocumentRefused(f"The document does not say {_VERSION_KEY}: {VERSION}.")
     known = {_VERSION_KEY, _AGENTS, *(section.name for section in SECTIONS)}
     if unknown := [name for name in document if name not in known]:
         raise DocumentRefused(f"The document has a section {unknown[0][:60]!r} that is not known.")
     for section in SECTIONS:
-        if not isinstance(document.get(section.name, {}), dict):
+        entries = document.get(section.name, {})
+        if not isinstance(entries, dict):
             raise DocumentRefused(f"{section.name} is not an object.")
+        if empty := [name for name, content in entries.items() if content is None]:
+            raise DocumentRefused(
+                f"{section.name}, {empty[0][:80]!r}: it is null. Leave it out; --prune removes it."
+            )
+        if not all(map(_is_storable, _texts(entries))):
+            raise DocumentRefused(f"{section.name} has a character that no text has.")
     return document
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text of a JSON value, names of members too, however deep."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list):
+            left += each
+
+
+def _is_storable(text: str) -> bool:
+    """Say whether a database stores a text: without NUL and halves of surrogate pairs."""
+    return not any(ch == "\0" or "\ud800" <= ch <= "\udfff" for ch in text)
 
 
 def _write(
@@ -187,6 +216,7 @@ def _agents() -> Iterator[dict[str, Any]]:
             "Status": row.status,
             "Capabilities": row.capabilities,
             "Thumbprint": row.thumbprint,
+            "AuthCertificateReenrollment": Reenrollment(row.flag).label,
             "Certificate": base64.b64encode(bytes(der)).decode() if der else "",
             "Group": row.group.name if row.group else "",
             "Labels": {label.key: label.value for label in row.labels.all()},
@@ -194,8 +224,6 @@ def _agents() -> Iterator[dict[str, Any]]:
 
 
 def _taken_in(agents: object, *, actor: Actor, now: datetime) -> list[Change]:
-    if agents is None:
-        return []
     try:
         results = importing.take_in(fleet_file.rows_of(agents), actor=actor, now=now)
     except fleet_file.FleetFileInvalid as problem:

@@ -50,7 +50,7 @@ def run(portal: Portal, options: argparse.Namespace, out: TextIO) -> int:
     """Carry out a command. Raises CallFailed, CallRefused, Usage."""
     if options.action == "create":
         return _create(portal, options, out)
-    rows = portal.get("Tokens")
+    rows = list(portal.each("Tokens"))
     if options.action == "list":
         print(as_json(rows) if options.output == "json" else as_table(rows, _TOKENS), file=out)
         return DONE

@@ -28,6 +28,12 @@ _COMPLETED = int(JobState.COMPLETED)
 _RESULTS = {"unknown": 0, "success": 2, "warning": 3, "failure": 4}
 _STATES = {"waiting": 1, "inprocess": 2, "completed": _COMPLETED}
 
+_SCHEDULES = {
+    "immediate": ~kinds.NOTHING,
+    **dict.fromkeys(("interval", "daily", "weekly", "monthly", "exactlyonce"), kinds.NOTHING),
+}
+"""Every job of this portal is one for at once."""
+
 _MACHINE = kinds.name("orchestrator__name_key")
 _TYPE = kinds.text("capability")
 _BY_START = sort.moment_or_never("started_at")
@@ -49,6 +55,8 @@ HISTORY: Listing[Job] = Listing(
         "Message": kinds.text("message"),
         "OperationStart": kinds.moment("started_at"),
         "OperationEnd": kinds.moment("finished_at"),
+        "ScheduleType": kinds.one_of(lambda: _SCHEDULES, tuple(_SCHEDULES)),
+        "TargetPath": kinds.absent(),
     },
     sort={
         "JobHistoryId": sort.BY_IDENTITY,

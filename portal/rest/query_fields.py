@@ -103,6 +103,11 @@ def text(column: str) -> Field:
     return Field(TEXT, compare)
 
 
+def absent() -> Field:
+    """A text that no row has."""
+    return Field(TEXT, lambda _, value: ~NOTHING if value is None else NOTHING)
+
+
 def name(column: str) -> Field:
     """A name in its canonical column, which has an index for -eq and -startswith."""
 

@@ -7,7 +7,7 @@ was stolen would outlive its revocation.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import NotRequired, TypedDict
+from typing import ClassVar, NotRequired, TypedDict
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -17,16 +17,31 @@ from rest_framework.response import Response
 from portal.access import tokens
 from portal.access.guard import AccountRefused
 from portal.access.models import ApiToken
-from portal.rest import bodies
+from portal.rest import bodies, paging
+from portal.rest import query_fields as kinds
+from portal.rest import sort_keys as sort
 from portal.rest.access_errors import account_error
 from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 from portal.rest.moments import zulu, zulu_or_none
+from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
 
-_MOST_SHOWN = 200
 _DEFAULT_DAYS = 90
+
+TOKENS: Listing[ApiToken] = Listing(
+    fields={
+        "Id": kinds.number("pk", is_large=True),
+        "Name": kinds.text("name"),
+        "CreatedAt": kinds.moment("created_at"),
+        "ExpiresAt": kinds.moment("expires_at"),
+    },
+    sort={"Id": sort.BY_IDENTITY, "ExpiresAt": sort.column("expires_at", sort.MOMENT)},
+    default="Id",
+    identity=sort.LARGE,
+    default_descending=True,
+)
 
 
 class TokenResponse(TypedDict):
@@ -67,6 +82,7 @@ class TokenList(ApiView):
     """GET and POST /Tokens."""
 
     needs = {"GET": None, "POST": None}
+    parameters: ClassVar[frozenset[str]] = paging.PARAMETERS
     in_database = True
     keeps_replies = False
     takes = {"POST": TokenRequest}
@@ -75,8 +91,8 @@ class TokenList(ApiView):
 
     def get(self, request: Request) -> Response:
         now = timezone.now()
-        rows = _reached(request, ApiToken.objects.all()).order_by("-pk")[:_MOST_SHOWN]
-        return Response([_shown(row, now) for row in rows])
+        rows, headers = self.listed(_reached(request, ApiToken.objects.all()), TOKENS)
+        return Response([_shown(row, now) for row in rows], headers=headers)
 
     def post(self, request: Request) -> Response:
         if isinstance(request.auth, ApiToken):

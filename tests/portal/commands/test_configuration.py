@@ -156,6 +156,12 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 REFUSED: dict[str, Callable[[dict[str, Any]], None]] = {
     "another version": change("portal_configuration", 2),
+    "true for the version": change("portal_configuration", True),
+    "an entry that is null": change("groups/Cologne", None),
+    "a fleet that is null": change("agents", None),
+    "half a surrogate pair in a name": change("groups/\ud800", {}),
+    "a NUL in a text": change("groups/Bonn/description", "a\0b"),
+    "a NUL in a list": change("roles/Berlin admins/only_labels", ["site=a\0"]),
     "an unknown section": change("users", {}),
     "a section that is no object": change("roles", []),
     "an unknown member": change("groups/Bonn/colour", "red"),
@@ -188,3 +194,18 @@ def test_a_document_is_refused_whole_with(
         assert refused("configuration", what, document(content)) == "document_refused"
     assert run("configuration", "export", "--with-fleet") == before
     assert AuditEntry.objects.count() == entries
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"portal_configuration": 1, "groups": {"A": {}, "A": {}}}',
+     '{"portal_configuration": 1, "portal_configuration": 1}',
+     '{"portal_configuration": 1, "groups": {"A": {"description": NaN}}}'],
+    ids=["one name twice", "one section twice", "no number"],
+)  # fmt: skip
+def test_json_that_can_be_read_in_two_ways_is_refused(
+    refused: Refused, set_up: None, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "portal.json"
+    path.write_text(text)
+    assert refused("configuration", "plan", str(path)) == "document_refused"

@@ -19,6 +19,7 @@ from portal.rest.jobs import HISTORY, SCHEDULED
 from portal.rest.security import ROLE_ROWS
 from portal.rest.status import documented
 from portal.rest.templates import TEMPLATES
+from portal.rest.tokens import TOKENS
 from portal.rest.urls import ENDPOINTS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "rest-api.md").read_text()
@@ -63,6 +64,7 @@ LISTINGS = {
     "Identities": IDENTITY_ROWS,
     "Certificate authorities": AUTHORITIES,
     "Templates": TEMPLATES,
+    "Tokens": TOKENS,
     "Job history": HISTORY,
     "Scheduled jobs": SCHEDULED,
 }

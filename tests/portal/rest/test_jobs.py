@@ -54,6 +54,8 @@ QUERIES: dict[str, tuple[str, set[str]]] = {
     "those that failed, by name": ("Result -eq Failure", {"bad"}),
     "those that run": ("Status -eq 2", {"running"}),
     "by message": ("Message -contains FILE", {"bad"}),
+    "by schedule": ("ScheduleType -eq Immediate AND TargetPath -eq NULL AND Result -eq 4", {"bad"}),
+    "by another schedule": ('ScheduleType -eq Weekly OR TargetPath -contains "x"', set()),
     "by type": ('JobType -eq "Custom.FetchLogs" AND Result -ge 2', {"good", "bad"}),
 }
 

@@ -20,7 +20,7 @@ from portal.access.models import ApiToken, User
 from portal.access.tokens import WHOLE, issue_token, narrowing
 from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
-from tests.portal.rest.conftest import PASSWORD, Caller, caller_with, refused, user_with
+from tests.portal.rest.conftest import PASSWORD, Caller, basic, caller_with, refused, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -150,6 +150,24 @@ def test_a_token_made_over_the_api_is_shown_once_and_stored_as_a_digest() -> Non
     assert text not in stored + told
     assert bearer(text).get("Agents").status_code == 200
     assert ada.get("Tokens").json()[0]["LastUsed"] is not None
+
+
+def test_a_list_of_tokens_is_paged_to_its_end() -> None:
+    user = user_with(None, "ada")
+    now = timezone.now()
+    ApiToken.objects.bulk_create(
+        ApiToken(user=user, name=f"t{n}", digest=f"{n:064}", created_at=now,
+                 expires_at=now + timedelta(days=n + 1))
+        for n in range(203)
+    )  # fmt: skip
+    ada = Caller({"Authorization": basic("ada")})
+    first = ada.get("Tokens", query={"ReturnLimit": "200"})
+    rest = ada.get("Tokens", query={"ReturnLimit": "200", "cursor": first["X-Next-Cursor"]})
+    assert [each["Name"] for each in first.json() + rest.json()] == [
+        f"t{n}" for n in reversed(range(203))
+    ]
+    found = ada.get("Tokens", query={"QueryString": 'Name -eq "t7"'}).json()
+    assert [each["Name"] for each in found] == ["t7"]
 
 
 def test_a_revoked_token_is_refused_with_the_next_call() -> None:
