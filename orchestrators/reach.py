@@ -30,7 +30,7 @@ def within(rows: QuerySet[M], *reaches: Reach, by: str = "pk") -> QuerySet[M]:
     are seen by who reaches everything.
     """
     group = {"pk": "group_id", "orchestrator": "orchestrator__group_id"}.get(by, "")
-    for each in reaches:
+    for each in dict.fromkeys(reaches):
         if each.everything:
             continue
         if group and each.groups and not each.labels:
