@@ -67,9 +67,9 @@ def days_of(text: str) -> Days:
     return days
 
 
-def utc_day(day: date) -> Days:
-    """Return a day of UTC, as what counts the whole fleet knows it."""
-    return Days(day, day, UTC, is_utc=True)
+def utc_day(day: date, last: date | None = None) -> Days:
+    """Return a day of UTC, or the days to another, as what counts the whole fleet knows them."""
+    return Days(day, last or day, UTC, is_utc=True)
 
 
 def _midnight(day: date, zone: tzinfo) -> datetime:

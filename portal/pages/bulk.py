@@ -19,9 +19,9 @@ from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
 from portal.pages.act_catalogue import ACTS
-from portal.pages.bulk_words import ITEM_LABELS, JOB_LABELS
+from portal.pages.bulk_words import ASKED_LABELS, ITEM_LABELS, JOB_LABELS, SINCE_LABELS
 from portal.pages.gate import ACT, actor_of, demand, page, refuse
-from renewal.bulk import selectors, service, work
+from renewal.bulk import selectors, service, since, work
 from renewal.bulk.selection import Selection
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
 from renewal.models import BulkJob
@@ -120,6 +120,10 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     left = row.skipped + row.failed + (row.left if not row.is_open else 0)
     is_own = row.requested_by_id == request.user.pk
     may_act = holds(request.user, PERMISSIONS[Act(row.act)])
+    asks = ACTS[row.act].is_renewal
+    labels = ASKED_LABELS if asks else ITEM_LABELS
+    places = since.places(row, items.rows, seen) if asks else {}
+    counts = since.counts(row, seen) if since.is_counted(row) else {}
     return render(
         request,
         "bulk/job.html",
@@ -129,10 +133,21 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
             "label": JOB_LABELS[BulkState(row.state)],
             "page": items,
             "items": [
-                (item, names.get(item.orchestrator_id), ITEM_LABELS[ItemState(item.state)])
+                (
+                    item,
+                    names.get(item.orchestrator_id),
+                    labels[ItemState(item.state)],
+                    SINCE_LABELS[places[item.orchestrator_id]]
+                    if item.orchestrator_id in places
+                    else None,
+                )
                 for item in items.rows
             ],
-            "states": [(each, ITEM_LABELS[each], _count(row, each)) for each in ItemState],
+            "asks": asks,
+            "asked": row.changed + row.unchanged,
+            "most_counted": since.MOST_COUNTED,
+            "since": [(label, counts[each]) for each, label in SINCE_LABELS.items() if counts],
+            "states": [(each, labels[each], _count(row, each)) for each in ItemState],
             "state": state,
             "reason": reason,
             "reasons": sorted(selectors.reasons_of(row).items(), key=lambda pair: -pair[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from renewal.bulk.since import Since
 from renewal.rules.bulk_lifecycle import BulkState, ItemState
 from renewal.selectors.states import Label
 
@@ -22,5 +23,33 @@ ITEM_LABELS: dict[ItemState, Label] = {
     ),
     ItemState.FAILED: Label(
         "Failed", "circle-x", "failed", "Something unexpected happened; nothing was changed."
+    ),
+}
+ASKED_LABELS = ITEM_LABELS | {
+    ItemState.CHANGED: Label("Asked", "circle-check", "neutral", "It was asked to renew."),
+    ItemState.UNCHANGED: Label("Unchanged", "check", "neutral", "It was asked already."),
+}
+"""Of a job that asks for renewals: asked is not renewed."""
+SINCE_LABELS: dict[Since, Label] = {
+    Since.RENEWED: Label(
+        "Renewed", "circle-check", "healthy", "A session has used the new certificate."
+    ),
+    Since.DELIVERED: Label(
+        "Issued, not used",
+        "progress-check",
+        "waiting",
+        "It has a new certificate, which no session has used yet.",
+    ),
+    Since.CALLED: Label(
+        "Called, not renewed",
+        "alert-triangle",
+        "warning",
+        "It has called since and has no new certificate: its page says why.",
+    ),
+    Since.SILENT: Label(
+        "Not called yet", "hourglass", "waiting", "It is told when it calls the next time."
+    ),
+    Since.WITHDRAWN: Label(
+        "No longer asked", "ban", "neutral", "The request was cleared, or a Reset took it away."
     ),
 }

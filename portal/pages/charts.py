@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from portal.days import Days
+from portal.days import utc_day
 from renewal.census import DONE_DAYS, KeyKind, Picture
 from renewal.rules.forecast import Forecast, days_from
 from renewal.rules.periods import Periods
@@ -200,8 +200,7 @@ def ends_url(first: date, last: date | None = None, *, real: str) -> str:
     """Return the list of the orchestrators whose certificates end on a day, or from one to another,
     as a census has them.
     """
-    days = Days(first, last or first, UTC, is_utc=True)
-    return f"{reverse('orchestrators')}?{urlencode({'ends': days})}{real}"
+    return f"{reverse('orchestrators')}?{urlencode({'ends': utc_day(first, last)})}{real}"
 
 
 def day_url(day: date) -> str:

@@ -44,6 +44,39 @@ def test_all_that_match_are_asked_to_renew_and_nobody_else(fleet, admin):
     assert (job.state, job.query, job.reason) == (BulkState.DONE, "state=ok", "new CA")
 
 
+def test_a_job_that_asks_tells_what_came_of_it_and_asked_is_not_renewed(fleet, admin, now):
+    submit(admin, "request", message="new CA")
+    job = BulkJob.objects.get()
+    asked = Orchestrator.objects.count()
+    later = job.created_at + timedelta(seconds=1)
+
+    def told() -> dict[str, int]:
+        page = admin.get(f"/jobs/{job.pk}")
+        counts = {label.word: count for label, count in page.context["since"]}
+        assert sum(counts.values()) == job.changed + job.unchanged == asked
+        found = [label.word for _, _, _, label in page.context["items"]]
+        assert {word: found.count(word) for word in counts} == counts
+        return {word: count for word, count in counts.items() if count}
+
+    assert told() == {"Not called yet": asked}
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(last_seen=later)
+    Orchestrator.objects.filter(pk=fleet.warned.pk).update(flag=0)
+    # One that was delivered before it was asked is no renewal, whenever it is used.
+    fleet.unused.certificates.filter(standing="issued").update(proven_at=later)
+    new = fleet.must_renew.certificates.all()
+    new.update(delivered_at=later, proven_at=None)
+    assert told() == {
+        "Not called yet": asked - 3,
+        "Called, not renewed": 1,
+        "No longer asked": 1,
+        "Issued, not used": 1,
+    }
+    new.update(proven_at=later)
+    assert told()["Renewed"] == 1
+    submit(admin, "clear", "&state=warning")
+    assert "What came of it" not in admin.get(f"/jobs/{job.pk + 1}").content.decode()
+
+
 def test_a_preview_counts_by_outcome_and_says_who_is_skipped_and_why(fleet, admin):
     page = admin.get(f"{PREVIEW}?act=approve&state=waiting")
 
@@ -152,9 +185,9 @@ def test_a_jobs_items_are_filtered_by_result_and_reason(fleet, admin):
     job = BulkJob.objects.get()
 
     skipped = admin.get(f"/jobs/{job.pk}?item=skipped").context["items"]
-    assert {item.state for item, _, _ in skipped} == {"skipped"}
+    assert {item.state for item, *_ in skipped} == {"skipped"}
     by_reason = admin.get(f"/jobs/{job.pk}?reason=conflict").context["items"]
-    assert [name for _, name, _ in by_reason] == [fleet.conflicting.client_machine]
+    assert [name for _, name, *_ in by_reason] == [fleet.conflicting.client_machine]
     assert admin.get(f"/jobs/{job.pk}?item=nonsense&cursor=nonsense").status_code == 200
 
 
