@@ -23,6 +23,7 @@ from renewal.ca.base import RevocationReason
 from renewal.models import Certificate
 from renewal.operator_revocations import REASONS, CertificatesChanged, CertificatesUnknown
 from renewal.rules.standing import IN_USE, UNPROVEN, Standing
+from renewal.selectors.beyond import hide_name_beyond
 
 _WORDS = {
     RevocationReason.UNSPECIFIED: "No reason given",
@@ -128,6 +129,7 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
         reach(request.user, Permission.CERTIFICATES_REVOKE),
     )
     certificate = found_within(request, pk, *reaches)
+    hide_name_beyond(certificate, reach(request.user, Permission.AGENTS_READ), given=reaches[0])
     if certificate.revoked_at is not None:
         messages.info(request, "It is revoked already.")
         return redirect("certificate", pk=pk)

@@ -27,6 +27,7 @@ from renewal.models import Certificate, CertificateAuthority, Enrollment, Templa
 from renewal.rules.periods import days_left
 from renewal.rules.standing import Standing
 from renewal.selectors import certificates
+from renewal.selectors.beyond import hide_beyond
 from renewal.selectors.certificates import Search, Shown, Use
 from renewal.x509.certificates import CertificateUnreadable, read_certificate
 from renewal.x509.extensions import extensions_of
@@ -40,6 +41,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     found = certificates.page(
         search, reach=_reach(request), now=now, cursor=request.GET.get("cursor", "")
     )
+    hide_beyond(found.slice.rows, _agents(request), given=_reach(request))
     known = CertificateAuthority.objects.order_by("name").values_list("pk", "name")
     issuers = {str(pk): name for pk, name in known} | {"other": "a CA that is not this portal's"}
     return render(
@@ -106,6 +108,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     except CertificateUnreadable:
         pass
     may_revoke = certificate.revoked_at is None and _reaches(request, certificate)
+    hide_beyond([certificate], _agents(request), given=_reach(request))
     return render(
         request,
         "certificates/detail.html",
@@ -224,6 +227,10 @@ def _told(request: HttpRequest, enrollment: Enrollment) -> HttpResponseBase:
 
 def _reach(request: HttpRequest) -> Reach:
     return reach(request.user, Permission.CERTIFICATES_READ)
+
+
+def _agents(request: HttpRequest) -> Reach:
+    return reach(request.user, Permission.AGENTS_READ)
 
 
 def found_within(request: HttpRequest, pk: int, *reaches: Reach) -> Certificate:

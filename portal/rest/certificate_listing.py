@@ -6,11 +6,13 @@ Owns the allow-lists of names (T15 in docs/promises.md).
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from django.db.models import F, Q, TextField
 from django.db.models.functions import Cast
 from django.db.models.lookups import IContains
 
+from portal.access.reach import Reach
 from portal.audit.models import AuditEntry
 from portal.rest import query_fields as kinds
 from portal.rest import sort_keys as sort
@@ -20,6 +22,7 @@ from portal.rest.query_fields import EQUAL, NOTHING, Field
 from portal.rest.query_language import Operator
 from renewal.models import Certificate
 from renewal.rules.standing import Standing
+from renewal.selectors.beyond import by_no_orchestrator, nobodys_or_within
 from renewal.x509.names import address_of
 
 _KEY_TYPE_WORDS = {"rsa": 1, "dsa": 2, "ecc": 3, "ec": 3}
@@ -52,6 +55,17 @@ def _alternative_name(operator: Operator, value: str | None) -> Q:
     return Q(*(Q(IContains(names, json.dumps(each)[1:-1])) for each in found), _connector="OR")
 
 
+def _only(field: Field, shown: Q) -> Field:
+    """Return a field that is as if it were empty where ``shown`` does not hold."""
+
+    def compare(operator: Operator, value: str | None) -> Q:
+        found = field.compare(operator, value)
+        return found | ~shown if value is None else found & shown
+
+    return Field(field.operators, compare)
+
+
+_OF_ORCHESTRATORS = ("OrchestratorId", "RequesterName")
 _NOT_AFTER = kinds.moment("not_after")
 _AUTHORITY = kinds.related_text("authority__name", "authority")
 _BY_EXPIRY = sort.column("not_after", sort.MOMENT, is_indexed=True)
@@ -119,3 +133,23 @@ CERTIFICATE_HISTORY: Listing[AuditEntry] = Listing(
     default="Id",
     identity=sort.LARGE,
 )
+
+NAMELESS_HISTORY = replace(
+    CERTIFICATE_HISTORY,
+    fields={
+        **CERTIFICATE_HISTORY.fields,
+        "Username": _only(CERTIFICATE_HISTORY.fields["Username"], by_no_orchestrator()),
+    },
+)
+"""The history of a certificate whose orchestrator the caller may not see."""
+
+
+def certificate_listing(agents: Reach, *, given: Reach) -> Listing[Certificate]:
+    """Return what certificates, read within ``given``, can be filtered by for somebody who sees
+    the orchestrators within ``agents``: no filter tells of the others.
+    """
+    if agents.covers(given):
+        return CERTIFICATES
+    shown = nobodys_or_within(agents)
+    narrowed = {name: _only(CERTIFICATES.fields[name], shown) for name in _OF_ORCHESTRATORS}
+    return replace(CERTIFICATES, fields={**CERTIFICATES.fields, **narrowed})

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from portal.access.catalogue import Permission
 from portal.rest import shapes
-from portal.rest.certificate_listing import CERTIFICATES
+from portal.rest.certificate_listing import certificate_listing
 from portal.rest.certificates import CertificateView, shown
 from portal.rest.codes import ErrorCode
 from portal.rest.dry_run import Ask
@@ -162,7 +162,8 @@ class CertificatesRevokeAll(CertificatesRevoke):
             now=timezone.now(),
         )
         try:
-            rows = rows.filter(condition(parse(body["Query"]), CERTIFICATES.fields))
+            listing = certificate_listing(self.agents(), given=self.reaches()[0])
+            rows = rows.filter(condition(parse(body["Query"]), listing.fields))
         except QueryInvalid as invalid:
             raise ApiError(invalid.code, str(invalid)) from None
         ids = list(rows.order_by("pk").values_list("pk", flat=True)[: _MOST_REVOKED + 1])

@@ -7,7 +7,7 @@ in `certificate_response.py` and `certificate_files.py`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, NotRequired, TypedDict
 
@@ -16,14 +16,18 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orchestrators.reach import within
+from orchestrators.reach import may_see, within
 from portal.access.catalogue import Permission
 from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
 from portal.rest import bodies, paging, shapes
 from portal.rest.base import ApiView
 from portal.rest.certificate_files import encoded, format_of, read_pasted
-from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
+from portal.rest.certificate_listing import (
+    CERTIFICATE_HISTORY,
+    NAMELESS_HISTORY,
+    certificate_listing,
+)
 from portal.rest.certificate_response import (
     CertificateResponse,
     certificate_response,
@@ -35,6 +39,7 @@ from portal.rest.moments import zulu
 from portal.rest.paging import flag
 from renewal import chains
 from renewal.models import Certificate, Enrollment
+from renewal.selectors.beyond import hide_beyond, nameless
 
 _EXTENT = frozenset(
     {"collectionid", "includelocations", "includemetadata", "includehasprivatekey", "verbose"}
@@ -98,6 +103,18 @@ class CertificateView(ApiView):
         needed = (Permission.CERTIFICATES_READ, *acts)
         return [reach(self.request.user, each) for each in needed]
 
+    def agents(self) -> Reach:
+        return reach(self.request.user, Permission.AGENTS_READ)
+
+    def told(self, rows: Sequence[Certificate]) -> list[CertificateResponse]:
+        """Return certificates as a caller sees them who may not see each of their orchestrators."""
+        hide_beyond(rows, self.agents(), given=self.reaches()[0])
+        return [certificate_response(row) for row in rows]
+
+    def is_nobodys(self, row: Certificate) -> bool:
+        """Say whether the orchestrator of a certificate is beyond the caller's reach."""
+        return row.orchestrator is not None and not may_see(row.orchestrator, self.agents())
+
     def found(self, text: str) -> Certificate:
         """Return the certificate with this number. Raises ApiError."""
         row = self.seen().filter(pk=bodies.row_number(text)).first()
@@ -138,8 +155,9 @@ class CertificateList(CertificateView):
             expired=flag(self.given, "includeexpired"),
             now=timezone.now(),
         )
-        page, headers = self.listed(rows, CERTIFICATES)
-        return Response([certificate_response(row) for row in page], headers=headers)
+        listing = certificate_listing(self.agents(), given=self.reaches()[0])
+        page, headers = self.listed(rows, listing)
+        return Response(self.told(page), headers=headers)
 
 
 class CertificateDetail(CertificateView):
@@ -151,7 +169,8 @@ class CertificateDetail(CertificateView):
 
     def get(self, request: Request, certificate_id: str) -> Response:
         self.check_collection()
-        return Response(certificate_response(self.found(certificate_id)))
+        (told,) = self.told([self.found(certificate_id)])
+        return Response(told)
 
 
 class CertificateHistory(CertificateView):
@@ -168,8 +187,14 @@ class CertificateHistory(CertificateView):
         enrollment: Enrollment | None = getattr(certificate, "enrollment", None)
         if enrollment is not None:
             about |= Q(object_type="enrollment", object_id=str(enrollment.pk))
-        page, headers = self.listed(AuditEntry.objects.filter(about), CERTIFICATE_HISTORY)
-        return Response([_operation(entry) for entry in page], headers=headers)
+        is_nobodys = self.is_nobodys(certificate)
+        listing = NAMELESS_HISTORY if is_nobodys else CERTIFICATE_HISTORY
+        page, headers = self.listed(AuditEntry.objects.filter(about), listing)
+        told = [_operation(entry) for entry in page]
+        if is_nobodys:
+            for each in told:
+                each["Username"] = nameless(each["Username"])
+        return Response(told, headers=headers)
 
 
 class CertificatesDownload(CertificateView):

@@ -18,7 +18,7 @@ from portal.access.models import User
 from portal.access.permissions import holds
 from portal.access.reach import EVERYTHING, NOTHING, Reach, reach
 from portal.audit.models import AuditEntry
-from renewal.models import BulkJob, Certificate
+from renewal.models import BulkJob, Certificate, Enrollment
 from tests.portal.access.conftest import group, label, page_of, role, user
 from tests.portal.pages import fleet as rows
 from tests.portal.rest.conftest import Caller, basic, refused
@@ -165,6 +165,65 @@ def test_certificates_and_audit_show_only_what_is_within(fleet: rows.Fleet, scop
     ]
     assert {told.entry.orchestrator_id for told in events} == mine
     assert AuditEntry.objects.exclude(orchestrator_id__in=mine).exists()
+
+
+@pytest.fixture
+def collector(fleet: rows.Fleet, berlin: OrchestratorGroup) -> User:
+    """Somebody who sees every certificate, and the orchestrators of Berlin alone."""
+    everywhere = role("Certificates", [P.PORTAL_READ, P.CERTIFICATES_READ, P.CERTIFICATES_REVOKE])
+    return user("cora", everywhere, role("Berlin", [P.AGENTS_READ], only_groups=[berlin]))
+
+
+def requested_by_itself(record: Orchestrator) -> Certificate:
+    """Return the newest certificate of a record, as one that it asked for."""
+    found = Certificate.objects.filter(orchestrator=record).latest("pk")
+    by = f"orchestrator {record.client_machine}"
+    Enrollment.objects.filter(certificate=found).delete()
+    rows.enrollment(record, now=timezone.now(), certificate=found, state="issued", requested_by=by)
+    AuditEntry.objects.create(
+        actor_name=by,
+        category="certificate",
+        action="certificate_issued",
+        object_type="certificate",
+        object_id=str(found.pk),
+        orchestrator_id=record.pk,
+    )
+    return found
+
+
+def test_a_certificate_does_not_tell_of_an_orchestrator_that_is_outside(
+    fleet: rows.Fleet, collector: User
+) -> None:
+    """Who sees every certificate sees no more orchestrators by it: no name, no id, no link."""
+    hidden, own = requested_by_itself(fleet.wrong), requested_by_itself(fleet.calm)
+    name, key = fleet.wrong.client_machine, str(fleet.wrong.pk)
+    client, caller = page_of(collector), caller_for(collector)
+    paths = ("/certificates?shown=all", f"/certificates/{hidden.pk}")
+    for page in (*(client.get(path) for path in paths), client.get(f"{paths[1]}/revoke")):
+        assert page.status_code == 200
+        told = page.content.decode().replace(hidden.common_name, "")
+        assert key not in told
+        assert name not in told.replace(hidden.subject_name, "")
+    assert str(fleet.calm.pk) in client.get(paths[0]).content.decode()
+    assert fleet.calm.client_machine in client.get(f"/certificates/{own.pk}").content.decode()
+
+    listed = {row["Id"]: row for row in caller.get("Certificates").json()}
+    one = caller.get(f"Certificates/{hidden.pk}").json()
+    for row in (listed[hidden.pk], one):
+        assert (row["OrchestratorId"], row["RequesterName"]) == (None, "an orchestrator")
+    assert listed[own.pk]["OrchestratorId"] == str(fleet.calm.pk)
+    (history,) = caller.get(f"Certificates/{hidden.pk}/History").json()
+    assert history["Username"] == "an orchestrator"
+    for path, query, expected in (
+        ("Certificates", f'OrchestratorId -eq "{key}"', 0),
+        ("Certificates", f'RequesterName -contains "{name}"', 0),
+        ("Certificates", f'OrchestratorId -eq "{fleet.calm.pk}"', 1),
+        ("Certificates", f"OrchestratorId -eq NULL AND Id -eq {hidden.pk}", 1),
+        (f"Certificates/{hidden.pk}/History", f'Username -contains "{name}"', 0),
+        (f"Certificates/{own.pk}/History", f'Username -contains "{fleet.calm.client_machine}"', 1),
+    ):
+        found = caller.get(path, query={"QueryString": query}).json()
+        assert len(found) == expected, (query, found)
 
 
 PAGES = [
