@@ -15,6 +15,8 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from orchestrators.protocol.codes import TEXTS, Code
 from portal.edge.paths import AGENTS_PREFIX, API_PREFIX, canonical, is_ambiguous, is_under
+from portal.edge.problem import problem
+from portal.edge.request_id import current_request_id
 
 _PROBES = ("/livez", "/readyz")
 
@@ -27,7 +29,12 @@ class FaceMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if is_ambiguous(request.META, request.path_info):
-            return _refusal(400, "The path can be read in more than one way.")
+            return _refusal(
+                canonical(request.path_info),
+                ("request_unreadable", "The request cannot be read"),
+                400,
+                "The path can be read in more than one way.",
+            )
         path = canonical(request.path_info)
         if path is not request.path_info:
             request.path_info = path
@@ -35,7 +42,12 @@ class FaceMiddleware:
         edge: str = settings.CONFIG.edge
         is_agent_protocol = is_under(path, AGENTS_PREFIX)
         if (edge == "pages" and is_agent_protocol) or (edge == "agents" and not _for_agents(path)):
-            return _refusal(404, TEXTS[Code.ENDPOINT_UNKNOWN].sentence)
+            return _refusal(
+                path,
+                ("endpoint_unknown", "There is no such endpoint"),
+                404,
+                TEXTS[Code.ENDPOINT_UNKNOWN].sentence,
+            )
         cookies_allowed = edge != "agents" and not is_agent_protocol
         request.cookies_allowed = cookies_allowed  # type: ignore[attr-defined]
         if cookies_allowed:
@@ -55,6 +67,11 @@ def _for_agents(path: str) -> bool:
     )
 
 
-def _refusal(status: int, message: str) -> JsonResponse:
-    body = {"Message": message, "ErrorCode": Code.ENDPOINT_UNKNOWN.value}
+def _refusal(path: str, known_as: tuple[str, str], status: int, message: str) -> JsonResponse:
+    """Refuse in the words of the face that the path belongs to: an agent's code, or a problem."""
+    code, title = known_as
+    if is_under(path, AGENTS_PREFIX):
+        body = {"Message": message, "ErrorCode": Code.ENDPOINT_UNKNOWN.value}
+    else:
+        body = problem(code, title, message, status, request_id=current_request_id())
     return JsonResponse(body, status=status)

@@ -50,7 +50,8 @@ class ApiView(APIView):
     """A view of the management API.
 
     A subclass names in ``needs`` the permission for each method (None: any signed-in caller), in
-    ``sees`` what each of them needs besides (who acts on an orchestrator must see it), and in
+    ``everywhere`` whether a role that is limited to some orchestrators does not do, in ``sees``
+    what each of them needs besides (who acts on an orchestrator must see it), and in
     ``parameters`` the query parameters that it reads; others are refused. Where what a caller
     sends decides on the permission, ``instead`` names those that let it in as well; the view then
     asks for the right one. ``takes`` and ``returns`` are the types of the bodies by method
@@ -67,6 +68,7 @@ class ApiView(APIView):
     """
 
     needs: ClassVar[Mapping[str, Permission | None]] = {}
+    everywhere: ClassVar[bool] = False
     sees: ClassVar[tuple[Permission, ...]] = ()
     parameters: ClassVar[frozenset[str]] = frozenset()
     instead: ClassVar[tuple[Permission, ...]] = ()
@@ -98,6 +100,13 @@ class ApiView(APIView):
             if not any(holds(user, each) for each in (needed, *others)):
                 return needed
         return None
+
+    @classmethod
+    def serves(cls, user: Any, method: str) -> bool:
+        """Say whether a caller may use a method at all."""
+        if cls.lacks(user, method) is not None:
+            return False
+        return not cls.everywhere or all(reach(user, p).everything for p in cls.needed(method))
 
     def demand(self, permission: Permission) -> None:
         """Raise PermissionDenied unless the caller holds a permission."""

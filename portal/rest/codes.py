@@ -16,6 +16,7 @@ class ErrorCode(StrEnum):
     REQUESTED_WITH_MISSING = "requested_with_missing"
     API_VERSION_UNKNOWN = "api_version_unknown"
     REQUEST_UNREADABLE = "request_unreadable"
+    REQUEST_LINE_TOO_LONG = "request_line_too_long"
     LENGTH_REQUIRED = "length_required"
     CONTENT_TYPE_UNKNOWN = "content_type_unknown"
     CONTENT_ENCODING_UNKNOWN = "content_encoding_unknown"
@@ -108,6 +109,7 @@ CODES: dict[ErrorCode, CodeText] = {
     C.REQUESTED_WITH_MISSING: CodeText(400, "The header x-keyfactor-requested-with is missing"),
     C.API_VERSION_UNKNOWN: CodeText(400, "This version of the API is not served"),
     C.REQUEST_UNREADABLE: CodeText(400, "The request cannot be read"),
+    C.REQUEST_LINE_TOO_LONG: CodeText(414, "The path and its parameters are too long"),
     C.LENGTH_REQUIRED: CodeText(411, "The length of the body is not given"),
     C.CONTENT_TYPE_UNKNOWN: CodeText(415, "The body is not sent as JSON"),
     C.CONTENT_ENCODING_UNKNOWN: CodeText(415, "The body is compressed"),

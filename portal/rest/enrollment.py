@@ -121,6 +121,7 @@ class EnrollCsr(ApiView):
 
     needs = {"POST": Permission.ENROLL_CSR}
     sees = (Permission.CERTIFICATES_READ,)
+    everywhere = True
     parameters: ClassVar[frozenset[str]] = frozenset({"forceenroll"})
     takes = {"POST": CsrRequest}
     reads_headers = ("x-certificateformat",)
@@ -159,7 +160,7 @@ class EnrollCsr(ApiView):
         Raises ApiError, PermissionDenied.
         """
         form = format_of(request.META.get("HTTP_X_CERTIFICATEFORMAT", ""))
-        self.demand_everywhere(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR)
+        self.demand_everywhere(*self.needed("POST"))
         flag(self.given, "forceenroll")
         body = shapes.read(request.data, CsrRequest)
         _check_extras(body)

@@ -16,6 +16,7 @@ from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from portal.edge.problem import problem
 from portal.edge.request_id import current_request_id
 from portal.rest.codes import CODES, ErrorCode
 from portal.rest.negotiation import PROBLEM, asks_for
@@ -83,15 +84,8 @@ def handle(exception: Exception, context: Mapping[str, Any]) -> Response:
 
 def error_body(code: ErrorCode, message: str, status: int) -> dict[str, Any]:
     """Return the error body."""
-    return {
-        "Message": message,
-        "ErrorCode": code.value,
-        "type": f"urn:orchestrator-certificate-portal:error:{code.value}",
-        "title": CODES[code].title,
-        "status": status,
-        "detail": message,
-        "instance": f"urn:orchestrator-certificate-portal:request:{current_request_id()}",
-    }
+    known_as = code.value, CODES[code].title
+    return problem(*known_as, message, status, request_id=current_request_id())
 
 
 def _code_of(exception: Exception) -> ErrorCode:

@@ -58,6 +58,7 @@ class AgentsImport(AgentView):
     """
 
     needs = {"POST": Permission.AGENTS_APPROVE}
+    everywhere = True
     in_database = True
     parser_classes = (BoundedJSONParser, BoundedCSVParser)
     takes = {"POST": ImportRequest | list[dict[str, Any]]}
@@ -72,7 +73,7 @@ class AgentsImport(AgentView):
 
     def _taken_in(self, request: Request, *, dry_run: bool) -> list[ImportResult]:
         # What is taken in belongs to no group yet, so that no limit can name it.
-        self.demand_everywhere(Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
+        self.demand_everywhere(*self.needed("POST"))
         rows, is_dry = _rows(request.data)
         policy = policies(store.load())
         if policy.needed(RequestKind.FIRST) > 1 or policy.roles(RequestKind.FIRST):

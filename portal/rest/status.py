@@ -41,7 +41,7 @@ class StatusEndpoints(ApiView):
             f"{method} /{documented(route)}"
             for route, view in self.endpoints
             for method in view.needs
-            if view.lacks(request.user, method) is None
+            if view.serves(request.user, method)
         }
         return Response(
             sorted({*usable, OWN_PATH}), headers={PRODUCT_VERSION_HEADER: PRODUCT_VERSION}

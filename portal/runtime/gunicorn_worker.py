@@ -9,19 +9,26 @@ and shutdown stay gunicorn's. nginx does the same in front of a production porta
 
 from __future__ import annotations
 
+import json
 import re
 import selectors
 import socket
 import ssl
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from gunicorn import sock as gunicorn_sock
 from gunicorn.http import get_parser
+from gunicorn.http.errors import LimitRequestLine
+from gunicorn.util import write_nonblock
 from gunicorn.workers import gthread
 
+from portal.edge.problem import problem
 from portal.edge.queueing import WAITED_SECONDS
+from portal.rest.codes import CODES, ErrorCode
+from portal.runtime.gunicorn_common import REQUEST_LINE_BYTES
 
 ARRIVAL_SECONDS = 10.0
 """From the connection, or the first byte of a later request, to its whole head and small body."""
@@ -32,6 +39,22 @@ LINGER_SECONDS = 2.0
 AWAITED_BODY_BYTES = 256 * 1024
 _HEAD_LIMIT = 128 * 1024
 _CHUNK = 64 * 1024
+
+_CODE = ErrorCode.REQUEST_LINE_TOO_LONG
+_BODY = json.dumps(
+    problem(
+        _CODE,
+        CODES[_CODE].title,
+        f"A path with its parameters has at most some {REQUEST_LINE_BYTES:,} bytes.",
+        CODES[_CODE].status,
+        request_id="-",
+    )
+).encode()
+TOO_LONG = (
+    b"HTTP/1.1 414 URI Too Long\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    b"Cache-Control: no-store\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+)
+"""Made once: where the line cannot be read, nothing is known of the request."""
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 _EXPECTS_CONTINUE = re.compile(rb"\r\nexpect:", re.IGNORECASE)
@@ -145,6 +168,15 @@ class QueueingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: Any) -> Any:
         WAITED_SECONDS.set(time.monotonic() - conn.enqueued_at)
         return super().handle_request(req, conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Refuse a request line that is too long as the API refuses, where it is for the API."""
+        if not isinstance(exc, LimitRequestLine):
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("Invalid request from ip=%s: %s", (addr or ("",))[0], exc)
+        with suppress(OSError):
+            write_nonblock(client, TOO_LONG)
 
 
 class PatientWorker(QueueingWorker):

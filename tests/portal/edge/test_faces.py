@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -183,3 +184,26 @@ def test_routes_match_in_any_case_and_keep_values(
 
 def test_links_have_the_documented_spelling() -> None:
     assert API.reverse("approve").endswith("KeyfactorAPI/Agents/Approve")
+
+
+REFUSED_AT_THE_EDGE = {
+    "a path of the API that can be read in two ways": (
+        "/KeyfactorAPI//Agents", "both", 400, "request_unreadable",
+    ),
+    "a page on the agents' port": (PAGE, "agents", 404, "endpoint_unknown"),
+    "an agent's path on the pages' port": (AGENT, "pages", 404, "A01F0046"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "edge", "status", "code"), REFUSED_AT_THE_EDGE.values(), ids=REFUSED_AT_THE_EDGE
+)
+def test_a_refusal_has_the_form_of_the_face(path: str, edge: str, status: int, code: str) -> None:
+    found, request = pass_through(path, edge)
+    body = json.loads(request.answered.content)  # type: ignore[attr-defined]
+    assert (found, body["ErrorCode"]) == (status, code)
+    if not code.startswith("A0"):
+        assert (body["status"], body["detail"]) == (status, body["Message"])
+        assert body["type"].endswith(f":{code}")
+        assert body["title"]
+        assert body["instance"]

@@ -101,6 +101,12 @@ def test_a_valid_certificate_reaches_the_application(port: Port) -> None:
     assert (status, seen["certificate"], seen["body"]) == (200, fingerprint(pair), "{}")
 
 
+def test_a_path_that_is_too_long_is_refused_in_json(port: Port) -> None:
+    status, refusal = port.ask(path=f"/KeyfactorAPI/Agents?QueryString={'x' * 8200}")
+    assert (status, refusal["ErrorCode"]) == (414, "request_line_too_long")
+    assert (refusal["status"], refusal["detail"]) == (414, refusal["Message"])
+
+
 @pytest.mark.parametrize(("from_days", "to_days"), [(-366, -1), (1, 365)])
 def test_a_certificate_outside_its_dates_reaches_the_application(
     port: Port, from_days: float, to_days: float

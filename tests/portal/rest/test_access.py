@@ -19,6 +19,7 @@ from portal.access.catalogue import ROLES, Permission, granting
 from portal.access.models import ApiToken, User
 from portal.access.permissions import holds
 from portal.audit.models import AuditEntry, Category
+from tests.portal.access.conftest import group, role
 from tests.portal.rest.conftest import PASSWORD, Caller, basic, caller_with, refused, user_with
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +69,24 @@ def test_each_role_may_call_what_its_permissions_say(
     refused(response, 403, "permission_missing")
     made.refresh_from_db()
     assert (made.status, made.flag, made.generation) == (2, 0, 0)
+
+
+def test_a_limited_role_is_not_told_of_calls_that_take_all() -> None:
+    limited = role("Part", ROLES["Administrator"], only_groups=[group("Berlin")])
+    user_with(None, "bea").groups.add(limited)
+    bea = Caller({"Authorization": basic("bea")})
+    listed = bea.get("Status/Endpoints").json()
+    refused(bea.post("Agents/Import", [{}]), 403, "permission_missing")
+    assert "POST /Agents/Import" not in listed
+    assert "POST /Enrollment/CSR" not in listed
+    assert "POST /Agents/Approve" in listed
+    assert "POST /Agents/Import" in caller_with("Administrator").get("Status/Endpoints").json()
+
+
+@pytest.mark.parametrize("path", ["/KeyfactorAPI", "/keyfactorapi", "/KeyfactorAPI/"])
+def test_the_root_of_the_api_is_a_json_404(admin: Caller, path: str) -> None:
+    body = admin.client.get(path).json()
+    assert (body["status"], body["ErrorCode"]) == (404, "endpoint_unknown")
 
 
 def test_a_shorter_access_string_grants_what_is_below_it(
