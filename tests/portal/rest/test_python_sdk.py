@@ -7,7 +7,8 @@ and models, to a running server.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -41,6 +42,9 @@ from keyfactor_v_1_client.client import AuthenticatedClient
 from keyfactor_v_1_client.models.agent_get_agents_pq_sort_ascending import (
     AgentGetAgentsPqSortAscending,
 )
+from keyfactor_v_1_client.models.keyfactor_api_models_certificates_analyze_certificate_request import (  # noqa: E501
+    KeyfactorApiModelsCertificatesAnalyzeCertificateRequest as Analysis,
+)
 from keyfactor_v_1_client.models.keyfactor_api_models_configuration_tenant_configuration_tenant_request import (  # noqa: E501
     KeyfactorApiModelsConfigurationTenantConfigurationTenantRequest as Tenant,
 )
@@ -50,7 +54,25 @@ from keyfactor_v_1_client.models.keyfactor_api_models_orchestrators_agent_respon
 from keyfactor_v_1_client.models.keyfactor_api_models_orchestrators_update_orchestrator_auth_certificate_reenrollment_request import (  # noqa: E501
     KeyfactorApiModelsOrchestratorsUpdateOrchestratorAuthCertificateReenrollmentRequest as Renewal,
 )
+from keyfactor_v_1_client.models.keyfactor_api_models_security_roles_identities_security_roles_global_permission_request import (  # noqa: E501
+    KeyfactorApiModelsSecurityRolesIdentitiesSecurityRolesGlobalPermissionRequest as Granted,
+)
+from keyfactor_v_1_client.models.models_certificate_authorities_certificate_authority_request import (  # noqa: E501
+    ModelsCertificateAuthoritiesCertificateAuthorityRequest as Authority,
+)
+from keyfactor_v_1_client.models.models_certificate_download_request import (
+    ModelsCertificateDownloadRequest as Download,
+)
 from keyfactor_v_1_client.models.models_csr_contents import ModelsCSRContents as ParsedCsr
+from keyfactor_v_1_client.models.models_enrollment_csr_enrollment_request import (
+    ModelsEnrollmentCSREnrollmentRequest as Enrollment,
+)
+from keyfactor_v_1_client.models.models_revoke_all_certificates_request import (
+    ModelsRevokeAllCertificatesRequest as RevocationOfAll,
+)
+from keyfactor_v_1_client.models.models_revoke_all_certificates_request_reason import (
+    ModelsRevokeAllCertificatesRequestReason as ReasonOfAll,
+)
 from keyfactor_v_1_client.models.models_revoke_certificate_request import (
     ModelsRevokeCertificateRequest as Revocation,
 )
@@ -58,8 +80,13 @@ from keyfactor_v_1_client.models.models_revoke_certificate_request_reason import
     ModelsRevokeCertificateRequestReason as RevocationReason,
 )
 
+from orchestrators import jobs
 from orchestrators.models import Job, Orchestrator, Reenrollment, Status
-from renewal.models import Certificate
+from portal.access.models import User
+from portal.audit.models import AuditEntry
+from portal.audit.trail import Actor
+from renewal.models import Certificate, CertificateAuthority, Template
+from tests import pki
 from tests.portal.pages import fleet as rows
 from tests.renewal.fleet import csr
 
@@ -226,3 +253,102 @@ def test_it_imports_templates_of_the_tenant_that_there_is(sdk: AuthenticatedClie
     here, elsewhere = Tenant(configuration_tenant=""), Tenant(configuration_tenant="corp.example")
     assert template_import.sync_detailed(client=sdk, json_body=here).status_code == 204
     assert template_import.sync_detailed(client=sdk, json_body=elsewhere).status_code == 400
+
+
+def test_what_each_other_call_is_answered_can_be_read(
+    sdk: AuthenticatedClient, fleet: rows.Fleet
+) -> None:
+    now = timezone.now()
+    jobs.request_logs(fleet.calm, actor=Actor("t"), now=now)
+    certificate = Certificate.objects.get(thumbprint=fleet.calm.thumbprint)
+    authority, template = CertificateAuthority.objects.get(), Template.objects.get()
+    ada = User.objects.get(username="ada")
+    role = ada.groups.get().pk
+    entry = AuditEntry.objects.latest("pk").pk
+    request = Enrollment(
+        csr=pki.b64(pki.csr("CN=x", key_name="ec-p256-other")),
+        certificate_authority=authority.name,
+        template=template.name,
+        include_chain=True,
+        timestamp=now,
+    )
+    audit = {"area": "Auditing", "permission": "Read"}
+    # What an authority is tried with is what was read of it, as a model of another kind.
+    known = certificate_authority_get_ca.sync(authority.pk, client=sdk)
+    assert known is not None
+    tried = Authority.from_dict(
+        {k: v for k, v in known.to_dict().items() if k not in known.additional_properties}
+    )
+    calls: list[tuple[str, tuple[Any, ...], Mapping[str, Any]]] = [
+        ("status.status_get_endpoints", (), {}),
+        ("license_.license_get_current_license", (), {}),
+        ("orchestrator_job.orchestrator_job_get_job_history", (), {}),
+        ("orchestrator_job.orchestrator_job_get_scheduled_jobs", (), {}),
+        (
+            "orchestrator_job.orchestrator_job_get_custom_job_result_data",
+            (),
+            {"job_history_id": Job.objects.latest("pk").pk},
+        ),
+        ("audit_log.audit_log_get_audit_logs", (), {}),
+        ("audit_log.audit_log_get_audit_log", (entry,), {}),
+        ("audit_log.audit_log_download_csv", (), {}),
+        (
+            "audit_log.audit_log_get_related_entities",
+            (),
+            {"pq_query_string": f"Id -eq {entry}"},
+        ),
+        ("template.template_get_templates", (), {}),
+        ("template.template_get_template", (template.pk,), {}),
+        ("template.template_get_global_settings", (), {}),
+        ("template.template_get_valid_subject_parts", (), {}),
+        (
+            "certificate_authority.certificate_authority_test_certificate_authority",
+            (),
+            {"json_body": tried},
+        ),
+        (
+            "certificate.certificate_download_certificate_async",
+            (),
+            {"json_body": Download(cert_id=certificate.pk, include_chain=True)},
+        ),
+        (
+            "certificate.certificate_analyze_cert",
+            (),
+            {"json_body": Analysis(certificate=pki.b64(bytes(certificate.der)), password="")},
+        ),
+        ("enrollment.enrollment_available_renewal_id", (certificate.pk,), {}),
+        ("enrollment.enrollment_available_renewal_thumbprint", (certificate.thumbprint,), {}),
+        ("enrollment.enrollment_post_csr_enroll", (), {"json_body": request}),
+        ("security.security_identity_permissions", (ada.pk,), {}),
+        ("security_roles.security_roles_get_identities_with_role", (role,), {}),
+        (
+            "security_role_permissions.security_role_permissions_get_permissions_for_role",
+            (role,),
+            {},
+        ),
+        (
+            "security_role_permissions.security_role_permissions_add_global_permissions",
+            (role,),
+            {"json_body": [Granted(**audit)]},
+        ),
+        (
+            "certificate.certificate_revoke_all",
+            (),
+            {
+                "json_body": RevocationOfAll(
+                    comment="gone",
+                    query=f"Id -eq {certificate.pk}",
+                    effective_date=now,
+                    reason=ReasonOfAll.VALUE_1,
+                )
+            },
+        ),
+        ("certificate.certificate_certificate_history", (certificate.pk,), {}),
+    ]
+    for name, given, options in calls:
+        function = importlib.import_module(f"keyfactor_v_1_client.api.{name}")
+        answer = function.sync_detailed(*given, client=sdk, **options)
+        assert answer.status_code == 200, (name, answer.content)
+        assert answer.parsed, name
+    certificate.refresh_from_db()
+    assert certificate.revoked_at is not None
