@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -104,10 +104,22 @@ def _load(path: str) -> LoadedHandler:
         return LoadedHandler(path, name, problem=f"cannot be loaded: {_said(error)}")
 
 
+def _each_with_its_end(seconds: float) -> Iterator[tuple[LoadedHandler, float]]:
+    """Yield each handler of the chain with the moment (monotonic) by which it has to answer.
+
+    An equal share of what is left at its turn: a slow one takes no time from those after it, and
+    what a quick one leaves is theirs.
+    """
+    end = time.monotonic() + seconds
+    chain = handlers()
+    for number, loaded in enumerate(chain):
+        now = time.monotonic()
+        yield loaded, now + max(0.0, end - now) / (len(chain) - number)
+
+
 def ask_to_decide(request: RegistrationRequest, *, seconds: float) -> HandlerVerdict:
     """Return the first Allow or Deny of the chain; a handler that fails counts as Defer."""
-    end = time.monotonic() + seconds
-    for loaded in handlers():
+    for loaded, end in _each_with_its_end(seconds):
         try:
             answer = _ask(loaded, "decide", request, end=end, now=request.now)
             if not isinstance(answer, Allow | Deny | Defer) or not _is_text(answer):
@@ -139,8 +151,7 @@ def _is_text(answer: Allow | Deny | Defer) -> bool:
 def ask_to_enroll(request: EnrollmentRequest, *, seconds: float) -> HandlerChoice | None:
     """Return the first choice of the chain, or None. Raises HandlerFailed: then no CA is asked."""
     now = request.registration.now
-    end = time.monotonic() + seconds
-    for loaded in handlers():
+    for loaded, end in _each_with_its_end(seconds):
         answer = _ask(loaded, "enroll", request, end=end, now=now)
         if answer is None:
             continue
@@ -156,8 +167,7 @@ def ask_to_enroll(request: EnrollmentRequest, *, seconds: float) -> HandlerChoic
 
 def tell(request: RegistrationRequest, what: str, *, seconds: float) -> None:
     """Tell every handler what an orchestrator asked for; failures are noted and nothing else."""
-    end = time.monotonic() + seconds
-    for loaded in handlers():
+    for loaded, end in _each_with_its_end(seconds):
         try:
             _ask(loaded, "requested", request, what, end=end, now=request.now)
         except HandlerFailed:

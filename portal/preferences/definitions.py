@@ -204,7 +204,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         Kind.NUMBER,
         "30",
         "How long all registration handlers together may take in one Register, at most as long as "
-        "the CA may.",
+        "the CA may; each has an equal share of what is left at its turn.",
         1,
         300,
         "seconds",

@@ -523,6 +523,16 @@ class TestHandlers:
         assert (health.failures, health.time_outs) == (0, 1)
         assert health.last_error == "did not answer decide in time."
 
+    def test_one_that_hangs_takes_no_time_from_the_next(
+        self, door: FrontDoor, chain: Callable[..., None]
+    ) -> None:
+        door.setting("RegistrationHandlerTimeoutSeconds", 1)
+        chain("Hangs", "AllowsInATenth")
+        der = door.certificate(subject="CN=web01")
+        assert door.register(der, ClientMachine="web01").said == (1, "", True, False)
+        health = {row.path.rpartition(".")[2]: row for row in HandlerHealth.objects.all()}
+        assert (health["Hangs"].time_outs, health["AllowsInATenth"].time_outs) == (1, 0)
+
     def test_it_is_asked_at_first_registrations_only(
         self, door: FrontDoor, host: Host, chain: Callable[..., None]
     ) -> None:

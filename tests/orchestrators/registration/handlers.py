@@ -76,6 +76,14 @@ class Hangs(RegistrationHandler):
         return None
 
 
+class AllowsInATenth(RegistrationHandler):
+    """Takes a tenth of a second, as one that asks an inventory."""
+
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        release.wait(0.1)
+        return Allow("the inventory knows it")
+
+
 class AnswersNonsense(RegistrationHandler):
     def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
         return True  # type: ignore[return-value]
