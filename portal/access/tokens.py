@@ -8,7 +8,7 @@ far by `guard.py`; reading the Authorization header is `authentication.py`'s.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -157,9 +157,10 @@ def revoke_token(
         found = ApiToken.objects.select_for_update().get(pk=token.pk)
         if found.revoked_at is not None:
             return False
+        before = _told(found)
         found.revoked_at = now
         found.save(update_fields=["revoked_at"])
-        _audit(found, "token_revoked", actor)
+        _audit(found, "token_revoked", actor, before=before)
     return True
 
 
@@ -190,7 +191,9 @@ def _check(name: str, lasts: timedelta) -> None:
         raise AccountRefused("token_invalid", f"A token lasts 1 to {LONGEST_TOKEN_DAYS} days.")
 
 
-def _audit(token: ApiToken, action: str, actor: Actor) -> None:
+def _audit(
+    token: ApiToken, action: str, actor: Actor, *, before: Mapping[str, object] | None = None
+) -> None:
     record(
         actor,
         Category.ACCESS,
@@ -198,10 +201,16 @@ def _audit(token: ApiToken, action: str, actor: Actor) -> None:
         object_type="token",
         object_id=token.pk,
         object_name=token.name,
-        after={
-            "user": token.user.username,
-            "expires_at": token.expires_at.isoformat(),
-            "scopes": token.access_strings,
-            "networks": token.networks,
-        },
+        before=before,
+        after=_told(token),
     )
+
+
+def _told(token: ApiToken) -> dict[str, object]:
+    told = {
+        "user": token.user.username,
+        "expires_at": token.expires_at.isoformat(),
+        "scopes": token.access_strings,
+        "networks": token.networks,
+    }
+    return told | ({"revoked_at": token.revoked_at.isoformat()} if token.revoked_at else {})

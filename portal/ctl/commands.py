@@ -11,6 +11,7 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -127,10 +128,10 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> in
     """Carry out a command line; return the exit status."""
     options = parser().parse_args(arguments)
     try:
-        if options.command == "completion":
-            print(script(options.shell, parser()), file=out)
-            return DONE
-        return _COMMANDS[options.command](_portal(options), options, out)
+        status = _carried_out(options, out)
+        # Here, where it can be told, and not when the interpreter ends.
+        out.flush()
+        return status
     except Usage as problem:
         return _told(str(problem), USAGE)
     except CallRefused as refused:
@@ -138,7 +139,24 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> in
     except CallFailed as failed:
         return _told(str(failed), UNREACHABLE)
     except BrokenPipeError:
+        _write_no_more(out)
         return NOT_DONE
+    except OSError as error:
+        _write_no_more(out)
+        return _told(f"the answer cannot be written: {error.strerror or error}", NOT_DONE)
+
+
+def _carried_out(options: argparse.Namespace, out: TextIO) -> int:
+    if options.command == "completion":
+        print(script(options.shell, parser()), file=out)
+        return DONE
+    return _COMMANDS[options.command](_portal(options), options, out)
+
+
+def _write_no_more(out: TextIO) -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's end says nothing of it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def _told(text: str, status: int) -> int:
@@ -309,7 +327,10 @@ def _carry_out(
 ) -> int:
     rows = _chosen(portal, options)
     if not rows:
-        _show(rows, options, out)
+        # Standard output is for a table of them, or for the number of a job.
+        if not options.as_job:
+            _show(rows, options, out)
+        print("portalctl: nobody is meant, nothing is done.", file=sys.stderr)
         return DONE
     parts = list(_parts([row["AgentId"] for row in rows]))
     if options.dry_run:

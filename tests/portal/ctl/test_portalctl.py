@@ -50,13 +50,16 @@ def ctl(program: Path, fleet: rows.Fleet, live_server: Any) -> Ctl:
     ada = rows.user("ada", "Administrator")
     _, token = issue_token(ada, "ctl", lasts=lasts, actor=TESTER, now=timezone.now())
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, stdout: Any = subprocess.PIPE, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         settings = {"PORTAL_URL": live_server.url, "PORTAL_TOKEN": token} | environment
         return subprocess.run(
             # -I: nothing of the checkout is importable.
             [sys.executable, "-I", str(program), *arguments],
             env={"PATH": os.environ["PATH"], **settings},
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             stdin=subprocess.DEVNULL,
             timeout=60,
@@ -205,6 +208,23 @@ def test_it_ends_with_a_status_and_a_sentence_for(
     assert (ended.returncode, ended.stdout) == (status, "")
     assert text in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_an_answer_that_cannot_be_written_is_told(ctl: Ctl) -> None:
+    for arguments in ("list",), ("completion", "bash"):
+        with Path("/dev/full").open("w") as full:
+            ended = ctl(*arguments, stdout=full)
+        assert ended.returncode == 1
+        assert "cannot be written" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+
+
+def test_where_nobody_is_meant_no_job_is_made_and_that_is_said(ctl: Ctl) -> None:
+    ended = ctl("renew", "--request", "--label", "region=nowhere", "--yes", "--as-job")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "nobody" in ended.stderr
+    assert not BulkJob.objects.exists()
 
 
 def test_bash_completes_commands_and_flags(ctl: Ctl) -> None:

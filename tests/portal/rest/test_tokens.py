@@ -181,6 +181,19 @@ def test_a_revoked_token_is_refused_with_the_next_call() -> None:
     assert AuditEntry.objects.filter(action="token_revoked").count() == 1
 
 
+def test_a_dry_run_of_a_revocation_tells_the_token_before_and_after() -> None:
+    user = user_with(None, "ada")
+    issued(user)
+    row = ApiToken.objects.get()
+    ada = Caller({"Authorization": basic("ada")})
+    told = ada.send("DELETE", f"Tokens/{row.pk}", query={"dry_run": "true"}).json()
+    (change,) = told["Changes"]
+    assert change["Before"]["user"] == "ada"
+    assert change["After"].keys() - change["Before"].keys() == {"revoked_at"}
+    row.refresh_from_db()
+    assert row.revoked_at is None
+
+
 def test_a_token_revokes_itself_but_makes_no_other_one() -> None:
     caller = bearer(issued(user_with("Administrator")))
     refused(caller.post("Tokens", {"Name": "child"}), 403, "token_makes_no_token")
