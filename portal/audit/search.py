@@ -48,20 +48,21 @@ class Filters:
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Filters:
-        """Read the filters of a query string; control characters and length are cut off."""
-        return cls(
-            **{
-                field.name: "".join(
-                    c for c in given.get(field.name, "") if c.isprintable()
-                ).strip()[:200]
-                for field in fields(cls)
-            }
-        )
+        """Read the filters of a query string. Raises FilterInvalid for what nobody can type."""
+        found = {field.name: given.get(field.name, "").strip() for field in fields(cls)}
+        for name, value in found.items():
+            if not value.isprintable() or len(value) > 200:
+                raise FilterInvalid(f"{name!r} has at most 200 characters, all of them printable.")
+        return cls(**found)
 
     def chosen(self) -> dict[str, str]:
         """Return the filters that are set, by name."""
         names = [field.name for field in fields(self) if field.name != "before_row"]
         return {name: value for name in names if (value := getattr(self, name))}
+
+
+NAMES = tuple(field.name for field in fields(Filters))
+"""The parameters that name a filter."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import RoleContent
-from portal.pages.gate import ACT, BOTH, actor_of, demand, only_fields, page
+from portal.pages.fields import NOTHING, fields
+from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 
 
 def reach_words(reaches: Iterable[Reach]) -> dict[Reach, str]:
@@ -119,20 +120,20 @@ class RoleForm(forms.Form):
         return EVERYTHING if found.is_nothing else found
 
 
-@page(Permission.SECURITY_READ, methods=BOTH)
+@page(Permission.SECURITY_READ, methods=BOTH, form=fields(form=RoleForm))
 def add(request: HttpRequest) -> HttpResponseBase:
     """A new role."""
     demand(request, Permission.SECURITY_MODIFY)
     return _edit(request, None)
 
 
-@page(Permission.SECURITY_READ, methods=BOTH)
+@page(Permission.SECURITY_READ, methods=BOTH, form=fields(form=RoleForm))
 def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One role."""
     return _edit(request, _found(pk))
 
 
-@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
+@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT, form=NOTHING)
 def delete(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Remove a role."""
     role = _found(pk)
@@ -145,7 +146,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("roles")
 
 
-@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
+@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT, form=NOTHING)
 def restore(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Give a shipped role back what it was shipped with."""
     role = _found(pk)
@@ -173,7 +174,6 @@ def _edit(request: HttpRequest, role: Group | None) -> HttpResponseBase:
     )
     if request.method == "POST":
         demand(request, Permission.SECURITY_MODIFY)
-        only_fields(request, form)
         if form.is_valid() and (saved := _save(request, role, form)) is not None:
             return redirect("role", pk=saved.pk)
     chosen = set(form["permissions"].value() or [])

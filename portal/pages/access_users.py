@@ -20,8 +20,9 @@ from portal.access.catalogue import Permission
 from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.pages.access_roles import reach_words
-from portal.pages.gate import ACT, BOTH, actor_of, demand, only_fields, page
-from portal.pages.tokens import TokenForm, newest_of
+from portal.pages.fields import NOTHING, fields, one_of
+from portal.pages.gate import ACT, BOTH, actor_of, demand, page
+from portal.pages.tokens import TOKEN_FIELDS, TokenForm, newest_of
 from portal.preferences import store
 from renewal import readiness
 from renewal.selectors.keyset import Segment, cut
@@ -59,10 +60,10 @@ class NewUserForm(forms.Form):
     )
 
 
-@page(Permission.SECURITY_READ)
+@page(Permission.SECURITY_READ, query=fields("kind", "q", "cursor"))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The list: people, or service accounts."""
-    is_service = request.GET.get("kind") == "service"
+    is_service = one_of(request.GET, "kind", ("service",)) == "service"
     query = request.GET.get("q", "").replace("\x00", "").strip()[:150]
     rows = User.objects.filter(is_service_account=is_service).prefetch_related("groups")
     if query:
@@ -82,14 +83,19 @@ def index(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=BOTH)
+@page(
+    Permission.SECURITY_READ,
+    Permission.SECURITY_MODIFY,
+    methods=BOTH,
+    form=fields(form=NewUserForm),
+    query=fields("kind"),
+)
 def add(request: HttpRequest) -> HttpResponseBase:
     """A new user or service account."""
     form = NewUserForm(
         request.POST if request.method == "POST" else None,
-        initial={"is_service_account": request.GET.get("kind") == "service"},
+        initial={"is_service_account": one_of(request.GET, "kind", ("service",)) == "service"},
     )
-    only_fields(request, form)
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         try:
@@ -113,7 +119,7 @@ def add(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(Permission.SECURITY_READ, methods=BOTH)
+@page(Permission.SECURITY_READ, methods=BOTH, form=fields(form=UserForm))
 def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One account: its roles, and what it may do because of which of them."""
     account = _found(pk)
@@ -127,13 +133,12 @@ def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     )
     if request.method == "POST":
         demand(request, Permission.SECURITY_MODIFY)
-        only_fields(request, form)
         if form.is_valid() and _save(request, account, form):
             return redirect("user", pk=pk)
     return _shown(request, account, form=form, status=400 if form.errors else 200)
 
 
-@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
+@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT, form=NOTHING)
 def set_password(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Give somebody a new random password, shown this once."""
     account = _found(pk)
@@ -148,12 +153,16 @@ def set_password(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _shown(request, account, secret=("Password", password))
 
 
-@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
+@page(
+    Permission.SECURITY_READ,
+    Permission.SECURITY_MODIFY,
+    methods=ACT,
+    form=TOKEN_FIELDS,
+)
 def add_token(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Issue an API token, shown this once."""
     account = _found(pk)
     form = TokenForm(request.POST, owner=account)
-    only_fields(request, form)
     text = form.issued(account, request) if form.is_valid() else ""
     if not text:
         return _shown(request, account, token_form=form, status=400)

@@ -10,19 +10,19 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth import views as auth
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.access import effective
 from portal.access.models import User
 from portal.pages.access_roles import reach_words
 from portal.pages.context import THEME_COOKIE, THEMES
-from portal.pages.gate import page
+from portal.pages.fields import NOTHING, fields, one_of
+from portal.pages.gate import ACT, BOTH, open_page, page
 
 _YEAR_SECONDS = 365 * 86400
 
@@ -46,8 +46,10 @@ class SignIn(auth.LoginView):
     redirect_authenticated_user = True
 
 
-sign_in = require_http_methods(["GET", "HEAD", "POST"])(SignIn.as_view())
-sign_out = auth.LogoutView.as_view()
+sign_in = open_page(methods=BOTH, form=fields("next", form=SignInForm), query=fields("next"))(
+    SignIn.as_view()
+)
+sign_out = open_page(methods=ACT, form=NOTHING)(auth.LogoutView.as_view())
 
 
 class ChangePassword(auth.PasswordChangeView):
@@ -61,7 +63,7 @@ class ChangePassword(auth.PasswordChangeView):
         return super().form_valid(form)
 
 
-change_password = page(methods=("GET", "HEAD", "POST"))(ChangePassword.as_view())
+change_password = page(methods=BOTH, form=fields(form=PasswordChangeForm))(ChangePassword.as_view())
 
 
 @page()
@@ -83,15 +85,15 @@ def account(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@require_POST
+@open_page(methods=ACT, form=fields("theme", "next"))
 def theme(request: HttpRequest) -> HttpResponse:
     """Keep the chosen theme in a cookie, so that the server writes it into each page."""
     back = request.POST.get("next", "/")
     if not url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
         back = "/"
     response = redirect(back)
-    chosen = request.POST.get("theme", "")
-    if chosen in THEMES:
+    chosen = one_of(request.POST, "theme", THEMES)
+    if chosen:
         response.set_cookie(
             THEME_COOKIE,
             chosen,

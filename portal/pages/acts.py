@@ -25,6 +25,7 @@ from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.pages import bulk
 from portal.pages.act_catalogue import ACTS, Act, Order
+from portal.pages.fields import fields, one_of
 from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 from portal.preferences import store
 from renewal.bulk import service
@@ -64,13 +65,16 @@ class Candidate:
         return f"{entry.claimant}:{entry.fingerprint}:{entry.mark}"
 
 
-@page(Permission.AGENTS_READ, methods=BOTH)
+_ASKED = fields("act", "scope", "query", "claimant", many=("ids",))
+
+
+@page(Permission.AGENTS_READ, methods=BOTH, form=_ASKED, query=_ASKED)
 def confirm(request: HttpRequest) -> HttpResponseBase:
     """Show what an act will do before it is done. Changes nothing."""
     given = request.POST if request.method == "POST" else request.GET
     act = _act_of(given.get("act", ""))
     demand(request, act.permission)
-    if given.get("scope") == "all":
+    if one_of(given, "scope", ("all",)):
         query = query_of(filters_of_query(given.get("query", "")))
         joined = f"&{query}" if query else ""
         return redirect(f"{reverse('bulk_preview')}?act={act.name}{joined}")
@@ -81,7 +85,11 @@ def confirm(request: HttpRequest) -> HttpResponseBase:
     return _ask(request, act, ids, chosen=given.get("claimant", ""))
 
 
-@page(Permission.AGENTS_READ, methods=ACT)
+@page(
+    Permission.AGENTS_READ,
+    methods=ACT,
+    form=fields("act", "message", "at_once", many=("ids", "revoke"), each={"shown": "ids"}),
+)
 def perform(request: HttpRequest) -> HttpResponseBase:
     """Do what was confirmed: one orchestrator at once, several as a job."""
     act = _act_of(request.POST.get("act", ""))
@@ -156,7 +164,10 @@ def _order(request: HttpRequest, act: Act, pk: UUID, message: str) -> Order:
 
 
 def _at_once(request: HttpRequest, act: Act) -> bool:
-    return act.is_renewal and request.POST.get("at_once") == "now"
+    at_once = one_of(request.POST, "at_once", ("now",)) == "now"
+    if at_once and not act.is_renewal:
+        raise BadRequest("Only a renewal is asked for at once.")
+    return at_once
 
 
 def _ask(

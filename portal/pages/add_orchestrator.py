@@ -23,6 +23,7 @@ from orchestrators import credentials
 from orchestrators import selectors as records
 from orchestrators.models import BootstrapCredential, Orchestrator
 from portal.access.catalogue import Permission
+from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import ACT, BOTH, actor_of, demand_everywhere, page
 
 _CA_FILE = "portal-ca.pem"
@@ -51,7 +52,12 @@ class AddForm(forms.Form):
         return name
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=BOTH)
+@page(
+    Permission.AGENTS_READ,
+    Permission.AGENTS_APPROVE,
+    methods=BOTH,
+    form=fields(form=AddForm),
+)
 def add(request: HttpRequest) -> HttpResponseBase:
     """The page; a POST makes a one-time credential and shows its secret this once."""
     demand_everywhere(request, Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
@@ -111,7 +117,7 @@ def ca_file(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT, form=NOTHING)
 def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Revoke a bootstrap credential."""
     demand_everywhere(request, Permission.AGENTS_READ, Permission.AGENTS_APPROVE)

@@ -12,6 +12,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -20,6 +21,7 @@ from portal.access.catalogue import Permission, entry_for, for_a_setting
 from portal.access.permissions import holds
 from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
+from portal.pages.fields import fields
 from portal.pages.gate import BOTH, actor_of, demand, page
 from portal.preferences import store
 from portal.preferences.definitions import BY_NAME, EDITABLE
@@ -73,7 +75,7 @@ def needed_for(definition: Definition) -> Permission:
     return for_a_setting(periods=definition.periods)
 
 
-@page(Permission.SETTINGS_READ)
+@page(Permission.SETTINGS_READ, query=fields("q"))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The list, in groups, narrowed to words that are looked for."""
     stored = {row.name: row for row in Setting.objects.all()}
@@ -90,7 +92,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     return render(request, "settings/list.html", {"groups": groups.items(), "query": query})
 
 
-@page(Permission.SETTINGS_READ, methods=BOTH)
+@page(Permission.SETTINGS_READ, methods=BOTH, form=fields("value", "preview"))
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """One setting: its widget and its history."""
     definition = BY_NAME.get(name)
@@ -105,6 +107,8 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
         demand(request, needed_for(definition))
         form = SettingForm(definition, request.POST)
         if "preview" in request.POST:
+            if not definition.periods:
+                raise BadRequest("Only what a period would change can be shown beforehand.")
             preview = _preview(definition, form, far) if form.is_valid() else None
         elif form.is_valid() and _save(request, definition, form):
             return redirect("settings")

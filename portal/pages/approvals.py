@@ -20,6 +20,7 @@ from orchestrators.reach import act_reaches, reachable
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
+from portal.pages.fields import fields, one_of
 from portal.pages.gate import ACT, actor_of, demand, page
 from portal.preferences import store
 from renewal.identity import approval_requests, approvals, questions
@@ -36,7 +37,7 @@ MOST_AT_ONCE = 100
 _REASON_LENGTH = 500
 
 
-@page(Permission.AGENTS_READ)
+@page(Permission.AGENTS_READ, query=fields("tab", "cursor"))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The lists."""
     now = timezone.now()
@@ -71,14 +72,19 @@ def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _detail(request, _found(request, pk))
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+@page(
+    Permission.AGENTS_READ,
+    Permission.AGENTS_APPROVE,
+    methods=ACT,
+    form=fields("decision", "reason", "shown", "override"),
+)
 def decide(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Approve or disapprove what the page showed."""
     row = _found(request, pk)
     if not reachable([row.orchestrator_id], *act_reaches(request.user, Permission.AGENTS_APPROVE)):
         raise Http404("There is no such request.")
     reason = request.POST.get("reason", "").strip()
-    is_override = request.POST.get("override") == "yes"
+    is_override = one_of(request.POST, "override", ("yes",)) == "yes"
     if is_override:
         demand(request, Permission.APPROVALS_OVERRIDE)
         if not reachable([row.orchestrator_id], reach(request.user, Permission.APPROVALS_OVERRIDE)):
@@ -114,7 +120,7 @@ def _reaches(request: HttpRequest, row: ApprovalRequest, permission: Permission)
     )
 
 
-@page(Permission.AGENTS_READ, methods=ACT)
+@page(Permission.AGENTS_READ, methods=ACT, form=fields("text"))
 def comment(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Say something to an open request."""
     row = _found(request, pk)
@@ -132,14 +138,24 @@ def comment(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("approval", pk=pk)
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+@page(
+    Permission.AGENTS_READ,
+    Permission.AGENTS_APPROVE,
+    methods=ACT,
+    form=fields("decision", many=("requests",)),
+)
 def preview(request: HttpRequest) -> HttpResponseBase:
     """Show what a decision on several requests alike will do. Changes nothing."""
     decision = _several(request)
     return _preview(request, decision, _keys(request))
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+@page(
+    Permission.AGENTS_READ,
+    Permission.AGENTS_APPROVE,
+    methods=ACT,
+    form=fields("decision", "reason", many=("requests",), each={"shown": "requests"}),
+)
 def decide_several(request: HttpRequest) -> HttpResponseBase:
     """Do what the preview showed: each request by itself, in a transaction of its own."""
     decision, keys = _several(request), _keys(request)
@@ -311,8 +327,7 @@ def _alike(assessed: Sequence[Assessed]) -> tuple[list[Assessed], list[tuple[Ass
 
 
 def _tab_of(request: HttpRequest) -> Tab:
-    given = request.GET.get("tab", "")
-    if given in set(Tab):
+    if given := one_of(request.GET, "tab", set(Tab)):
         return Tab(given)
     return Tab.WAITING if holds(request.user, Permission.AGENTS_APPROVE) else Tab.ALL
 

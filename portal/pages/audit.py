@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.contrib import messages
-from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -22,8 +21,9 @@ from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.audit import export, requested, search
 from portal.audit.models import AuditEntry, AuditSeal, Category
-from portal.audit.search import FilterInvalid, Filters, Found
+from portal.audit.search import NAMES, FilterInvalid, Filters, Found
 from portal.audit.trail import record
+from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import ACT, actor_of, demand_everywhere, page
 from portal.pages.timeline import Told, told
 from renewal.selectors.keyset import Segment, cut
@@ -54,7 +54,7 @@ class Group:
     others: list[Told] = field(default_factory=list)
 
 
-@page(Permission.AUDITING_READ)
+@page(Permission.AUDITING_READ, query=fields("cursor", *NAMES))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The list, newest first."""
     filters = Filters.of(request.GET)
@@ -90,14 +90,11 @@ def index(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(Permission.AUDITING_READ)
+@page(Permission.AUDITING_READ, query=fields(*NAMES))
 def exported(request: HttpRequest, form: str) -> HttpResponseBase:
     """All that the filters mean, as a file, however far back."""
     filters = Filters.of(request.GET)
-    try:
-        parts = search.everything(filters, _visible(request))
-    except FilterInvalid as invalid:
-        raise BadRequest(str(invalid)) from None
+    parts = search.everything(filters, _visible(request))
     record(
         actor_of(request),
         Category.ACCESS,
@@ -112,7 +109,7 @@ def exported(request: HttpRequest, form: str) -> HttpResponseBase:
     return response
 
 
-@page(Permission.AUDITING_READ, methods=ACT)
+@page(Permission.AUDITING_READ, methods=ACT, form=NOTHING)
 def verify(request: HttpRequest) -> HttpResponseBase:
     """Ask for a run over the whole log; a worker carries it out."""
     # The answer names rows, whoever they are about.

@@ -12,6 +12,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import Group
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -28,6 +29,7 @@ from orchestrators.registration.rules import Outcome
 from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.audit.models import AuditEntry
+from portal.pages.fields import fields, one_of
 from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 
 _MOST_CHOICES = 500
@@ -232,7 +234,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(_READ, _MODIFY, methods=BOTH)
+@page(_READ, _MODIFY, methods=BOTH, form=fields(form=RuleForm))
 def add(request: HttpRequest) -> HttpResponseBase:
     """A new rule, at the end of the list."""
     form = RuleForm(request.POST if request.method == "POST" else None)
@@ -241,7 +243,7 @@ def add(request: HttpRequest) -> HttpResponseBase:
     return _form_page(request, form, row=None)
 
 
-@page(_READ, methods=BOTH)
+@page(_READ, methods=BOTH, form=fields(form=RuleForm))
 def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One rule and its history."""
     row = AutoRegistrationRule.objects.filter(pk=pk).first()
@@ -256,7 +258,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _form_page(request, form, row=row)
 
 
-@page(_READ, _MODIFY, methods=ACT)
+@page(_READ, _MODIFY, methods=ACT, form=fields("position", "revision"))
 def move(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Move a rule to another place in the order that the page showed."""
     try:
@@ -279,14 +281,16 @@ def move(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("auto_registration")
 
 
-@page(_READ, _MODIFY, methods=ACT)
+@page(_READ, _MODIFY, methods=ACT, form=fields("enabled"))
 def switch(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Switch a rule on or off."""
-    enabled = request.POST.get("enabled") == "true"
+    enabled = one_of(request.POST, "enabled", ("true", "false"))
+    if not enabled:
+        raise BadRequest("Say whether the rule is to be on or off.")
     try:
         editing.switch(
             pk,
-            enabled=enabled,
+            enabled=enabled == "true",
             actor=actor_of(request),
             author=_person(request),
             now=timezone.now(),
@@ -296,7 +300,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("auto_registration")
 
 
-@page(_READ, _MODIFY, methods=BOTH)
+@page(_READ, _MODIFY, methods=BOTH, form=fields("revision"))
 def delete(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask, then delete a rule."""
     row = AutoRegistrationRule.objects.filter(pk=pk).first()

@@ -19,6 +19,7 @@ from orchestrators.registration import chain
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.pages.auto_registration import OUTCOME_LABELS, PairsField
+from portal.pages.fields import fields
 from portal.pages.gate import page
 from renewal.identity import attempt as attempts
 from renewal.identity import first_registration
@@ -56,7 +57,7 @@ class TryForm(forms.Form):
         )
 
 
-@page(Permission.AUTO_REGISTRATION_READ)
+@page(Permission.AUTO_REGISTRATION_READ, query=fields("record", form=TryForm))
 def attempt(request: HttpRequest) -> HttpResponseBase:
     """The form, filled from a New record if one is named, and what would become of it."""
     recent = _recent(request)

@@ -20,6 +20,7 @@ from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
 from portal.pages.act_catalogue import ACTS
 from portal.pages.bulk_words import ASKED_LABELS, ITEM_LABELS, JOB_LABELS, SINCE_LABELS
+from portal.pages.fields import NOTHING, fields, one_of
 from portal.pages.gate import ACT, actor_of, demand, page, refuse
 from renewal.bulk import selectors, service, since, work
 from renewal.bulk.selection import Selection
@@ -28,7 +29,7 @@ from renewal.models import BulkJob
 from renewal.rules.acts import SENTENCES, VOTE, Act, Outcome
 from renewal.rules.bulk_lifecycle import RETRIED, BulkState, ItemState
 from renewal.selectors import fleet
-from renewal.selectors.filters import filters_from, filters_of_query, query_of
+from renewal.selectors.filters import NAMES, filters_from, filters_of_query, query_of
 
 AT_ONCE = 25
 """Up to so many are done within the request."""
@@ -37,7 +38,7 @@ TYPED_FROM = 100
 _PER_PAGE = 50
 
 
-@page(Permission.AGENTS_READ)
+@page(Permission.AGENTS_READ, query=fields("act", "page", *NAMES))
 def preview(request: HttpRequest) -> HttpResponseBase:
     """What an act would do to all that match. Changes nothing."""
     act = _act_of(request.GET.get("act", ""))
@@ -46,7 +47,11 @@ def preview(request: HttpRequest) -> HttpResponseBase:
     return _ask(request, Order(act, Selection(filters=filters_of_query(query))))
 
 
-@page(Permission.AGENTS_READ, methods=ACT)
+@page(
+    Permission.AGENTS_READ,
+    methods=ACT,
+    form=fields("act", "query", "count", "digest", "keys", "at_once", "message", "typed"),
+)
 def submit(request: HttpRequest) -> HttpResponseBase:
     """Commit the job that was previewed and confirmed."""
     given = request.POST
@@ -56,7 +61,7 @@ def submit(request: HttpRequest) -> HttpResponseBase:
         act,
         Selection(filters=filters_of_query(given.get("query", ""))),
         reason=given.get("message", "").replace("\x00", "").strip(),
-        at_once=act in (Act.REQUEST, Act.REQUIRE) and given.get("at_once") == "now",
+        at_once=one_of(given, "at_once", ("now",)) == "now",
     )
     frozen = Frozen(
         _number(given.get("count", "")),
@@ -85,12 +90,12 @@ def follow(request: HttpRequest, job: BulkJob) -> HttpResponseBase:
     return redirect("bulk_job", pk=job.pk)
 
 
-@page(Permission.AGENTS_READ)
+@page(Permission.AGENTS_READ, query=fields("whose", "cursor"))
 def jobs(request: HttpRequest) -> HttpResponseBase:
     """All bulk jobs, newest first."""
     everything = reach(request.user, Permission.AGENTS_READ)
     rows = selectors.visible(request.user, everything).select_related("requested_by")
-    is_mine = request.GET.get("whose") == "mine"
+    is_mine = one_of(request.GET, "whose", ("mine",)) == "mine"
     if is_mine:
         rows = rows.filter(requested_by=request.user.pk)
     found = selectors.page_of(rows, cursor=request.GET.get("cursor", ""))
@@ -105,13 +110,13 @@ def jobs(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(Permission.AGENTS_READ)
+@page(Permission.AGENTS_READ, query=fields("item", "reason", "cursor"))
 def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One job: how far it is, and what became of each orchestrator."""
     row = _found(request, pk)
     seen = reach(request.user, Permission.AGENTS_READ)
-    wanted = request.GET.get("item", "")
-    state = ItemState(wanted) if wanted in set(ItemState) else None
+    wanted = one_of(request.GET, "item", set(ItemState))
+    state = ItemState(wanted) if wanted else None
     reason = request.GET.get("reason", "")[:40].replace("\x00", "")
     items = selectors.items_of(
         row, seen, state=state, reason=reason, cursor=request.GET.get("cursor", "")
@@ -167,7 +172,7 @@ def _may_cancel(request: HttpRequest, row: BulkJob) -> bool:
     return is_own or reach(request.user, PERMISSIONS[Act(row.act)]).everything
 
 
-@page(Permission.AGENTS_READ, methods=ACT)
+@page(Permission.AGENTS_READ, methods=ACT, form=NOTHING)
 def cancel(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Stop a job; the answer comes when nothing more is done."""
     row = _found(request, pk)
@@ -187,7 +192,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("bulk_job", pk=row.pk)
 
 
-@page(Permission.AGENTS_READ, methods=ACT)
+@page(Permission.AGENTS_READ, methods=ACT, form=NOTHING)
 def retry(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Take up again what was not done."""
     row = _found(request, pk)

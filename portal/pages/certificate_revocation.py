@@ -17,7 +17,8 @@ from orchestrators.models import Status
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.pages.certificates import found_within
-from portal.pages.gate import BOTH, actor_of, only_fields, page
+from portal.pages.fields import fields
+from portal.pages.gate import BOTH, actor_of, page
 from renewal import operator_revocations
 from renewal.ca.base import RevocationReason
 from renewal.models import Certificate
@@ -121,7 +122,12 @@ def consequence(certificate: Certificate) -> str:
     return f"{name} does not work with it any more."
 
 
-@page(Permission.CERTIFICATES_READ, Permission.CERTIFICATES_REVOKE, methods=BOTH)
+@page(
+    Permission.CERTIFICATES_READ,
+    Permission.CERTIFICATES_REVOKE,
+    methods=BOTH,
+    form=fields("confirm", form=RevokeForm),
+)
 def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask, then revoke: at this portal at once, at its CA as soon as it answers."""
     reaches = (
@@ -137,7 +143,6 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
     status = 200
     if request.method == "POST":
         form = RevokeForm(certificate, request.POST)
-        only_fields(request, form, "confirm")
         if form.is_valid() and _revoked(request, certificate, form, reaches):
             return redirect("certificate", pk=pk)
         status = 400

@@ -20,6 +20,7 @@ from orchestrators.reach import may_see
 from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.reach import Reach, reach
+from portal.pages.fields import fields
 from portal.pages.fleet_chips import Chip
 from portal.pages.gate import BOTH, actor_of, demand_everywhere, page
 from renewal import chains, operator_requests
@@ -33,7 +34,7 @@ from renewal.x509.certificates import CertificateUnreadable, read_certificate
 from renewal.x509.extensions import extensions_of
 
 
-@page(Permission.CERTIFICATES_READ)
+@page(Permission.CERTIFICATES_READ, query=fields("cursor", *certificates.NAMES))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The list."""
     now = timezone.now()
@@ -187,7 +188,12 @@ class CsrForm(forms.Form):
             self.fields[name].label_from_instance = attrgetter("name")  # type: ignore[attr-defined]
 
 
-@page(Permission.CERTIFICATES_READ, Permission.ENROLL_CSR, methods=BOTH)
+@page(
+    Permission.CERTIFICATES_READ,
+    Permission.ENROLL_CSR,
+    methods=BOTH,
+    form=fields(form=CsrForm),
+)
 def from_csr(request: HttpRequest) -> HttpResponseBase:
     """Ask a CA for a certificate with a CSR, for no orchestrator."""
     demand_everywhere(request, Permission.CERTIFICATES_READ, Permission.ENROLL_CSR)

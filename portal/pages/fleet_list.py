@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -27,6 +28,7 @@ from portal.audit.models import Category
 from portal.audit.trail import record
 from portal.pages import fleet_chips, fleet_columns
 from portal.pages.act_catalogue import acts_for
+from portal.pages.fields import fields, one_of
 from portal.pages.fleet_columns import PAGE, Shown
 from portal.pages.gate import ACT, actor_of, page
 from portal.preferences import personal, store
@@ -35,7 +37,7 @@ from renewal import census
 from renewal.configuration import periods
 from renewal.rules.periods import whole_second
 from renewal.selectors import fleet
-from renewal.selectors.filters import Sort, filters_from, filters_of_query, query_of
+from renewal.selectors.filters import NAMES, Sort, filters_from, filters_of_query, query_of
 from renewal.selectors.fleet import FleetRow
 from renewal.selectors.marks import MARKS, Mark
 from renewal.selectors.states import LABELS, RenewalState
@@ -62,7 +64,7 @@ SHIPPED_VIEWS = (
 ENDS = (("7d", "within 7 days"), ("30d", "within 30 days"), ("180d", "within 180 days"))
 
 
-@page(Permission.AGENTS_READ)
+@page(Permission.AGENTS_READ, query=fields("cursor", *NAMES))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The list."""
     now = timezone.now()
@@ -110,7 +112,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     return render(request, "orchestrators/list.html", context)
 
 
-@page(Permission.AGENTS_READ)
+@page(Permission.AGENTS_READ, query=fields(*NAMES))
 def exported(request: HttpRequest, form: str) -> HttpResponseBase:
     """Exactly the rows that the filters show, in their order, with the columns shown, as a file."""
     now = timezone.now()
@@ -137,24 +139,33 @@ def exported(request: HttpRequest, form: str) -> HttpResponseBase:
     return response
 
 
-@page(Permission.AGENTS_READ, methods=ACT)
+@page(
+    Permission.AGENTS_READ,
+    methods=ACT,
+    form=fields("query", "move", "density", "default", many=("columns",)),
+)
 def set_layout(request: HttpRequest) -> HttpResponseBase:
     """Keep which columns are shown, in which order, and how dense the rows are."""
-    person = _person(request)
+    person, back = _person(request), _back(request)
     if "default" in request.POST:
         personal.forget_layout(person, PAGE)
-        return _back(request)
-    columns = [key for key in request.POST.getlist("columns") if key in fleet_columns.BY_KEY]
+        return back
+    columns = request.POST.getlist("columns")
+    if not set(columns) <= set(fleet_columns.BY_KEY):
+        raise BadRequest("There is no such column.")
     key, _, direction = request.POST.get("move", "").partition(":")
+    if key and (key not in fleet_columns.BY_KEY or direction not in ("up", "down")):
+        raise BadRequest("A column is moved up or down.")
     if key in columns:
         at = columns.index(key)
         to = min(max(at + (-1 if direction == "up" else 1), 0), len(columns) - 1)
         columns.insert(to, columns.pop(at))
-    personal.save_layout(person, PAGE, columns, is_compact=request.POST.get("density") == "compact")
-    return _back(request)
+    is_compact = one_of(request.POST, "density", ("compact",)) == "compact"
+    personal.save_layout(person, PAGE, columns, is_compact=is_compact)
+    return back
 
 
-@page(Permission.AGENTS_READ, methods=ACT)
+@page(Permission.AGENTS_READ, methods=ACT, form=fields("query", "name"))
 def save_view(request: HttpRequest) -> HttpResponseBase:
     """Save the filters of a list under a name."""
     query = query_of(filters_of_query(request.POST.get("query", "")), with_order=True)
@@ -169,12 +180,13 @@ def save_view(request: HttpRequest) -> HttpResponseBase:
     return _back(request)
 
 
-@page(Permission.AGENTS_READ, methods=ACT)
+@page(Permission.AGENTS_READ, methods=ACT, form=fields("query"))
 def delete_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Delete one of one's own views."""
+    back = _back(request)
     if pk < 2**63 and personal.delete_view(_person(request), PAGE, pk):
         messages.success(request, "The view was deleted.")
-    return _back(request)
+    return back
 
 
 def _shown(request: HttpRequest) -> Shown:

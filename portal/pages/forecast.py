@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta
 from typing import Any
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -20,6 +21,7 @@ from orchestrators.models import Orchestrator
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.pages import charts
+from portal.pages.fields import fields, one_of
 from portal.pages.gate import page
 from portal.preferences import store
 from portal.preferences.definitions import BY_NAME
@@ -84,7 +86,7 @@ class Share:
     url: str
 
 
-@page(Permission.AGENTS_READ)
+@page(Permission.AGENTS_READ, query=fields("span", "ca", "warning", "expiry", "day"))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The calendar, and one of its days."""
     now = timezone.now()
@@ -93,9 +95,10 @@ def index(request: HttpRequest) -> HttpResponseBase:
     preferences = store.load()
     in_force = periods(preferences)
     names = dict(CertificateAuthority.objects.order_by("name").values_list("pk", "name"))
-    span = next((s for s in SPANS if request.GET.get("span") == str(s)), SPANS[1])
+    span = int(one_of(request.GET, "span", [str(each) for each in SPANS]) or SPANS[1])
     tried, problem = _tried(request.GET, in_force)
-    issuer = request.GET.get("ca", "")
+    chosen = _day(request.GET.get("day", ""))
+    issuer = one_of(request.GET, "ca", ["other", *map(str, names)])
     picture = census.latest(far, now=now)
     asked = enrollers(preferences)
     per_day = capacity(asked)
@@ -121,7 +124,6 @@ def index(request: HttpRequest) -> HttpResponseBase:
         days = days_from(today + timedelta(days=1), span)
         before = forecast(lots, in_force, today=today)
         after = before if tried == in_force else forecast(lots, tried, today=today)
-        chosen = _day(request.GET.get("day", ""))
         demonstration = Orchestrator.objects.filter(demonstration=True).exists()
         real = "&fleet=real" if demonstration else ""
         context |= {
@@ -175,9 +177,9 @@ def _is_of(lot: Lot, issuer: str) -> bool:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
+        return date.fromisoformat(text) if text else None
     except ValueError:
-        return None
+        raise BadRequest("A day is written as 2026-01-31.") from None
 
 
 def _months(

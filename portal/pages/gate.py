@@ -1,7 +1,8 @@
 """Who may see a page, and who acts: the one way into every view.
 
-Owns the order of the checks: method, sign-in, no service account, permissions. Which permissions
-a page needs is said where the page is written.
+Owns the order of the checks: method, sign-in, no service account, permissions, and then that what
+was sent is what the page takes (`fields.py`). Which permissions a page needs, and which fields and
+parameters it takes, is said where the page is written.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any, Concatenate, NoReturn, ParamSpec
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -23,10 +23,13 @@ from django.utils.cache import patch_cache_control
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, require
 from portal.access.reach import reach
+from portal.audit import search
 from portal.audit.refusals import note
 from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
+from portal.pages.fields import NOTHING, Fields, check_form, check_query
 from portal.pages.zones import zone_of
+from renewal.selectors.filters import FilterInvalid
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -39,11 +42,21 @@ BOTH = ("GET", "HEAD", "POST")
 
 
 def page(
-    *needed: Permission, methods: tuple[str, ...] = READ, needs_portal: bool = True
+    *needed: Permission,
+    methods: tuple[str, ...] = READ,
+    form: Fields | None = None,
+    query: Fields = NOTHING,
+    needs_portal: bool = True,
 ) -> Callable[[View[P]], View[P]]:
-    """Let a view be called only by a signed-in person who holds what it needs."""
+    """Let a view be called only by a signed-in person who holds what it needs.
+
+    ``form``: what it takes with POST. ``query``: what it takes in its address.
+    """
+    _check_declared(methods, form)
 
     def decorate(view: View[P]) -> View[P]:
+        taking = _taking(view, form, query)
+
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if request.method not in methods:
@@ -56,16 +69,54 @@ def page(
                 raise PermissionDenied("A service account cannot sign in to the pages.")
             demand(request, *((Permission.PORTAL_READ,) if needs_portal else ()), *needed)
             with timezone.override(zone_of(request)):
-                try:
-                    response = view(request, *args, **kwargs)
-                except BadRequest as problem:
-                    response = render(request, "400.html", {"exception": problem}, status=400)
+                response = taking(request, *args, **kwargs)
             patch_cache_control(response, private=True, no_cache=True)
             return response
 
         return guarded
 
     return decorate
+
+
+def open_page(
+    *, methods: tuple[str, ...], form: Fields | None = None, query: Fields = NOTHING
+) -> Callable[[View[P]], View[P]]:
+    """Let a view be called by anybody, with what it takes and nothing else."""
+    _check_declared(methods, form)
+
+    def decorate(view: View[P]) -> View[P]:
+        taking = _taking(view, form, query)
+
+        @wraps(view)
+        def opened(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method not in methods:
+                return _not_allowed(request, methods)
+            return taking(request, *args, **kwargs)
+
+        return opened
+
+    return decorate
+
+
+def _check_declared(methods: tuple[str, ...], form: Fields | None) -> None:
+    if ("POST" in methods) != (form is not None):
+        raise TypeError("A page that takes POST says which fields, and no other page does.")
+
+
+def _taking(view: View[P], form: Fields | None, query: Fields) -> View[P]:
+    """Wrap a view: what it does not take is answered with 400, before anything is done."""
+
+    @wraps(view)
+    def taking(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        try:
+            check_query(request, query)
+            if form is not None and request.method == "POST":
+                check_form(request, form)
+            return view(request, *args, **kwargs)
+        except (BadRequest, FilterInvalid, search.FilterInvalid) as problem:
+            return render(request, "400.html", {"exception": problem}, status=400)
+
+    return taking
 
 
 def demand(request: HttpRequest, *needed: Permission) -> None:
@@ -104,14 +155,6 @@ def demand_everywhere(request: HttpRequest, *needed: Permission) -> None:
                 "only; this needs it for all.",
                 what=f"{permission} everywhere",
             )
-
-
-def only_fields(request: HttpRequest, form: BaseForm, *besides: str) -> None:
-    """Raise BadRequest for a field that the form does not have: nothing is silently dropped."""
-    known = {"csrfmiddlewaretoken", *form.fields, *besides}
-    for name in request.POST:
-        if name not in known:
-            raise BadRequest(f"The form has no field {name[:60]!r}.")
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -28,7 +28,8 @@ from portal.access.catalogue import Permission
 from portal.access.models import RoleReach, User
 from portal.access.permissions import holds
 from portal.access.reach import Reach, reach
-from portal.pages.gate import ACT, BOTH, actor_of, demand, demand_everywhere, only_fields, page
+from portal.pages.fields import NOTHING, fields, one_of
+from portal.pages.gate import ACT, BOTH, actor_of, demand, demand_everywhere, page
 from renewal.group_issuance import issuance_of, set_issuance
 from renewal.models import CertificateAuthority, Template
 from renewal.selectors.counting import Count, counted
@@ -64,14 +65,13 @@ class GroupForm(forms.Form):
                 del self.fields[name]
 
 
-@page(_P.AGENTS_READ, methods=BOTH)
+@page(_P.AGENTS_READ, methods=BOTH, form=fields("name", "description"))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The groups, and a form for a new one."""
     mine = reach(request.user, _P.AGENTS_READ)
     form = GroupForm(request.POST if request.method == "POST" else None, may_choose=False)
     if request.method == "POST":
         demand_everywhere(request, _P.AGENTS_READ, _P.AGENTS_MODIFY)
-        only_fields(request, form)
         if form.is_valid() and (made := _made(request, form)) is not None:
             return redirect("group", pk=made.pk)
     shown = list(groups.visible(mine))
@@ -87,7 +87,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(_P.AGENTS_READ, methods=BOTH)
+@page(_P.AGENTS_READ, methods=BOTH, form=fields(form=GroupForm))
 def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One group."""
     group = _found(request, pk)
@@ -104,7 +104,8 @@ def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
     )
     if request.method == "POST":
         demand_everywhere(request, _P.AGENTS_READ, _P.AGENTS_MODIFY)
-        only_fields(request, form)
+        if {"authority", "template"} & set(request.POST):
+            demand(request, _P.AUTHORITIES_MODIFY)
         if form.is_valid() and _saved(request, group, form):
             return redirect("group", pk=pk)
     return render(
@@ -124,7 +125,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
     )
 
 
-@page(_P.AGENTS_READ, _P.AGENTS_MODIFY, methods=ACT)
+@page(_P.AGENTS_READ, _P.AGENTS_MODIFY, methods=ACT, form=NOTHING)
 def delete(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Remove an empty group."""
     demand_everywhere(request, _P.AGENTS_READ, _P.AGENTS_MODIFY)
@@ -175,10 +176,22 @@ class AssignForm(forms.Form):
         return [key.strip().lower() for key in given if key.strip()]
 
 
-@page(_P.AGENTS_READ, _P.AGENTS_MODIFY, methods=BOTH)
+@page(
+    _P.AGENTS_READ,
+    _P.AGENTS_MODIFY,
+    methods=BOTH,
+    form=fields("confirmed", "query", "scope", many=("ids",), form=AssignForm),
+    query=fields(many=("ids",)),
+)
 def assign(request: HttpRequest) -> HttpResponseBase:
     """Set group and labels of one or many orchestrators."""
     given = request.POST if request.method == "POST" else request.GET
+    is_confirmed = bool(one_of(request.POST, "confirmed", ("1",)))
+    if not is_confirmed and set(AssignForm.base_fields) & set(request.POST):
+        raise BadRequest("Group and labels are set when they are confirmed.")
+    if one_of(request.POST, "scope", ("all",)):
+        messages.warning(request, "Group and labels are set for ticked ones, not for all.")
+        return redirect("orchestrators")
     ids = _ids(given.getlist("ids"))
     reaches = act_reaches(request.user, _P.AGENTS_MODIFY)
     chosen = within(Orchestrator.objects.filter(pk__in=ids), *reaches)
@@ -189,12 +202,10 @@ def assign(request: HttpRequest) -> HttpResponseBase:
             return redirect("orchestrators")
         raise Http404("There is no such orchestrator.")
     form = AssignForm(
-        request.POST if request.POST.get("confirmed") else None,
+        request.POST if is_confirmed else None,
         names=groups.visible_names(reaches[1]),
         may_leave=all(each.everything for each in reaches),
     )
-    if form.is_bound:
-        only_fields(request, form, "ids", "confirmed")
     if form.is_bound and form.is_valid() and _assigned(request, ids, form, reaches):
         if len(records) == 1:
             return redirect("orchestrator", pk=records[0].pk)

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from portal.access.catalogue import Permission
+from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import ACT, BOTH, actor_of, demand, page
 from portal.preferences import store
 from renewal import issuers, readiness
@@ -58,7 +59,7 @@ class AnchorForm(forms.Form):
         return cleaned
 
 
-@page(Permission.AUTHORITIES_READ, methods=BOTH)
+@page(Permission.AUTHORITIES_READ, methods=BOTH, form=fields(form=AnchorForm))
 def trusted_issuers(request: HttpRequest) -> HttpResponseBase:
     """The list, and the form that adds one."""
     form = AnchorForm()
@@ -91,7 +92,7 @@ def trusted_issuers(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(Permission.AUTHORITIES_READ, Permission.TRUST_ANCHORS_MODIFY, methods=BOTH)
+@page(Permission.AUTHORITIES_READ, Permission.TRUST_ANCHORS_MODIFY, methods=BOTH, form=NOTHING)
 def remove_issuer(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask, then trust an issuer no longer."""
     anchor = get_object_or_404(TrustAnchor, pk=pk)
@@ -125,7 +126,7 @@ def authorities(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(Permission.AUTHORITIES_READ, Permission.AUTHORITIES_MODIFY, methods=ACT)
+@page(Permission.AUTHORITIES_READ, Permission.AUTHORITIES_MODIFY, methods=ACT, form=fields("next"))
 def test_authority(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask a CA with the portal's own credential whether it would answer."""
     authority = get_object_or_404(CertificateAuthority, pk=pk)

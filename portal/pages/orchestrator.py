@@ -22,6 +22,7 @@ from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
 from portal.pages.act_catalogue import ACTS, Act
+from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import ACT, actor_of, demand, page
 from portal.pages.orchestrator_tabs import TABS, Visit
 from portal.preferences import store
@@ -29,7 +30,7 @@ from renewal.configuration import periods
 from renewal.selectors import fleet
 
 
-@page(Permission.AGENTS_READ)
+@page(Permission.AGENTS_READ, query=fields("cursor"))
 def detail(request: HttpRequest, pk: UUID, tab: str = "") -> HttpResponseBase:
     """One tab of an orchestrator's page."""
     chosen = TABS[tab]
@@ -64,7 +65,7 @@ def _acts(request: HttpRequest, orchestrator: Orchestrator) -> list[Act]:
     ]
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_LOGS, methods=ACT)
+@page(Permission.AGENTS_READ, Permission.AGENTS_LOGS, methods=ACT, form=NOTHING)
 def request_logs(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Queue a FetchLogs job."""
     orchestrator = found(request, pk, Permission.AGENTS_LOGS)
@@ -88,7 +89,7 @@ def log(request: HttpRequest, pk: UUID, job_id: UUID) -> HttpResponseBase:
     return render(request, "orchestrators/log.html", {"job": job, "orchestrator": job.orchestrator})
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT, form=fields("names"))
 def set_names(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Set the names that certificates may carry beside the orchestrator's own."""
     found(request, pk, Permission.AGENTS_APPROVE)
@@ -102,7 +103,7 @@ def set_names(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return redirect("orchestrator_parameters", pk=pk)
 
 
-@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT)
+@page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT, form=fields("name"))
 def accept_name(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Accept the differing name that the page showed."""
     found(request, pk, Permission.AGENTS_APPROVE)

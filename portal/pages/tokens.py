@@ -19,7 +19,8 @@ from portal.access.catalogue import CATALOGUE, Permission
 from portal.access.guard import AccountRefused
 from portal.access.models import ApiToken, User
 from portal.access.reach import grants_of
-from portal.pages.gate import ACT, BOTH, actor_of, only_fields, page
+from portal.pages.fields import NOTHING, fields, one_of
+from portal.pages.gate import ACT, BOTH, actor_of, page
 from renewal.selectors.keyset import Segment, cut
 
 PAGE_SIZE = 50
@@ -77,7 +78,10 @@ class TokenForm(forms.Form):
         return text
 
 
-@page(methods=BOTH)
+TOKEN_FIELDS = fields(form=TokenForm)
+
+
+@page(methods=BOTH, form=TOKEN_FIELDS)
 def own(request: HttpRequest) -> HttpResponseBase:
     """One's own tokens; a new one is shown in the answer to its form and never again."""
     person = getattr(request, "viewer", request.user)
@@ -85,7 +89,6 @@ def own(request: HttpRequest) -> HttpResponseBase:
     form = TokenForm(request.POST if request.method == "POST" else None, owner=person)
     secret = ""
     if request.method == "POST":
-        only_fields(request, form)
         secret = form.issued(person, request) if form.is_valid() else ""
     response = render(
         request,
@@ -103,17 +106,17 @@ def own(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-@page(methods=ACT)
+@page(methods=ACT, form=NOTHING)
 def revoke_own(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Revoke one of one's own tokens."""
     _revoke(request, _found(pk, user=request.user.pk))
     return redirect("own_tokens")
 
 
-@page(Permission.SECURITY_READ)
+@page(Permission.SECURITY_READ, query=fields("state", "q", "cursor"))
 def index(request: HttpRequest) -> HttpResponseBase:
     """Everybody's tokens, the newest first: those that can be used, or all."""
-    is_all = request.GET.get("state") == "all"
+    is_all = one_of(request.GET, "state", ("all",)) == "all"
     query = request.GET.get("q", "").replace("\x00", "").strip()[:150]
     rows = ApiToken.objects.select_related("user")
     if not is_all:
@@ -135,7 +138,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT)
+@page(Permission.SECURITY_READ, Permission.SECURITY_MODIFY, methods=ACT, form=NOTHING)
 def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Revoke anybody's token."""
     _revoke(request, _found(pk))

@@ -21,6 +21,7 @@ from portal.access.catalogue import Permission
 from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.edge.paths import API_PREFIX, is_under
+from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import ACT, READ, actor_of, page
 
 REFUSED = "You are viewing as somebody else: nothing can be changed until you stop."
@@ -65,7 +66,7 @@ def _refused(request: HttpRequest) -> HttpResponse:
     return render(request, "403.html", {"exception": REFUSED}, status=403)
 
 
-@page(Permission.SECURITY_READ, methods=ACT)
+@page(Permission.SECURITY_READ, methods=ACT, form=fields("kind", "number"))
 def begin(request: HttpRequest) -> HttpResponseBase:
     """Begin to view as a role or a user."""
     kind, number = request.POST.get("kind", ""), request.POST.get("number", "")
@@ -82,7 +83,7 @@ def begin(request: HttpRequest) -> HttpResponseBase:
     return redirect("home")
 
 
-@page(methods=ACT, needs_portal=False)
+@page(methods=ACT, form=NOTHING, needs_portal=False)
 def stop(request: HttpRequest) -> HttpResponseBase:
     """See with one's own eyes again."""
     viewer = getattr(request, "viewer", request.user)

@@ -7,11 +7,11 @@ up first and names at most so many rows: an ``OR`` over several tables would rea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
 from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
@@ -21,11 +21,12 @@ from orchestrators.reach import within
 from portal.access.reach import Reach
 from renewal.models import Certificate, CertificateName
 from renewal.rules.standing import IN_USE, UNPROVEN, Standing
-from renewal.selectors.filters import Ends, ends_of, hex_of
+from renewal.selectors.filters import Ends, FilterInvalid, ends_in, hex_of, member_of, text_of
 from renewal.selectors.keyset import Segment, Slice, cut
 from renewal.x509.names import address_of
 
-E = TypeVar("E", bound=StrEnum)
+NAMES = ("q", "shown", "use", "issuer", "key", "hash", "fleet", "ends")
+"""The parameters that say what is looked for."""
 PAGE_SIZE = 50
 MOST_FOUND = 1_000
 """What a search by name or number finds at most; more is told, and narrowed by typing on."""
@@ -93,22 +94,24 @@ class Found:
 
 
 def search_from(given: Mapping[str, str]) -> Search:
-    """Return the search of a query's parameters; what is not known narrows nothing."""
-
-    def text(name: str, longest: int) -> str:
-        return given.get(name, "").replace("\x00", "").strip()[:longest]
-
-    issuer = text("issuer", 20)
-    is_issuer = issuer == "other" or (issuer.isascii() and issuer.isdigit())
+    """Return the search of a query's parameters. Raises FilterInvalid for a value of no meaning."""
+    issuer, key = text_of(given, "issuer", 20), text_of(given, "key", 30)
+    if issuer not in ("", "other") and not (issuer.isascii() and issuer.isdigit()):
+        raise FilterInvalid("An issuer is the number of a CA, or other.")
+    if key and not re.fullmatch(r"[A-Za-z0-9]+(-\d+)?", key, re.ASCII):
+        raise FilterInvalid("A key is written as RSA-2048, EC-256 or Ed25519.")
+    fleet = text_of(given, "fleet", 20)
+    if fleet not in ("", "real"):
+        raise FilterInvalid("A fleet of certificates is real, or all of them.")
     return Search(
-        query=text("q", 300),
-        shown=_member(Shown, given.get("shown", "")) or Shown.VALID,
-        use=_member(Use, given.get("use", "")),
-        issuer=issuer if is_issuer else "",
-        key=text("key", 30),
-        hash=text("hash", 20).lower(),
-        ends=ends_of(text("ends", 24)),
-        is_real=given.get("fleet") == "real",
+        query=text_of(given, "q", 300),
+        shown=member_of(given, "shown", Shown) or Shown.VALID,
+        use=member_of(given, "use", Use),
+        issuer=issuer,
+        key=key,
+        hash=text_of(given, "hash", 20).lower(),
+        ends=ends_in(given, "ends"),
+        is_real=fleet == "real",
     )
 
 
@@ -174,7 +177,7 @@ def _narrowed(rows: QuerySet[Certificate], search: Search, now: datetime) -> Que
     if search.key:
         algorithm, _, size = search.key.partition("-")
         rows = rows.filter(key_algorithm=algorithm)
-        if size.isascii() and size.isdigit():
+        if size:
             rows = rows.filter(key_size=min(int(size), 2**31 - 1))
     if search.hash:
         rows = rows.filter(signature_hash="" if search.hash == NO_HASH else search.hash)
@@ -231,10 +234,3 @@ def _found_by(query: str, reach: Reach) -> tuple[set[int], bool]:
             looked_up.append(rows.filter(condition).order_by(column).values_list("pk", flat=True))
     found = [set(ids[: MOST_FOUND + 1]) for ids in looked_up]
     return set().union(*found), any(len(ids) > MOST_FOUND for ids in found)
-
-
-def _member(kind: type[E], value: str) -> E | None:
-    try:
-        return kind(value)
-    except ValueError:
-        return None

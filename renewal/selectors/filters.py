@@ -31,11 +31,21 @@ from renewal.selectors.marks import Mark, marked
 from renewal.selectors.states import RenewalState, having
 
 E = TypeVar("E", bound=StrEnum)
+V = TypeVar("V")
+NAMES = (
+    *("state", "mark", "q", "sort", "fleet", "group", "label", "parameter", "ends"),
+    *("platform", "version"),
+)
+"""The parameters that name a filter or the order."""
 _FLEETS = {"real": False, "demonstration": True}
 _LEAST_HEX = 6
 _MOST_HOLDERS = 1000
 """Six hex digits name one certificate of sixteen million: more holders are no search's aim."""
 _LONGEST_DAYS = 3660
+
+
+class FilterInvalid(ValueError):
+    """A filter cannot be read; the message says which. Left out, it would show everything."""
 
 
 class Sort(StrEnum):
@@ -111,34 +121,38 @@ class Filters:
 
 
 def filters_from(given: Mapping[str, str]) -> Filters:
-    """Return the filters of a query's parameters; what is not known narrows nothing."""
+    """Return the filters of a query's parameters. Raises FilterInvalid for a value of no meaning.
 
-    def text(name: str, longest: int) -> str:
-        return given.get(name, "").replace("\x00", "").strip()[:longest]
-
+    Other parameters are the page's matter.
+    """
+    platforms = {name.lower(): platform for name, platform in AgentPlatform.__members__.items()}
     return Filters(
-        state=_member(RenewalState, given.get("state", "")),
-        mark=_member(Mark, given.get("mark", "")),
-        query=text("q", 200),
-        sort=_member(Sort, given.get("sort", "")) or Sort.URGENT,
-        demonstration=_FLEETS.get(given.get("fleet", "")),
-        group=text("group", 100),
-        label=text("label", 127),
-        parameter=text("parameter", 300),
-        ends=ends_of(text("ends", 24)),
-        platform=platform_of(text("platform", 20)),
-        version=text("version", 64),
+        state=member_of(given, "state", RenewalState),
+        mark=member_of(given, "mark", Mark),
+        query=text_of(given, "q", 200),
+        sort=member_of(given, "sort", Sort) or Sort.URGENT,
+        demonstration=_known(given, "fleet", _FLEETS),
+        group=text_of(given, "group", 100),
+        label=text_of(given, "label", 127),
+        parameter=text_of(given, "parameter", 300),
+        ends=ends_in(given, "ends"),
+        platform=_known(given, "platform", platforms),
+        version=text_of(given, "version", 64),
     )
 
 
-def platform_of(word: str) -> AgentPlatform | None:
-    """Return the platform of a word in a URL."""
-    return AgentPlatform.__members__.get(word.upper())
-
-
 def filters_of_query(query: str) -> Filters:
-    """Return the filters of a query string; all of them: one less would mean more orchestrators."""
-    return filters_from(dict(parse_qsl(query)))
+    """Return the filters of a query string; all of them: one less would mean more orchestrators.
+
+    Raises FilterInvalid for one that is not known, or is there twice.
+    """
+    pairs = parse_qsl(query, keep_blank_values=True)
+    given = dict(pairs)
+    if unknown := set(given) - set(NAMES):
+        raise FilterInvalid(f"There is no filter {min(unknown)[:60]!r}.")
+    if len(given) < len(pairs):
+        raise FilterInvalid("A filter is there twice.")
+    return filters_from(given)
 
 
 def query_of(filters: Filters, *, with_order: bool = False) -> str:
@@ -229,8 +243,29 @@ def _found_by(query: str) -> Q:
     return condition
 
 
-def _member(kind: type[E], value: str) -> E | None:
-    try:
-        return kind(value)
-    except ValueError:
-        return None
+def text_of(given: Mapping[str, str], name: str, longest: int) -> str:
+    """Return a text without NUL and outer spaces. Raises FilterInvalid for a longer one."""
+    text = given.get(name, "").replace("\x00", "").strip()
+    if len(text) > longest:
+        raise FilterInvalid(f"{name!r} has at most {longest} characters.")
+    return text
+
+
+def member_of(given: Mapping[str, str], name: str, kind: type[E]) -> E | None:
+    """Return the member that a parameter names, if it names one. Raises FilterInvalid."""
+    return _known(given, name, {member.value: member for member in kind})
+
+
+def ends_in(given: Mapping[str, str], name: str) -> Ends | None:
+    """Return when something ends, if a parameter says so. Raises FilterInvalid."""
+    text = text_of(given, name, 24)
+    if text and (found := ends_of(text)) is None:
+        raise FilterInvalid(f"{name!r} is written as 30d, 2026-12-01 or 2026-12-01..2026-12-07.")
+    return found if text else None
+
+
+def _known(given: Mapping[str, str], name: str, known: Mapping[str, V]) -> V | None:
+    value = given.get(name, "")
+    if value and value not in known:
+        raise FilterInvalid(f"{name!r} is not known with the value {value[:60]!r}.")
+    return known.get(value)

@@ -64,6 +64,11 @@ def table() -> list[Row]:
 
 def urls() -> Iterator[str]:
     """Yield every route of the URL configuration."""
+    yield from urls_of(get_resolver().url_patterns)
+
+
+def urls_of(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
+    """Yield every route of these."""
 
     def walk(patterns: list[URLPattern | URLResolver], before: str) -> Iterator[str]:
         for pattern in patterns:
@@ -73,7 +78,7 @@ def urls() -> Iterator[str]:
             else:
                 yield route.strip("/")
 
-    yield from walk(get_resolver().url_patterns, "")
+    yield from walk(patterns, "")
 
 
 @dataclass
@@ -255,7 +260,9 @@ class Writes:
     anything = False
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        self.anything |= not sql.startswith(("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK"))
+        self.anything |= not sql.startswith(
+            ("SELECT", "(SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+        )
         return execute(sql, params, many, context)
 
 

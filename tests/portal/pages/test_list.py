@@ -156,21 +156,17 @@ def test_an_id_is_found(fleet, now):
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"state": "nonsense"},
-        {"mark": "nonsense"},
-        {"fleet": "nonsense", "sort": "nonsense"},
         {"cursor": "nonsense"},
         {"cursor": "WyJhIiwgOTksIFsxXV0"},
         {"cursor": "bnVsbA"},
         {"cursor": "WyJhIiwgMiwgWyJ4IiwgInkiXV0"},
         {"cursor": "WyJhIiwgMiwgW251bGwsIG51bGxdXQ"},
         {"cursor": "W1tbW1tb" * 300},
-        {"q": "x" * 5000},
         {"q": "\x00"},
         {"q": "\U0001f600"},
     ],
 )
-def test_a_url_that_makes_no_sense_narrows_nothing_and_breaks_nothing(fleet, admin, parameters):
+def test_a_cursor_or_a_search_that_makes_no_sense_breaks_nothing(fleet, admin, parameters):
     assert admin.get("/orchestrators", parameters).status_code == 200
 
 
@@ -189,7 +185,7 @@ def test_a_hostile_name_is_shown_as_text(db, now, admin):
         assert "&lt;script&gt;alert(1)" in text
 
 
-@pytest.mark.parametrize("query", ["q=%ff%fe", "q=%00&cursor=%00", "state=ok&state=expired", "q="])
+@pytest.mark.parametrize("query", ["q=%ff%fe", "cursor=%00", "q="])
 def test_bytes_that_are_no_text_break_nothing(fleet, admin, query):
     for path in ("/orchestrators", "/certificates", "/audit"):
         assert admin.get(f"{path}?{query}").status_code == 200
