@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import UUIDField
+from django.db.models import QuerySet, UUIDField
 
 from orchestrators.models import Job, JobState, Orchestrator
 from orchestrators.protocol.answers import JobTicket
@@ -42,10 +42,7 @@ def request_logs(orchestrator: Orchestrator, *, actor: Actor, now: datetime) -> 
     if not offers_logs(orchestrator):
         raise LogsNotOffered
     with transaction.atomic():
-        waiting = Job.objects.filter(
-            orchestrator=orchestrator, capability=Capability.FETCH_LOGS, state=JobState.WAITING
-        ).first()
-        if waiting:
+        if waiting := waiting_for_logs(orchestrator).first():
             return waiting
         job = Job.objects.create(
             orchestrator=orchestrator,
@@ -63,6 +60,13 @@ def request_logs(orchestrator: Orchestrator, *, actor: Actor, now: datetime) -> 
             orchestrator_id=orchestrator.pk,
         )
     return job
+
+
+def waiting_for_logs(orchestrator: Orchestrator) -> QuerySet[Job]:
+    """Return the FetchLogs job of an orchestrator that waits, if there is one."""
+    return Job.objects.filter(
+        orchestrator=orchestrator, capability=Capability.FETCH_LOGS, state=JobState.WAITING
+    )
 
 
 def _ticket(job_id: UUID, capability: str) -> JobTicket:

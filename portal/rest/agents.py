@@ -240,6 +240,11 @@ class AgentFetchLogs(AgentView):
             ) from None
         return Response(status=204)
 
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        """The job that waits: of the orchestrator itself nothing changes."""
+        asked = found_agent(request, kwargs["agent_id"], Permission.AGENTS_LOGS)
+        return [("job", str(job.job_id)) for job in jobs.waiting_for_logs(asked)]
+
 
 class AgentsSetReenrollment(AgentView):
     """POST /Agents/SetAuthCertificateReenrollment: ids that cannot be set are listed."""

@@ -106,6 +106,18 @@ class RoleGlobalPermissions(ApiView):
         return Response(_shown(role))
 
 
+class RoleNoPermissions(ApiView):
+    """GET /Security/Roles/{id}/Permissions/Collections and …/Containers: there are none."""
+
+    needs = {"GET": _READ}
+    returns = {"GET": list[AreaPermission]}
+    summaries: ClassVar[dict[str, str]] = {"GET": "What a role grants by this type: nothing here"}
+
+    def get(self, request: Request, role_id: str) -> Response:
+        found_role(role_id)
+        return Response([])
+
+
 def _shown(role: Group) -> list[AreaPermission]:
     held = role_changes.content_of(role).permissions
     return sorted((_area(permission) for permission in held), key=lambda each: tuple(each.values()))

@@ -88,6 +88,8 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Security/Roles/<str:role_id>/Identities", security.RoleIdentities),
     ("Security/Roles/<str:role_id>/Permissions", role_permissions.RolePermissions),
     ("Security/Roles/<str:role_id>/Permissions/Global", role_permissions.RoleGlobalPermissions),
+    ("Security/Roles/<str:role_id>/Permissions/Collections", role_permissions.RoleNoPermissions),
+    ("Security/Roles/<str:role_id>/Permissions/Containers", role_permissions.RoleNoPermissions),
     ("Security/Identities", identities.IdentityList),
     ("Security/Identities/Lookup", identities.IdentityLookup),
     ("Security/Identities/<str:identity_id>", identities.IdentityDetail),

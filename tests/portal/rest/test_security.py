@@ -137,6 +137,9 @@ def test_permissions_are_read_granted_and_set_by_area(admin: Caller) -> None:
     assert admin.post(f"{path}/Global", [reset]).json() == [reset, audit]
     assert admin.send("PUT", f"{path}/Global", [reset]).json() == [reset]
     assert admin.get(path).json() == [{"Type": "Global", **reset}]
+    for kind in ("Collections", "Containers"):
+        assert admin.get(f"{path}/{kind}").json() == []
+        refused(admin.get(f"Security/Roles/404404/Permissions/{kind}"), 404, "role_unknown")
     unknown = [{"Area": "Auditing", "Permission": "Forge"}]
     refused(admin.post(f"{path}/Global", unknown), 400, "value_invalid")
     keeper = caller_with("Auditor", "eve")

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
+from django.contrib.auth.models import Group
 from django.utils import timezone
 from pytest_django import Settings
 
 from orchestrators import credentials
 from orchestrators.models import Job, Orchestrator, Status
+from portal.access.models import User
 from portal.audit.models import AuditEntry, Category
 from portal.audit.trail import Actor
 from portal.preferences.models import Setting
@@ -135,6 +138,67 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     assert told == expected
     assert "ocp_" not in answer.content.decode()
     assert state() == before
+
+
+ACTS_BY_PATH: dict[str, tuple[str, str, Any, int | str]] = {
+    "deleting one that is approved": ("DELETE", "Agents/<approved>", None, 400),
+    "deleting one that is new": ("DELETE", "Agents/<new>", None, 400),
+    "deleting one that is disapproved": ("DELETE", "Agents/<gone>", None, "change"),
+    "deleting one that has jobs": ("DELETE", "Agents/<busy>", None, 400),
+    "deleting one that has jobs, by force": ("DELETE", "Agents/<busy>?force=true", None, "change"),
+    "deleting nobody": ("DELETE", "Agents/<nobody>", None, 404),
+    "approving before anybody came forward": ("POST", "Agents/<new>/Approve", {}, 400),
+    "approving one that is approved": ("POST", "Agents/<approved>/Approve", {}, "unchanged"),
+    "approving nobody": ("POST", "Agents/<nobody>/Approve", {}, 404),
+    "a Reset": ("POST", "Agents/<new>/Reset", None, "change"),
+    "the log": ("POST", "Agents/<new>/FetchLogs", None, "change"),
+    "the log that is asked for already": ("POST", "Agents/<busy>/FetchLogs", None, "unchanged"),
+    "deactivating the last administrator": ("DELETE", "Security/Identities/<ada>", None, 400),
+    "removing a shipped role": ("DELETE", "Security/Roles/<shipped>", None, 400),
+    "removing a role that nobody has": ("DELETE", "Security/Roles/<role>", None, "change"),
+    "revoking what is not there": (
+        "POST",
+        "Certificates/Revoke",
+        {"CertificateIds": [404404], "Comment": "lost"},
+        400,
+    ),
+}
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(("method", "path", "body", "expected"), ACTS_BY_PATH.values(),
+                         ids=ACTS_BY_PATH)  # fmt: skip
+def test_a_dry_run_is_refused_exactly_where_the_act_is(
+    admin: Caller, orchestrator: Make, method: str, path: str, body: Any, expected: int | str
+) -> None:
+    names = {
+        "<approved>": orchestrator("approved").pk,
+        "<new>": orchestrator("new", status=Status.NEW).pk,
+        "<gone>": orchestrator("gone", status=Status.DISAPPROVED).pk,
+        "<busy>": orchestrator("busy", status=Status.DISAPPROVED).pk,
+        "<nobody>": "00000000-0000-4000-8000-000000000000",
+        "<ada>": User.objects.get(username="ada").pk,
+        "<shipped>": Group.objects.get(name="Operator").pk,
+        "<role>": admin.post("Security/Roles", {"Name": "Mine"}).json()["Id"],
+    }
+    Job.objects.create(
+        orchestrator_id=names["<busy>"], capability="Custom.FetchLogs", requested_at=timezone.now()
+    )
+    for name, pk in names.items():
+        path = path.replace(name, str(pk))
+    route, _, query = path.partition("?")
+    before = state()
+    dry = admin.send(method, route, body, query={**DRY, **dict(parse_qsl(query))})
+    assert state() == before
+    act = admin.send(method, route, body, query=dict(parse_qsl(query)))
+    if isinstance(expected, str):
+        assert (dry.status_code, act.status_code in (200, 204)) == (200, True), act.content
+        assert [each["Outcome"] for each in dry.json()["Changes"]] == [expected]
+        return
+    assert (dry.status_code, act.status_code) == (expected, expected), act.content
+    told = [answer.json() for answer in (dry, act)]
+    assert all(each.pop("instance") for each in told)
+    assert told[0] == told[1]
 
 
 def test_a_dry_run_of_a_setting_tells_the_value_before_and_after(admin: Caller) -> None:
