@@ -108,6 +108,7 @@ class AgentDetail(AgentView):
 
     needs = {"GET": Permission.AGENTS_READ, "DELETE": Permission.AGENTS_MODIFY}
     parameters: ClassVar[frozenset[str]] = frozenset({"includerenewal", "force"})
+    parameters_of = {"includerenewal": "GET", "force": "DELETE"}
     returns = {"GET": AgentResponse}
     summaries = {"GET": "One orchestrator", "DELETE": "Removes a disapproved orchestrator"}
     versioned = frozenset({"GET", "DELETE"})

@@ -28,7 +28,7 @@ from portal.rest.dry_run import Ask, Change
 from portal.rest.errors import ApiError
 from portal.rest.listed_acts import ListedAct
 from portal.rest.negotiation import JSONNegotiation
-from portal.rest.paging import NEXT_CURSOR_HEADER, Listing, read_parameters
+from portal.rest.paging import NEXT_CURSOR_HEADER, PARAMETERS, Listing, read_parameters
 from portal.rest.refusals import note_permission_missing, note_sign_in_failed
 
 REQUESTED_WITH = ("apiclient", "xmlhttprequest")
@@ -52,7 +52,8 @@ class ApiView(APIView):
     A subclass names in ``needs`` the permission for each method (None: any signed-in caller), in
     ``everywhere`` whether a role that is limited to some orchestrators does not do, in ``sees``
     what each of them needs besides (who acts on an orchestrator must see it), and in
-    ``parameters`` the query parameters that it reads; others are refused. Where what a caller
+    ``parameters`` the query parameters that it reads; others are refused, and so are those of a
+    list in a write, and those of ``parameters_of`` in any method but their own. Where what a caller
     sends decides on the permission, ``instead`` names those that let it in as well; the view then
     asks for the right one. ``takes`` and ``returns`` are the types of the bodies by method
     (TypedDicts and lists of them; ``takes_csv``: or the same as CSV); a method that is not in
@@ -71,6 +72,7 @@ class ApiView(APIView):
     everywhere: ClassVar[bool] = False
     sees: ClassVar[tuple[Permission, ...]] = ()
     parameters: ClassVar[frozenset[str]] = frozenset()
+    parameters_of: ClassVar[Mapping[str, str]] = {}
     instead: ClassVar[tuple[Permission, ...]] = ()
     takes: ClassVar[Mapping[str, Any]] = {}
     takes_csv: ClassVar[bool] = False
@@ -143,8 +145,16 @@ class ApiView(APIView):
 
     def taken_parameters(self) -> frozenset[str]:
         """Return the query parameters of this call."""
-        is_write = self.request.method not in SAFE_METHODS
-        return self.parameters | (DRY_RUN if is_write and self.takes_dry_run() else frozenset())
+        return self.parameters_for(str(self.request.method))
+
+    @classmethod
+    def parameters_for(cls, method: str) -> frozenset[str]:
+        """Return the query parameters that a method takes; HEAD takes those of GET."""
+        read_as = "GET" if method == "HEAD" else method
+        own = {p for p in cls.parameters if cls.parameters_of.get(p, read_as) == read_as}
+        if method in SAFE_METHODS:
+            return frozenset(own)
+        return frozenset(own - PARAMETERS) | (DRY_RUN if cls.takes_dry_run() else frozenset())
 
     @classmethod
     def takes_dry_run(cls) -> bool:

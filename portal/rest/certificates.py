@@ -41,9 +41,8 @@ from renewal import chains
 from renewal.models import Certificate, Enrollment
 from renewal.selectors.beyond import hide_beyond, nameless
 
-_EXTENT = frozenset(
-    {"collectionid", "includelocations", "includemetadata", "includehasprivatekey", "verbose"}
-)
+_EXTENT_FLAGS = ("includelocations", "includemetadata", "includehasprivatekey")
+_EXTENT = frozenset({"collectionid", "verbose", *_EXTENT_FLAGS})
 _LARGEST_ID = 2**63 - 1
 
 
@@ -137,6 +136,13 @@ class CertificateView(ApiView):
                 "There are no collections: leave CollectionId out, or send 0.",
             )
 
+    def check_extent(self) -> None:
+        """Refuse what does not say how much of a certificate is wanted; all of it is told."""
+        self.check_collection()
+        for name in _EXTENT_FLAGS:
+            flag(self.given, name)
+        paging.number(self.given, "verbose", 0, least=0)
+
 
 class CertificateList(CertificateView):
     """GET /Certificates: certificates, filtered, sorted and paged."""
@@ -148,7 +154,7 @@ class CertificateList(CertificateView):
     returns = {"GET": list[CertificateResponse]}
 
     def get(self, request: Request) -> Response:
-        self.check_collection()
+        self.check_extent()
         rows = shown(
             self.seen(),
             revoked=flag(self.given, "includerevoked"),
@@ -168,7 +174,7 @@ class CertificateDetail(CertificateView):
     returns = {"GET": CertificateResponse}
 
     def get(self, request: Request, certificate_id: str) -> Response:
-        self.check_collection()
+        self.check_extent()
         (told,) = self.told([self.found(certificate_id)])
         return Response(told)
 

@@ -48,7 +48,7 @@ PARAMETERS: Mapping[str, ParameterText] = {
         ParameterText("includeLocations", _FLAG, "Taken and without effect."),
         ParameterText("includeMetadata", _FLAG, "Taken and without effect."),
         ParameterText("includeHasPrivateKey", _FLAG, "Taken and without effect."),
-        ParameterText("verbose", _TEXT, "Taken and without effect."),
+        ParameterText("verbose", _number(0), "Taken and without effect."),
         ParameterText("includeRevoked", _FLAG, "Lists revoked certificates too."),
         ParameterText("includeExpired", _FLAG, "Lists expired certificates too."),
         ParameterText("force", _FLAG, "Removes what depends on it too."),

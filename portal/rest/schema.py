@@ -32,7 +32,7 @@ from drf_spectacular.plumbing import ResolvedComponent
 from rest_framework.permissions import SAFE_METHODS
 
 from portal.access.catalogue import entry_for
-from portal.rest.base import DRY_RUN, ApiView
+from portal.rest.base import ApiView
 from portal.rest.codes import CODES, ErrorCode
 from portal.rest.dry_run import DryRunResponse
 from portal.rest.jobs_response import BulkJobResponse
@@ -164,8 +164,7 @@ def _texts(view: type[ApiView], method: str) -> tuple[str, str]:
 def _parameters(view: type[ApiView], method: str, path: str) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"{(\w+)}", path):
         yield {"name": name, "in": "path", "required": True, "schema": dict(_IN_PATH)}
-    is_write = method not in SAFE_METHODS
-    for name in sorted(view.parameters | (DRY_RUN if is_write and view.takes_dry_run() else set())):
+    for name in sorted(view.parameters_for(method)):
         text = PARAMETERS[name]
         yield {
             "name": text.name,
@@ -206,7 +205,7 @@ def _responses(
     view: type[ApiView], method: str, path: str, schemas: _Schemas
 ) -> Iterator[tuple[str, Any]]:
     told = ["X-Request-ID", "RateLimit", "RateLimit-Policy"]
-    if "cursor" in view.parameters:
+    if "cursor" in view.parameters_for(method):
         told += ["X-Next-Cursor", "Link"]
     headers = {name: _header(name) for name in told}
     is_write = method not in SAFE_METHODS

@@ -54,6 +54,11 @@ def read_list(body: object, shape: type[T], *, may_be_empty: bool = False) -> li
     return entries
 
 
+def in_words(name: str) -> str:
+    """Return how a value is called within a sentence."""
+    return name[:1].lower() + name[1:] if name.startswith(("The ", "An ")) else name
+
+
 def unchanged(body: Mapping[str, Any], known: Mapping[str, Any], names: Iterable[str]) -> None:
     """Refuse members that are only read, unless they say what is so. Raises ApiError.
 
@@ -150,7 +155,7 @@ def _value(value: object, hint: Any, name: str) -> Any:
         if len(value) > MOST_IDS:
             raise ApiError(ErrorCode.LIST_TOO_LONG, f"{name} has at most {MOST_IDS} entries.")
         (inner,) = get_args(hint)
-        return [_value(entry, inner, f"An entry of {name}") for entry in value]
+        return [_value(entry, inner, f"An entry of {in_words(name)}") for entry in value]
     if origin is dict:
         if not isinstance(value, dict) or len(value) > _MOST_MEMBERS:
             raise ApiError(

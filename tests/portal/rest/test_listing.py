@@ -189,6 +189,7 @@ def ids(response: Any) -> list[int]:
     return [UUID(row["AgentId"]).int for row in response.json()]
 
 
+GONE = "00000000-0000-4000-8000-000000000000"
 ORDERS: dict[str, tuple[dict[str, str], list[int]]] = {
     "by id unless told otherwise": ({}, [1, 2, 3]),
     "0 is ascending": ({"pq.sortField": "AgentId", "pq.sortAscending": "0"}, [1, 2, 3]),
@@ -238,6 +239,23 @@ def test_rows_come_in_the_order_and_page_asked_for(
     admin: Caller, query: dict[str, str], expected: list[int]
 ) -> None:
     assert ids(admin.get("Agents", query=query)) == expected
+
+
+WRONG_PLACE: dict[str, tuple[str, str, str, str]] = {
+    "verbose that is no number": ("GET", "Certificates", "verbose=x", "parameter_invalid"),
+    "a flag that is none": ("GET", "Certificates", "includeMetadata=x", "parameter_invalid"),
+    "force of a look": ("GET", f"Agents/{GONE}", "force=true", "parameter_unknown"),
+    "a filter of a write": ("POST", "Tokens", "QueryString=x", "parameter_unknown"),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "code"), WRONG_PLACE.values(), ids=WRONG_PLACE.keys()
+)
+def test_a_parameter_without_a_meaning_is_refused(
+    admin: Caller, method: str, path: str, query: str, code: str
+) -> None:
+    refused(admin.send(method, f"{path}?{query}"), 400, code)
 
 
 WRONG: dict[str, tuple[str, str]] = {
