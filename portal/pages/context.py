@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
+from portal.pages.shipped_views import SHIPPED_VIEWS
 from renewal.selectors import inbox
 
 THEMES = {"system": "device-desktop", "light": "sun", "dark": "moon"}
@@ -32,10 +33,11 @@ class Entry:
     sections: tuple[str, ...] = ()
     key: str = ""
     """The letter that leads here after ``g``."""
+    query: str = ""
 
     @property
     def url(self) -> str:
-        return reverse(self.view)
+        return f"{reverse(self.view)}{self.query and '?'}{self.query}"
 
 
 P = Permission
@@ -95,6 +97,10 @@ COMMANDS = (
     Entry("My API tokens", "own_tokens", "key", P.PORTAL_READ),
     Entry("Change my password", "change_password", "lock", P.PORTAL_READ),
     Entry("The API", "api", "file-text", P.PORTAL_READ),
+    *(
+        Entry(f"Orchestrators: {name}", "orchestrators", "bookmark", P.AGENTS_READ, query=query)
+        for name, query in SHIPPED_VIEWS
+    ),
 )
 """What the command palette offers besides the navigation."""
 SEARCHES = (

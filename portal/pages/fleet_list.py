@@ -31,6 +31,7 @@ from portal.pages.act_catalogue import acts_for
 from portal.pages.fields import fields, one_of
 from portal.pages.fleet_columns import PAGE, Shown
 from portal.pages.gate import ACT, actor_of, page
+from portal.pages.shipped_views import SHIPPED_VIEWS
 from portal.preferences import personal, store
 from portal.preferences.personal import ViewRefused
 from renewal import census
@@ -53,14 +54,6 @@ STATES = (
     RenewalState.DISAPPROVED,
 )
 """The states, most urgent first."""
-SHIPPED_VIEWS = (
-    ("Could be locked out within 30 days", "ends=30d"),
-    ("Locked out: expired", "state=expired"),
-    ("Must renew at the next session", "state=required"),
-    ("Enrollment failed within 24 hours", "mark=enrollment-failed"),
-    ("Issued, not used", "mark=unused"),
-    ("Revocation overdue", "mark=revocation"),
-)
 ENDS = (("7d", "within 7 days"), ("30d", "within 30 days"), ("180d", "within 180 days"))
 
 

@@ -60,6 +60,12 @@
     shown()[0]?.click();
   });
   palette.addEventListener("keydown", (event) => {
+    // Once: a search field would only be emptied by it.
+    if (event.key === "Escape") {
+      event.preventDefault();
+      palette.close();
+      return;
+    }
     if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
     event.preventDefault();
     const stops = [text, ...shown()];

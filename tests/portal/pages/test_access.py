@@ -124,10 +124,14 @@ def test_a_refused_act_changes_nothing_and_names_the_permission(fleet, as_role):
         "/orchestrators/add/credentials/1/revoke",
         "/orchestrators/auto-registration/{rule}/move",
         "/orchestrators/auto-registration/{rule}/switch",
+        "/sign-out",
+        "/theme",
     ],
 )
 def test_what_changes_something_cannot_be_opened_like_a_page(path, fleet, admin):
-    assert admin.get(filled(path, fleet)).status_code == 405
+    response = admin.get(filled(path, fleet))
+    assert response.status_code == 405
+    assert "This address is for a button" in response.content.decode()
 
 
 @pytest.mark.parametrize("path", ["/orchestrators/act/perform", "/settings/SessionLengthMinutes"])

@@ -322,6 +322,14 @@ def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
     page.keyboard.type("foreca")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Forecast", exact=True)).to_be_visible()
+    # A word that a view has leads to it; Escape closes at once, whatever was typed.
+    page.keyboard.press("Control+k")
+    page.keyboard.type("locked out within")
+    expect(page.locator("#palette li:not([hidden]) a").first).to_have_attribute(
+        "href", "/orchestrators?ends=30d"
+    )
+    page.keyboard.press("Escape")
+    expect(page.locator("#palette")).to_be_hidden()
     page.keyboard.press("Control+k")
     page.keyboard.type("db-prim")
     page.keyboard.press("ArrowDown")

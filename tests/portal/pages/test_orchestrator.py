@@ -82,7 +82,7 @@ def test_with_a_csr_it_gets_a_certificate_unless_something_stands_against_it(fle
     assert explanation.outlooks[0].with_csr.decision.code is Code.ENROLLMENT_NOT_CONFIGURED
     assert "Template For Submitted CSRs" in explanation.prospect.obstacle
     page = admin.get(f"/orchestrators/{fleet.warned.pk}").content.decode()
-    assert "A CSR would lead to no certificate now" in page
+    assert "It cannot renew now." in page
 
 
 def test_a_missing_permission_is_named(fleet, now, admin):

@@ -1,0 +1,12 @@
+"""The views of the list of orchestrators that everybody has: their names and queries."""
+
+from __future__ import annotations
+
+SHIPPED_VIEWS = (
+    ("Could be locked out within 30 days", "ends=30d"),
+    ("Locked out: expired", "state=expired"),
+    ("Must renew at the next session", "state=required"),
+    ("Enrollment failed within 24 hours", "mark=enrollment-failed"),
+    ("Issued, not used", "mark=unused"),
+    ("Revocation overdue", "mark=revocation"),
+)
