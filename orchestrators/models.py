@@ -194,10 +194,26 @@ class Orchestrator(models.Model):
                 name="orch_returning",
                 condition=Q(status=Status.NEW, reset_at__isnull=False),
             ),
+            # Alone: of the comparison in `orch_required` the planner expects a third of the fleet.
+            models.Index(
+                fields=["id"],
+                name="orch_required_by_flag",
+                condition=Q(flag=Reenrollment.REQUIRED),
+            ),
+            # With the group, by which it is counted for roles without reading the rows.
             models.Index(
                 fields=["certificate_not_after", "id"],
+                include=["group"],
                 name="orch_wrong_certificate",
                 condition=Q(status=Status.APPROVED)
+                & ~Q(last_thumbprint_used="")
+                & ~Q(last_thumbprint_used=F("thumbprint"))
+                & ~Q(last_thumbprint_used=F("legacy_thumbprint")),
+            ),
+            models.Index(
+                fields=["name_key", "id"],
+                name="orch_wrong_without_end",
+                condition=Q(status=Status.APPROVED, certificate_not_after__isnull=True)
                 & ~Q(last_thumbprint_used="")
                 & ~Q(last_thumbprint_used=F("thumbprint"))
                 & ~Q(last_thumbprint_used=F("legacy_thumbprint")),

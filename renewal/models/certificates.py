@@ -91,6 +91,11 @@ class Certificate(models.Model):
                 condition=Q(revoked_at__isnull=False),
                 name="cert_ends_revoked",
             ),
+            models.Index(
+                fields=["standing", "not_after", "id"],
+                condition=Q(revoked_at__isnull=False),
+                name="cert_revoked_by_standing",
+            ),
             # A NULL at an index's begin keeps no order: other CAs' have an index of their own.
             models.Index(
                 fields=["not_after", "id"],

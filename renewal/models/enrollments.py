@@ -86,8 +86,10 @@ class Enrollment(models.Model):
                 name="enrollment_open",
             ),
             models.Index(fields=["finished_at"], name="enrollment_finished"),
+            # With whose they are: lists of the orchestrators that failed read no row of these.
             models.Index(
                 fields=["finished_at"],
+                include=["orchestrator"],
                 condition=Q(state__in=["expired", "refused", "rejected"]),
                 name="enrollment_failed",
             ),
@@ -135,4 +137,11 @@ class Revocation(models.Model):
                 name="revocation_open",
             ),
             models.Index(fields=["finished_at"], condition=Q(state="done"), name="revocation_done"),
+            # What lists of the orchestrators with an overdue one read, without the rows themselves.
+            models.Index(
+                fields=["created_at"],
+                include=["orchestrator", "state"],
+                condition=Q(state__in=["waiting", "submitted", "failed"]),
+                name="revocation_overdue",
+            ),
         ]

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.lookups import IsNull
 
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from orchestrators.protocol.codes import RENEWAL_CODES
@@ -21,6 +22,7 @@ from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.selectors.states import Label, RenewalState
 
 _DAY = timedelta(days=1)
+_OVERDUE = frozenset({RevocationState.WAITING, RevocationState.SUBMITTED, RevocationState.FAILED})
 _FAILED = frozenset({EnrollmentState.REFUSED, EnrollmentState.REJECTED, EnrollmentState.EXPIRED})
 
 
@@ -124,13 +126,9 @@ def marks_of(orchestrator: Orchestrator, state: RenewalState, around: Around) ->
 
 def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
     """Return the revocations that failed, or that no CA has carried out in time (S46)."""
-    return Revocation.objects.filter(
-        Q(state=RevocationState.FAILED)
-        | Q(
-            state__in=[RevocationState.WAITING, RevocationState.SUBMITTED],
-            created_at__lt=now - OVERDUE_AFTER,
-        )
-    )
+    late = Q(state=RevocationState.FAILED) | Q(created_at__lt=now - OVERDUE_AFTER)
+    # Which states it can be in stands by itself: so an index of these alone is read.
+    return Revocation.objects.filter(late, state__in=sorted(_OVERDUE))
 
 
 def failed_enrollments(now: datetime) -> QuerySet[Enrollment]:
@@ -206,8 +204,9 @@ def marked(mark: Mark, *, now: datetime) -> Q:
             orchestrator=OuterRef("pk"),
             generation=OuterRef("generation"),
         )
+        # Looked up for each record, in the order of the list, until the page is full.
         return Q(
-            Exists(claims),
+            IsNull(Subquery(claims.values("pk")[:1]), False),
             status=Status.APPROVED,
             certificate_not_after=None,
             awaiting_first_use_since=None,

@@ -65,7 +65,7 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
         return counted(matching(filters, periods, reach=reach, now=now))
 
     def seen(rows: QuerySet[M]) -> QuerySet[M]:
-        return within(rows, reach, by="orchestrator_id")
+        return within(rows, reach, by="orchestrator")
 
     of_the_real = Q(orchestrator__isnull=True) | Q(orchestrator__demonstration=False)
     demonstration = within(Orchestrator.objects.filter(demonstration=True), reach)
