@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
+from django.db.models import (
+    Case,
+    DateTimeField,
+    F,
+    IntegerField,
+    Prefetch,
+    Q,
+    QuerySet,
+    Value,
+    When,
+    prefetch_related_objects,
+)
 from django.db.models import Count as Aggregated
-from django.db.models import Prefetch, Q, prefetch_related_objects
 
 from orchestrators.models import AgentSession, Orchestrator, OrchestratorLabel, Status
 from orchestrators.reach import within
@@ -24,6 +35,7 @@ from renewal.selectors.filters import Filters, Sort, narrowed
 from renewal.selectors.keyset import Segment, Slice, cut
 from renewal.selectors.marks import (
     MARKS,
+    TOLD_ELSEWHERE,
     Around,
     Mark,
     claims_over,
@@ -206,6 +218,8 @@ def segments(
                 for each in found
                 for condition, wanted in ((~has_end, _BY_NAME), (has_end, _BY_END))
             ]
+    elif filters.mark in TOLD_ELSEWHERE:
+        found = [Segment(_ranked(rows), ("list_rank", "list_end", "name_key", "id"))]
     else:
         approved = rows.filter(status=Status.APPROVED)
         found = [
@@ -217,6 +231,29 @@ def segments(
     if filters.sort in (Sort.LATEST, Sort.NAME_DOWN):
         found = [each.turned for each in reversed(found)]
     return found
+
+
+def _ranked(rows: QuerySet[Orchestrator]) -> QuerySet[Orchestrator]:
+    """Return rows with the order of the segments in two columns.
+
+    For records that another table names, and no index of their own has in order: each segment would
+    look all of them up again.
+    """
+    has_end = Q(status=Status.APPROVED, certificate_not_after__isnull=False)
+    return rows.annotate(
+        list_rank=Case(
+            When(status=Status.NEW, then=0),
+            When(has_end, then=2),
+            When(status=Status.APPROVED, then=1),
+            default=3,
+            output_field=IntegerField(),
+        ),
+        list_end=Case(
+            When(has_end, then=F("certificate_not_after")),
+            default=Value(datetime(1970, 1, 1, tzinfo=UTC)),
+            output_field=DateTimeField(),
+        ),
+    )
 
 
 def _row(

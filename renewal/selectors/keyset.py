@@ -24,7 +24,8 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class Segment(Generic[M]):
-    """Rows with their order: column names, ``-`` for descending, the last one unique."""
+    """Rows with their order: names of columns or annotations, ``-`` for descending, the last one
+    unique."""
 
     rows: QuerySet[M]
     order: tuple[str, ...]
@@ -112,6 +113,11 @@ def _write(segments: Sequence[Segment[M]], place: tuple[int, M], *, backwards: b
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
+def _field(rows: QuerySet[Any], name: str) -> Any:
+    annotation = rows.query.annotations.get(name)
+    return rows.model._meta.get_field(name) if annotation is None else annotation.output_field
+
+
 def _text(value: Any) -> Any:
     if value is None or isinstance(value, int):
         return value
@@ -127,9 +133,8 @@ def _read(cursor: str, segments: Sequence[Segment[M]]) -> _Cursor | None:
         segment = segments[number]
         if direction not in ("a", "b") or number < 0 or len(raw) != len(segment.order):
             return None
-        meta = segment.rows.model._meta
         values = tuple(
-            meta.get_field(name.lstrip("-")).to_python(value)
+            _field(segment.rows, name.lstrip("-")).to_python(value)
             for name, value in zip(segment.order, raw, strict=True)
         )
     except (

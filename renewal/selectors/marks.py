@@ -41,6 +41,8 @@ class Mark(StrEnum):
     CANNOT_ENROLL = "cannot-enrol"
 
 
+TOLD_ELSEWHERE = frozenset({Mark.REVOCATION, Mark.ENROLLMENT_FAILED})
+"""Marks that rows of another table give."""
 MARKS: dict[Mark, Label] = {
     Mark.UNUSED: Label(
         "Issued, not used",

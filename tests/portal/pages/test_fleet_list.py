@@ -23,9 +23,18 @@ from portal.audit.models import AuditEntry
 from portal.pages import fleet_columns
 from portal.preferences.models import Layout, SavedView
 from portal.preferences.personal import MOST_VIEWS
+from renewal.models import Certificate, Revocation
 from renewal.rules.periods import Periods
 from renewal.selectors import fleet as listing
-from renewal.selectors.filters import Ends, Filters, Sort, ends_of, filters_of_query, query_of
+from renewal.selectors.filters import (
+    Ends,
+    Filters,
+    Sort,
+    ends_of,
+    filters_of_query,
+    matching,
+    query_of,
+)
 from renewal.selectors.keyset import LAST
 from renewal.selectors.marks import Mark
 from renewal.selectors.states import RenewalState, having, parts
@@ -49,6 +58,49 @@ def names(page: listing.FleetPage) -> list[str]:
 def shown(filters: Filters, now, **options) -> list[str]:
     page = listing.page(filters, Periods(), reach=EVERYTHING, now=now, **options)
     return names(page)
+
+
+@pytest.mark.parametrize("mark", [Mark.REVOCATION, Mark.ENROLLMENT_FAILED])
+@pytest.mark.parametrize("sort", list(Sort))
+def test_a_list_by_what_another_table_tells_has_the_order_of_every_list(fleet, now, mark, sort):
+    """Whatever page is looked at, forwards and backwards."""
+    everyone = shown(Filters(sort=sort), now)
+    for number, orchestrator in enumerate(Orchestrator.objects.order_by("name_key")):
+        if number % 4 == 3:
+            continue
+        if mark is Mark.REVOCATION:
+            certificate = Certificate.objects.filter(orchestrator=orchestrator).first()
+            if certificate is None or hasattr(certificate, "revocation"):
+                continue
+            Revocation.objects.create(
+                certificate=certificate,
+                orchestrator=orchestrator,
+                state="failed",
+                next_attempt_at=now,
+                created_at=now - DAY,
+            )
+        else:
+            Orchestrator.objects.filter(pk=orchestrator.pk).update(csr_refused_at=now)
+    filters = Filters(mark=mark, sort=sort)
+    marked_names = set(
+        matching(filters, Periods(), reach=EVERYTHING, now=now).values_list(
+            "client_machine", flat=True
+        )
+    )
+    expected = [name for name in everyone if name in marked_names]
+    assert 3 < len(expected) < len(everyone)
+    assert shown(filters, now) == expected
+    for start, follow in (("", "following"), (LAST, "preceding")):
+        cursor, walked = start, []
+        while True:
+            page = listing.page(
+                filters, Periods(), reach=EVERYTHING, now=now, cursor=cursor, size=2
+            )
+            walked = walked + names(page) if start == "" else names(page) + walked
+            cursor = getattr(page, follow)
+            if not cursor:
+                break
+        assert walked == expected
 
 
 class TestFilters:
