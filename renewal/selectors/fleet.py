@@ -218,6 +218,9 @@ def segments(
                 for each in found
                 for condition, wanted in ((~has_end, _BY_NAME), (has_end, _BY_END))
             ]
+    elif filters.ends is not None:
+        # Only approved ones with an end pass: the other parts would be walked for nobody.
+        found = [Segment(rows, _BY_END)]
     elif filters.mark in TOLD_ELSEWHERE:
         found = [Segment(_ranked(rows), ("list_rank", "list_end", "name_key", "id"))]
     else:
