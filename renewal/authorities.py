@@ -297,13 +297,14 @@ def _lacks_crl(row: CertificateAuthority) -> bool:
 
 
 def is_unfinished(row: CertificateAuthority) -> bool:
-    """Say whether the making of a local CA broke off before it was enabled."""
-    return (
-        row.type == "local"
-        and not row.enabled
-        and row.version == 1
-        and not Certificate.objects.filter(authority=row).exists()
-    )
+    """Say whether the making of a local CA broke off before it was enabled.
+
+    It may have been changed since, by a call that tried to finish it and failed too: then it has
+    no keys still.
+    """
+    if row.type != "local" or row.enabled or Certificate.objects.filter(authority=row).exists():
+        return False
+    return row.version == 1 or not Path(row.options.get("directory", "")).exists()
 
 
 def _slug(name: str) -> str:

@@ -71,8 +71,12 @@ class TestAuthorities:
                 400,
                 "authority_invalid",
             )
-        row = CertificateAuthority.objects.get()
-        change = {"Id": row.pk, "LogicalName": "Own CA", "HoldSeconds": 7}
+            row = CertificateAuthority.objects.get()
+            change = {"Id": row.pk, "LogicalName": "Own CA", "HoldSeconds": 9}
+            for _ in range(2):
+                again = admin.send("PUT", "CertificateAuthority", change)
+                refused(again, 400, "authority_invalid")
+        change["HoldSeconds"] = 7
 
         dry = admin.send("PUT", "CertificateAuthority", change, query={"dry_run": "true"})
         assert [ask["Call"] for ask in dry.json()["Asks"]][:1] == ["make_keys"]
