@@ -14,6 +14,7 @@ from django.db import transaction
 from orchestrators.reach import within
 from portal.access.reach import Reach
 from portal.audit.trail import Actor
+from portal.audit.wording import one_line
 from renewal import revocations
 from renewal.ca.base import RevocationReason
 from renewal.models import Certificate
@@ -68,7 +69,7 @@ def revoke(
         revocations.request(
             found[pk],
             reason=reason.value,
-            cause=comment[:200],
+            cause=one_line(comment)[:200],
             by_service_account=False,
             actor=actor,
             now=now,

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from portal.audit.models import AuditEntry, Category
+from portal.audit.wording import one_line
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ def record(
         action=action,
         object_type=object_type,
         object_id=str(object_id)[:64],
-        object_name=object_name[:255],
+        object_name=one_line(object_name)[:255],
         orchestrator_id=orchestrator_id,
         before=dict(before or {}),
         after=dict(after or {}),
-        message=message[:1000],
+        message=one_line(message)[:1000],
     )
 
 
@@ -71,11 +72,11 @@ def record_each(
             action=action,
             object_type="orchestrator",
             object_id=str(pk),
-            object_name=name[:255],
+            object_name=one_line(name)[:255],
             orchestrator_id=pk,
             before=dict(before),
             after=dict(after),
-            message=message[:1000],
+            message=one_line(message)[:1000],
         )
         for pk, name, before, after in told
     )
@@ -84,7 +85,7 @@ def record_each(
 def _who(actor: Actor) -> dict[str, Any]:
     return {
         "actor_id": actor.user_id,
-        "actor_name": actor.name[:200],
+        "actor_name": one_line(actor.name)[:200],
         "source_address": actor.source_address[:64],
         "request_id": actor.request_id[:64],
     }

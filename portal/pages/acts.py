@@ -23,6 +23,7 @@ from orchestrators.reach import act_reaches, reachable
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
+from portal.audit.wording import one_line
 from portal.pages import bulk
 from portal.pages.act_catalogue import ACTS, Act, Order
 from portal.pages.fields import fields, one_of
@@ -97,7 +98,7 @@ def perform(request: HttpRequest) -> HttpResponseBase:
     ids = _ids_of(request.POST.getlist("ids"))
     if not ids:
         raise BadRequest("No orchestrator was named.")
-    message = request.POST.get("message", "").strip()
+    message = one_line(request.POST.get("message", ""))
     if act.needs_reason and not message:
         return _ask(request, act, ids, error="Say why: the audit log keeps it.")
     if len(message) > _REASON_LENGTH:

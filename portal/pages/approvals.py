@@ -20,6 +20,7 @@ from orchestrators.reach import act_reaches, reachable
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
+from portal.audit.wording import one_line
 from portal.pages.fields import fields, one_of
 from portal.pages.gate import ACT, actor_of, demand, page
 from portal.preferences import store
@@ -83,7 +84,7 @@ def decide(request: HttpRequest, pk: int) -> HttpResponseBase:
     row = _found(request, pk)
     if not reachable([row.orchestrator_id], *act_reaches(request.user, Permission.AGENTS_APPROVE)):
         raise Http404("There is no such request.")
-    reason = request.POST.get("reason", "").strip()
+    reason = one_line(request.POST.get("reason", ""))
     is_override = one_of(request.POST, "override", ("yes",)) == "yes"
     if is_override:
         demand(request, Permission.APPROVALS_OVERRIDE)
@@ -159,7 +160,7 @@ def preview(request: HttpRequest) -> HttpResponseBase:
 def decide_several(request: HttpRequest) -> HttpResponseBase:
     """Do what the preview showed: each request by itself, in a transaction of its own."""
     decision, keys = _several(request), _keys(request)
-    reason = request.POST.get("reason", "").strip()
+    reason = one_line(request.POST.get("reason", ""))
     if len(reason) > _REASON_LENGTH:
         return _preview(request, decision, keys, error=f"At most {_REASON_LENGTH} characters.")
     if decision == "disapprove" and not reason:

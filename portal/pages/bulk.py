@@ -18,6 +18,7 @@ from django.utils import timezone
 from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
+from portal.audit.wording import one_line
 from portal.pages.act_catalogue import ACTS
 from portal.pages.bulk_words import ASKED_LABELS, ITEM_LABELS, JOB_LABELS, SINCE_LABELS
 from portal.pages.fields import NOTHING, fields, one_of
@@ -60,7 +61,7 @@ def submit(request: HttpRequest) -> HttpResponseBase:
     order = Order(
         act,
         Selection(filters=filters_of_query(given.get("query", ""))),
-        reason=given.get("message", "").replace("\x00", "").strip(),
+        reason=one_line(given.get("message", "")),
         at_once=one_of(given, "at_once", ("now",)) == "now",
     )
     frozen = Frozen(

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from orchestrators.reach import reachable
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
+from portal.audit.wording import one_line
 from portal.rest import bodies
 from portal.rest.agents import AgentView, found_agent, unknown_agent
 from portal.rest.codes import ErrorCode, act_code
@@ -70,7 +71,7 @@ class AgentApprove(AgentView):
         body = bodies.members(
             request.data or {}, known=(), optional=("Reason", "Override", "DryRun")
         )
-        reason = bodies.text(body.get("Reason") or "", "Reason").strip()
+        reason = one_line(bodies.text(body.get("Reason") or "", "Reason"))
         if len(reason) > _LONGEST_REASON:
             raise ApiError(
                 ErrorCode.VALUE_INVALID, f"Reason has at most {_LONGEST_REASON} characters."

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.access.catalogue import Permission
+from portal.audit.wording import one_line
 from portal.rest import shapes
 from portal.rest.certificate_listing import certificate_listing
 from portal.rest.certificates import CertificateView, shown
@@ -113,7 +114,8 @@ class CertificatesRevoke(CertificateView):
         """Revoke certificates. Raises ApiError."""
         now = timezone.now()
         reason = _reason(body.get("Reason", 0))
-        if not body["Comment"].strip():
+        comment = one_line(body["Comment"])
+        if not comment:
             raise ApiError(ErrorCode.VALUE_INVALID, "Comment says why: it must not be empty.")
         if body.get("EffectiveDate", now) > now + _CLOCKS_DIFFER:
             raise ApiError(
@@ -124,7 +126,7 @@ class CertificatesRevoke(CertificateView):
             done = operator_revocations.revoke(
                 ids,
                 reason,
-                comment=body["Comment"].strip(),
+                comment=comment,
                 reaches=self.reaches(Permission.CERTIFICATES_REVOKE),
                 actor=actor_of(self.request),
                 now=now,

@@ -29,6 +29,7 @@ from portal.access.permissions import require
 from portal.audit.acts import BULK_JOB
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from portal.audit.wording import one_line
 from portal.preferences import store
 from renewal import dispatch
 from renewal.bulk.selection import Foreseen, Selection, chosen, digest, foreseen
@@ -184,6 +185,7 @@ def _committed(
     actor: Actor,
     now: datetime,
 ) -> BulkJob:
+    reason = one_line(order.reason)
     with transaction.atomic():
         job = BulkJob.objects.create(
             act=order.act,
@@ -192,14 +194,14 @@ def _committed(
             is_filtered=order.selection.filters is not None,
             total=frozen.count,
             digest=frozen.digest,
-            reason=order.reason,
+            reason=reason,
             requested_by=user,
             requested_by_name=actor.name[:200],
             source_address=actor.source_address[:64],
             created_at=now,
         )
         _freeze(job, entries)
-        _audit(job, "bulk_action_submitted", actor, message=order.reason)
+        _audit(job, "bulk_action_submitted", actor, message=reason)
         transaction.on_commit(partial(dispatch.bulk, job.pk))
     return job
 

@@ -8,7 +8,6 @@ Resets or decides the record, with the record's row locked; what a decision does
 from __future__ import annotations
 
 import ipaddress
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +17,7 @@ from django.db.models import QuerySet
 from orchestrators.models import Orchestrator
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from portal.audit.wording import lines
 from renewal.identity import questions
 from renewal.identity.acting import ActRefused
 from renewal.models import (
@@ -37,7 +37,6 @@ from renewal.rules.approval import (
 from renewal.rules.standing import ACCEPTED, UNPROVEN
 
 MOST_COMMENTS = 100
-_NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
@@ -311,7 +310,7 @@ def comment(request: ApprovalRequest, text: str, *, actor: Actor, now: datetime)
 
     Control and direction characters are left out; lines stay.
     """
-    cleaned = _cleaned(text)
+    cleaned = lines(text)
     if not cleaned or len(cleaned) > MOST_COMMENT_CHARACTERS:
         raise ActRefused(
             "comment_invalid", f"A comment has 1 to {MOST_COMMENT_CHARACTERS:,} characters."
@@ -329,14 +328,8 @@ def comment(request: ApprovalRequest, text: str, *, actor: Actor, now: datetime)
             text=cleaned,
             written_at=now,
         )
-        audit(row, "approval_comment", actor, message=" ".join(cleaned.split()))
+        audit(row, "approval_comment", actor, message=cleaned)
     return made
-
-
-def _cleaned(text: str) -> str:
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = (ch for ch in lines if ch == "\n" or unicodedata.category(ch) not in _NO_TEXT)
-    return "".join(kept).strip()
 
 
 def audit(

@@ -17,6 +17,7 @@ from orchestrators import credentials, jobs, sessions
 from orchestrators.models import Orchestrator, Reenrollment, Status
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from portal.audit.wording import one_line
 from renewal import revocations
 from renewal.identity import approval_requests, claimants, naming, prospects, risks, standings
 from renewal.identity.acting import ActRefused, audit, drop_waiting_enrollments, locked, state_of
@@ -57,7 +58,7 @@ def approve(
     the policies, with a reason (C13 in docs/promises.md).
     """
     shown = shown or Shown()
-    message = message.strip()
+    message = one_line(message)
     if is_override and not message:
         raise ActRefused("reason_needed", "To override the policies, say why.")
     with transaction.atomic():
@@ -164,6 +165,7 @@ def disapprove(
     Certificates stay what they are: approving again restores them. ``request``: the open request
     that a page showed; ``generation``: the record's that was shown. Raises ActRefused.
     """
+    message = one_line(message)
     with transaction.atomic():
         orchestrator = locked(orchestrator_id)
         asked = approval_requests.open_of(orchestrator)
@@ -206,6 +208,7 @@ def reset(
     row) that are revoked at once (S28 to S32 in docs/promises.md); ``generation``: the record's
     that was shown. Raises ActRefused.
     """
+    message = one_line(message)
     with transaction.atomic():
         orchestrator = locked(orchestrator_id)
         _check_shown(orchestrator, generation)
@@ -264,6 +267,7 @@ def request_renewal(
     Setting the same flag again counts as a new request: a certificate whose intent is older does
     not clear it. Raises ActRefused.
     """
+    message = one_line(message)
     with transaction.atomic():
         orchestrator = locked(orchestrator_id)
         facts = ActFacts(status=orchestrator.status, flag=orchestrator.flag)
