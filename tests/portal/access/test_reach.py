@@ -100,6 +100,10 @@ def test_groups_and_labels_reach_what_any_of_them_names(fleet: rows.Fleet) -> No
         found = within(Orchestrator.objects.all(), limit)
         assert set(found.values_list("pk", flat=True)) == expected
         assert {o.pk for o in Orchestrator.objects.all() if may_see(o, limit)} == expected
+        # Rows of other tables: by the column, and by the relation where they are joined anyway.
+        for by in ("orchestrator_id", "orchestrator"):
+            held = within(Certificate.objects.all(), limit, by=by)
+            assert set(held.values_list("orchestrator_id", flat=True)) == expected, by
     both = within(Orchestrator.objects.all(), by_group, by_label)
     assert set(both.values_list("pk", flat=True)) == {fleet.calm.pk}
 
