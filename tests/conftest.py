@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test import override_settings
 
+from tests.portal.audit import owner
 from tests.services.missing import find, skip_without, skips_are_failures
 from tests.services.portal import PortalUnderTest, Template, portal_under_test
 from tests.services.postgresql import Server, server_of
@@ -59,19 +60,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _a_flush_empties_the_audit_log() -> None:
-    """Between tests that commit, Django truncates each table; the audit log's triggers forbid it.
+    """Between tests that commit, Django empties each table; the audit log's triggers forbid it.
 
-    Only a superuser may switch triggers off, as the tests' own server has one.
+    On PostgreSQL only a superuser may switch triggers off, as the tests' own server has one.
     """
-    from django.db.backends.postgresql.operations import DatabaseOperations
-
-    flush = DatabaseOperations.execute_sql_flush
-    off, on = (f"SET LOCAL session_replication_role = {role}" for role in ("replica", "origin"))
+    operations: Any = type(connection.ops)
+    flush = operations.execute_sql_flush
 
     def without_triggers(self: Any, statements: list[str]) -> None:
-        flush(self, [off, *statements, on] if statements else statements)
+        if statements:
+            off, on = owner.statements(self.connection)
+            statements = [*off, *statements, *on]
+        flush(self, statements)
 
-    DatabaseOperations.execute_sql_flush = without_triggers  # type: ignore[method-assign]
+    operations.execute_sql_flush = without_triggers
 
 
 @pytest.fixture(scope="module")

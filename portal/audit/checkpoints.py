@@ -14,16 +14,31 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from portal.audit import chain, signing
+from portal.audit.columns import numbered
 from portal.audit.models import AuditBlock
 
+AT_LATEST = timedelta(minutes=1)
+"""A block is told to the file in the run that seals it."""
+
 _TAIL_BYTES = 4096
+_MEMBERS = {
+    "number": int,
+    "first": int,
+    "last": int,
+    "highest": int,
+    "link": str,
+    "sealed_at": str,
+    "key": str,
+    "signature": str,
+}
+"""The members of a checkpoint."""
 _APP_NAME = "orchestrator-certificate-portal"
 _MESSAGE_ID = "AUDITCHECKPOINT"
 
@@ -31,7 +46,9 @@ _MESSAGE_ID = "AUDITCHECKPOINT"
 def tell(file: Path, syslog: str, *, keys: Mapping[str, Ed25519PublicKey]) -> int:
     """Append what the file lacks; return how many blocks were told."""
     known = _last_number(file, keys)
-    blocks = list(AuditBlock.objects.filter(number__gt=known).order_by("number"))
+    rows = numbered(AuditBlock.objects.filter(number__gt=known), "number")
+    # One that is not signed as it stands was written by somebody else.
+    blocks = [block for block in rows.order_by("number") if is_genuine(as_checkpoint(block), keys)]
     if not blocks:
         return 0
     lines = [json.dumps(as_checkpoint(block), separators=(",", ":")) for block in blocks]
@@ -70,10 +87,38 @@ def read(file: Path) -> Iterator[dict[str, Any]]:
         for line in stream:
             try:
                 found = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(found, dict) and isinstance(found.get("number"), int):
+            if isinstance(found, dict):
                 yield found
+
+
+def is_complete(told: Mapping[str, Any]) -> bool:
+    """Say whether a line is a checkpoint by its form, whoever wrote it."""
+    return all(type(told.get(name)) is kind for name, kind in _MEMBERS.items())
+
+
+class Numbers:
+    """Which numbers a file tells of: mostly one after the other, so that runs of them are few."""
+
+    def __init__(self) -> None:
+        self._runs: list[list[int]] = []
+
+    def add(self, number: int) -> None:
+        if self._runs and self._runs[-1][0] <= number <= self._runs[-1][1] + 1:
+            self._runs[-1][1] = max(self._runs[-1][1], number)
+        else:
+            self._runs.append([number, number])
+
+    def gaps(self, *, up_to: int) -> Iterator[int]:
+        """Yield the first number of each run from 1 to ``up_to`` that is not told of."""
+        expected = 1
+        for first, last in sorted(self._runs):
+            if first > expected:
+                yield expected
+            expected = max(expected, last + 1)
+        if expected <= up_to:
+            yield expected
 
 
 def is_genuine(told: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> bool:
@@ -88,7 +133,7 @@ def is_genuine(told: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) ->
             sealed_at=datetime.fromisoformat(told["sealed_at"]),
         )
         return signing.is_signed(keys.get(told["key"]), told["signature"], message)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return False
 
 
@@ -104,7 +149,7 @@ def _last_number(file: Path, keys: Mapping[str, Ed25519PublicKey]) -> int:
     for line in reversed(tail.splitlines()):
         try:
             told = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(told, dict) and is_genuine(told, keys):
             return int(told["number"])

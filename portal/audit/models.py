@@ -14,6 +14,18 @@ from django.db.models import Q
 from django.utils import timezone
 
 from portal.audit.acts import BULK_GROUP, BULK_JOB
+from portal.audit.columns import (
+    EARLIEST,
+    LATEST,
+    FindingsColumn,
+    IdColumn,
+    KeyColumn,
+    MomentColumn,
+    NumberColumn,
+    ObjectColumn,
+    TextColumn,
+)
+from portal.audit.findings import broke_off
 
 
 class Category(models.TextChoices):
@@ -41,7 +53,7 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
 
 
 class AppendOnly(models.Model):
-    """A row that is written once. On PostgreSQL triggers say so too."""
+    """A row that is written once. The database's triggers say so too."""
 
     objects = AppendOnlyQuerySet.as_manager()
 
@@ -60,24 +72,24 @@ class AppendOnly(models.Model):
 class AuditEntry(AppendOnly):
     """Who did what to which thing, from where, with its state before and after."""
 
-    at = models.DateTimeField(default=timezone.now)
+    at = MomentColumn(default=timezone.now)
     # A row never changes, not even when its user goes.
-    actor = models.ForeignKey(
+    actor = KeyColumn(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.DO_NOTHING, db_constraint=False
     )
-    actor_name = models.CharField(max_length=200)
-    source_address = models.CharField(max_length=64, blank=True)
-    request_id = models.CharField(max_length=64, blank=True)
-    category = models.CharField(max_length=20, choices=Category.choices)
-    action = models.CharField(max_length=60)
-    object_type = models.CharField(max_length=40)
-    object_id = models.CharField(max_length=64)
-    object_name = models.CharField(max_length=255, blank=True)
+    actor_name = TextColumn(max_length=200)
+    source_address = TextColumn(max_length=64, blank=True)
+    request_id = TextColumn(max_length=64, blank=True)
+    category = TextColumn(max_length=20, choices=Category.choices)
+    action = TextColumn(max_length=60)
+    object_type = TextColumn(max_length=40)
+    object_id = TextColumn(max_length=64)
+    object_name = TextColumn(max_length=255, blank=True)
     # Denormalized so that an orchestrator's timeline is one index scan, deleted or not.
-    orchestrator_id = models.UUIDField(null=True)
-    before = models.JSONField(default=dict)
-    after = models.JSONField(default=dict)
-    message = models.CharField(max_length=1000, blank=True)
+    orchestrator_id = IdColumn(null=True)
+    before = ObjectColumn(default=dict)
+    after = ObjectColumn(default=dict)
+    message = TextColumn(max_length=1000, blank=True)
 
     class Meta:
         indexes = [
@@ -94,6 +106,12 @@ class AuditEntry(AppendOnly):
                 condition=~Q(request_id__startswith=BULK_GROUP) | Q(object_type=BULK_JOB),
             ),
         ]
+        constraints = [
+            # PostgreSQL knows moments that Python does not, as infinity.
+            models.CheckConstraint(
+                condition=Q(at__gte=EARLIEST, at__lt=LATEST), name="audit_at_is_a_moment"
+            )
+        ]
 
 
 class AuditSeal(AppendOnly):
@@ -103,10 +121,10 @@ class AuditSeal(AppendOnly):
     before it.
     """
 
-    sequence = models.BigIntegerField(primary_key=True)
-    entry_id = models.BigIntegerField(unique=True)
-    digest = models.CharField(max_length=64)
-    link = models.CharField(max_length=64)
+    sequence = NumberColumn(primary_key=True)
+    entry_id = NumberColumn(unique=True)
+    digest = TextColumn(max_length=64)
+    link = TextColumn(max_length=64)
 
     class Meta:
         default_permissions = ()
@@ -115,16 +133,17 @@ class AuditSeal(AppendOnly):
 class AuditBlock(AppendOnly):
     """A run of seals, signed: what stands in it cannot be made again without the key."""
 
-    number = models.BigIntegerField(primary_key=True)
-    first_sequence = models.BigIntegerField(unique=True)
-    last_sequence = models.BigIntegerField(unique=True)
-    highest_entry_id = models.BigIntegerField()
+    number = NumberColumn(primary_key=True)
+    first_sequence = NumberColumn()
+    # Not unique: whoever wrote the next one's number into an old block would stop the sealer.
+    last_sequence = NumberColumn(db_index=True)
+    highest_entry_id = NumberColumn()
     """The highest row number sealed up to here."""
-    link = models.CharField(max_length=64)
+    link = TextColumn(max_length=64)
     """Link of the last seal."""
-    sealed_at = models.DateTimeField(db_index=True)
-    key_id = models.CharField(max_length=16)
-    signature = models.CharField(max_length=128)
+    sealed_at = MomentColumn(db_index=True)
+    key_id = TextColumn(max_length=16)
+    signature = TextColumn(max_length=128)
 
     class Meta:
         default_permissions = ()
@@ -133,25 +152,29 @@ class AuditBlock(AppendOnly):
 class AuditVerification(models.Model):
     """One run over the whole log, asked for on the page."""
 
-    requested_by = models.CharField(max_length=200)
-    requested_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-    rows = models.BigIntegerField(default=0)
-    unsealed = models.BigIntegerField(default=0)
-    findings = models.JSONField(default=list)
+    requested_by = TextColumn(max_length=200)
+    requested_at = MomentColumn()
+    started_at = MomentColumn(null=True)
+    finished_at = MomentColumn(null=True)
+    rows = NumberColumn(default=0)
+    unsealed = NumberColumn(default=0)
+    findings = FindingsColumn(default=list)
     more_findings = models.BooleanField(default=False)
 
     class Meta:
         default_permissions = ()
 
+    @property
+    def broke_off(self) -> bool:
+        return broke_off(self.findings)
+
 
 class NotedRefusal(models.Model):
     """When a refusal was last written to the log: the lock and the memory of `refusals.py`."""
 
-    object_type = models.CharField(max_length=40)
-    object_id = models.CharField(max_length=64)
-    noted_at = models.DateTimeField(db_index=True)
+    object_type = TextColumn(max_length=40)
+    object_id = TextColumn(max_length=64)
+    noted_at = MomentColumn(db_index=True)
 
     class Meta:
         default_permissions = ()

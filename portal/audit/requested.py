@@ -5,6 +5,7 @@ Owns the rows; what a run looks at is `verification.py`'s. One run at a time is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -13,8 +14,11 @@ from django.db import transaction
 from django.db.models import Q
 
 from portal.audit import sealing, verification
+from portal.audit.findings import BROKEN_OFF, Report
 from portal.audit.models import AuditVerification, Category
 from portal.audit.trail import PORTAL, Actor, record
+
+log = logging.getLogger(__name__)
 
 _GIVEN_UP_AFTER = timedelta(hours=1)
 """A run that has not ended by then died with its worker."""
@@ -53,10 +57,7 @@ def run(*, now: Callable[[], datetime]) -> None:
         taken = AuditVerification.objects.filter(pk=row.pk, started_at=row.started_at)
         if not taken.update(started_at=started):
             continue
-        sealing.seal(now=started)
-        report = verification.verify(
-            keys_in=settings.CONFIG.audit_folder, checkpoints_file=settings.CONFIG.audit_checkpoints
-        )
+        report = _report(started)
         with transaction.atomic():
             AuditVerification.objects.filter(pk=row.pk).update(
                 finished_at=now(),
@@ -67,6 +68,21 @@ def run(*, now: Callable[[], datetime]) -> None:
             )
             found = [finding.kind for finding in report.findings]
             _tell(row, PORTAL, "audit_verified", rows=report.rows, findings=found)
+
+
+def _report(now: datetime) -> Report:
+    """Return what a run found, also if it broke off: whoever asked for it waits for its end."""
+    config = settings.CONFIG
+    try:
+        sealing.seal(now=now)
+        return verification.verify(
+            keys_in=config.audit_folder, checkpoints_file=config.audit_checkpoints, now=now
+        )
+    except Exception:
+        log.exception("the verification of the audit log broke off")
+        report = Report()
+        report.add(BROKEN_OFF)
+        return report
 
 
 def _tell(row: AuditVerification, actor: Actor, action: str, **after: object) -> None:

@@ -8,20 +8,20 @@ sequence number exists once, so the slower one writes nothing.
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
-from django.db.models import Exists, Max, OuterRef
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Exists, Model, OuterRef, QuerySet
 
-from portal.audit import chain, checkpoints, signing
+from portal.audit import blocks, chain, checkpoints, signing
+from portal.audit.columns import numbered
 from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
 
 log = logging.getLogger(__name__)
 
 BLOCK_ROWS = 2000
-_LATE = timedelta(minutes=10)
-"""Longer than any transaction that writes rows; a full look finds what is later still."""
 
 
 def seal(*, now: datetime, everything: bool = False) -> int:
@@ -30,62 +30,103 @@ def seal(*, now: datetime, everything: bool = False) -> int:
     Looks behind the newest row as far as transactions last; ``everything`` looks at the whole log.
     """
     config = settings.CONFIG
+    signer = signing.signer(config.audit_folder)
+    keys = signing.public_keys(config.audit_folder)
     sealed = 0
     while True:
         try:
-            count = _seal_block(now=now, everything=everything)
+            count = _seal_block(signer, keys, now=now, everything=everything)
         except IntegrityError:
             log.info("another process seals the audit log at this moment")
             break
         sealed += count
         if count < BLOCK_ROWS:
             break
-    keys = signing.public_keys(config.audit_folder)
     checkpoints.tell(config.audit_checkpoints, config.audit_syslog, keys=keys)
     return sealed
 
 
-def _seal_block(*, now: datetime, everything: bool) -> int:
-    floor = 0 if everything else _floor(now)
-    signer = signing.signer(settings.CONFIG.audit_folder)
+def unsealed_since() -> datetime | None:
+    """Return since when rows have waited for their seal; None if none waits.
+
+    A row that waits behind a run of the sealer waits since that run.
+    """
+    newest = numbered(AuditBlock.objects.all(), "number").order_by("-number").first()
+    highest = newest.highest_entry_id if newest else 0
+    row = _unsealed(above=highest).order_by("id").first()
+    if row is None:
+        return None
+    waiting: datetime = row.at
+    return max(waiting, newest.sealed_at) if newest else waiting
+
+
+def _unsealed(*, above: int) -> QuerySet[AuditEntry]:
+    seals = AuditSeal.objects.filter(entry_id=OuterRef("pk"))
+    return AuditEntry.objects.filter(id__gt=above).exclude(Exists(seals))
+
+
+def _seal_block(
+    signer: signing.Signer, keys: blocks.Keys, *, now: datetime, everything: bool
+) -> int:
+    # Up to there no transaction can still be open.
+    floor = 0 if everything else blocks.sealed_up_to(now - blocks.LATE, keys)
     with transaction.atomic():
-        rows = list(
-            AuditEntry.objects.filter(id__gt=floor)
-            .exclude(Exists(AuditSeal.objects.filter(entry_id=OuterRef("pk"))))
-            .order_by("id")
-            .values(*chain.FIELDS)[:BLOCK_ROWS]
-        )
+        rows = list(_unsealed(above=floor).order_by("id").values(*chain.FIELDS)[:BLOCK_ROWS])
         if not rows:
             return 0
-        last_seal = AuditSeal.objects.order_by("-sequence").first()
-        last_block = AuditBlock.objects.order_by("-number").first()
-        sequence, link = (last_seal.sequence, last_seal.link) if last_seal else (0, chain.START)
+        head = blocks.newest(keys)
+        sequence, link = _end_of_chain(head)
         first, seals = sequence + 1, []
         for row in rows:
             sequence += 1
             digest = chain.digest(row)
             link = chain.link(link, sequence, digest)
             seals.append(AuditSeal(sequence=sequence, entry_id=row["id"], digest=digest, link=link))
-        highest = max(rows[-1]["id"], last_block.highest_entry_id if last_block else 0)
-        number = last_block.number + 1 if last_block else 1
-        message = chain.block_bytes(
-            number=number, first=first, last=sequence, highest=highest, link=link, sealed_at=now
-        )
-        AuditSeal.objects.bulk_create(seals, batch_size=500)
-        AuditBlock.objects.create(
-            number=number,
+        block = AuditBlock(
+            number=_highest(AuditBlock, "number", head.number if head else 0) + 1,
             first_sequence=first,
             last_sequence=sequence,
-            highest_entry_id=highest,
+            highest_entry_id=_highest_given(row["id"] for row in rows),
             link=link,
             sealed_at=now,
             key_id=signer.key_id,
-            signature=signer.sign(message),
         )
+        if head is not None:
+            block.highest_entry_id = max(block.highest_entry_id, head.highest_entry_id)
+        block.signature = signer.sign(blocks.signed_bytes(block))
+        AuditSeal.objects.bulk_create(seals, batch_size=500)
+        block.save()
     return len(rows)
 
 
-def _floor(now: datetime) -> int:
-    """Return a row number up to which no transaction can still be open."""
-    old = AuditBlock.objects.filter(sealed_at__lt=now - _LATE)
-    return old.aggregate(highest=Max("highest_entry_id"))["highest"] or 0
+def _end_of_chain(head: AuditBlock | None) -> tuple[int, str]:
+    """Return the last sequence number and its link. Seals that no block signs were put in by hand:
+    the chain goes on behind them, where they are found.
+    """
+    sequence, link = (max(0, head.last_sequence), head.link) if head else (0, chain.START)
+    last = _highest(AuditSeal, "sequence", sequence)
+    if last == sequence:
+        return sequence, link
+    return last, AuditSeal.objects.get(sequence=last).link
+
+
+def _highest(model: type[Model], column: str, known: int) -> int:
+    """Return the highest number above a known one, else that; a number far off is not of the
+    sealer's, and nothing could follow the highest of all.
+    """
+    near = {f"{column}__gt": known, f"{column}__lte": known + blocks.LEAP}
+    rows = numbered(model._default_manager.filter(**near), column)
+    found: int | None = rows.order_by(f"-{column}").values_list(column, flat=True).first()
+    return known if found is None else found
+
+
+def _highest_given(numbers: Iterable[int]) -> int:
+    """Return the highest row number that the database gave out itself; 0 for none."""
+    if connection.vendor != "postgresql":
+        return max(numbers)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [AuditEntry._meta.db_table, "id"])
+        # The database's own name for it.
+        cursor.execute(f"SELECT last_value FROM {cursor.fetchone()[0]}")  # noqa: S608
+        given: int = cursor.fetchone()[0]
+    return max((number for number in numbers if number <= given), default=0)

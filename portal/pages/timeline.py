@@ -7,6 +7,7 @@ own is shown by its name.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,7 +88,7 @@ class Told:
 
     @property
     def by(self) -> str:
-        return self.entry.actor_name
+        return str(self.entry.actor_name)
 
 
 def told(entry: AuditEntry) -> Told:
@@ -137,5 +138,6 @@ def _text(value: Any) -> str:
         return ", ".join(str(entry) for entry in value)
     if isinstance(value, str) and _MOMENT.match(value):
         # Rows keep moments as ISO 8601; a person reads them as everywhere else.
-        return f"{timezone.localtime(datetime.fromisoformat(value)):%Y-%m-%d %H:%M:%S %Z}"
+        with suppress(ValueError, OverflowError):
+            return f"{timezone.localtime(datetime.fromisoformat(value)):%Y-%m-%d %H:%M:%S %Z}"
     return str(value)

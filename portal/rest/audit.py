@@ -248,7 +248,8 @@ def _shown(rows: Iterable[AuditEntry]) -> list[AuditResponse]:
 
 
 def _one(entry: AuditEntry, link: str) -> AuditResponse:
-    number, text = _CATEGORIES[entry.category]
+    # Somebody may have written another one into the database.
+    number, text = _CATEGORIES.get(entry.category, (0, "Unknown"))
     failed = any(word in entry.action for word in ("failed", "rejected"))
     level = _FAILURE if failed else _INFORMATION
     return {

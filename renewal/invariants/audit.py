@@ -16,8 +16,9 @@ from renewal.invariants.report import Violation
 
 def sealed(now: datetime) -> Iterator[Violation]:
     """I15: every sealed audit row, link, signature and checkpoint is what it was."""
+    config = settings.CONFIG
     report = verification.verify(
-        keys_in=settings.CONFIG.audit_folder, checkpoints_file=settings.CONFIG.audit_checkpoints
+        keys_in=config.audit_folder, checkpoints_file=config.audit_checkpoints, now=now
     )
     for found in report.findings:
         place = found.entry or found.sequence or found.block

@@ -37,7 +37,10 @@ class Command(JSONCommand):
             raise CommandFailed("file_missing", f"There is no file {file}.")
         try:
             report = verification.verify(
-                keys_in=Path(options["keys"] or config.audit_folder), checkpoints_file=file
+                keys_in=Path(options["keys"] or config.audit_folder),
+                checkpoints_file=file,
+                now=now,
+                is_copy=bool(options["checkpoints"]),
             )
         except SigningKeyUnusable as error:
             raise CommandFailed("key_unusable", f"{error}.") from None

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from portal import conf
 from portal.audit import sealing, verification
-from portal.audit.models import Category
+from portal.audit.models import AuditEntry, Category
 from portal.audit.trail import Actor, record
+from tests.portal.audit.owner import as_owner
 
 ANNA = Actor("anna", source_address="192.0.2.7", request_id="request-1")
 
@@ -38,18 +38,17 @@ class Log:
         return sealing.seal(now=self.now)
 
     def sql(self, statement: str, *values: object) -> None:
-        """Do what only the tables' owner can: with the triggers off."""
-        with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                cursor.execute("SET LOCAL session_replication_role = replica")
+        """Do what only the tables' owner can."""
+        with as_owner() as cursor:
             cursor.execute(statement, values)
-            if connection.vendor == "postgresql":
-                cursor.execute("SET LOCAL session_replication_role = origin")
 
-    def report(self) -> verification.Report:
-        return verification.verify(
-            keys_in=settings.CONFIG.audit_folder, checkpoints_file=settings.CONFIG.audit_checkpoints
-        )
+    def report(self, **options: Any) -> verification.Report:
+        asked = {
+            "keys_in": settings.CONFIG.audit_folder,
+            "checkpoints_file": settings.CONFIG.audit_checkpoints,
+            "now": self.now,
+        }
+        return verification.verify(**asked | options)
 
     def findings(self) -> list[tuple[str, int | None, int | None]]:
         """Return what a run finds: kind, sequence, row."""
@@ -57,9 +56,11 @@ class Log:
 
 
 @pytest.fixture
-def log(db: None, tmp_path: Path, settings: Any) -> Log:
+def log(db: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Log:
     settings.CONFIG = conf.load({"PORTAL_DATA_DIR": str(tmp_path)})
     found = Log(tmp_path)
     # What set-up wrote is in the chain before the test begins.
-    sealing.seal(now=found.now - timedelta(hours=1))
+    found.seal()
+    found.now += timedelta(hours=1)
+    monkeypatch.setattr(AuditEntry._meta.get_field("at"), "_get_default", lambda: found.now)
     return found

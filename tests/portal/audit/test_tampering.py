@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.conf import settings
 
-from portal.audit import chain
+from portal.audit import chain, signing
 from portal.audit.models import AuditBlock, AuditEntry, AuditEntryImmutable, AuditSeal
 from tests.portal.audit.conftest import Log
 
@@ -76,6 +80,115 @@ def test_a_row_that_was_put_in_later_with_an_old_time_is_found(log: Log, rows: l
     log.sql("UPDATE audit_auditentry SET at = %s WHERE id = %s", old, row)
     log.seal()
     assert log.findings() == [("backdated", sequence_of(row), row)]
+
+
+def test_a_row_that_is_younger_than_its_seal_is_found(log: Log, rows: list[int]) -> None:
+    row = log.write()[0]
+    log.now -= timedelta(minutes=3)
+    log.seal()
+    assert log.findings() == [("postdated", sequence_of(row), row)]
+
+
+def test_a_row_with_a_number_that_was_never_given_out_is_found_and_sealing_goes_on(
+    log: Log, rows: list[int]
+) -> None:
+    row = log.write()[0]
+    log.sql("UPDATE audit_auditentry SET id = %s WHERE id = %s", 2**62, row)
+    log.seal()
+    found = [("number_jumped", sequence_of(2**62), 2**62)]
+    assert log.findings() == found
+    for _ in range(3):
+        log.now += timedelta(minutes=11)
+        log.write()
+        assert log.seal() == 1
+    assert log.findings() == found
+
+
+def line_of(log: Log, number: int, **changed: Any) -> str:
+    lines = settings.CONFIG.audit_checkpoints.read_text().splitlines()
+    return json.dumps(json.loads(lines[number - 1]) | changed)
+
+
+def test_a_checkpoint_of_another_log_is_found(log: Log, rows: list[int], tmp_path: Path) -> None:
+    stranger = signing.signer(tmp_path / "another")
+    last = AuditBlock.objects.order_by("-number")[0]
+    with settings.CONFIG.audit_checkpoints.open("a") as file:
+        for number in (2, 3):
+            line = line_of(log, number, key=stranger.key_id, signature="ab" * 64)
+            file.write(f"{line}\n")
+        file.write(line_of(log, last.number, link="ff" * 32) + "\n")
+    # One for the foreign key, one for each line that claims to be signed by this log's own.
+    second = AuditBlock.objects.get(number=2)
+    assert log.findings() == [
+        ("checkpoint_foreign", second.last_sequence, None),
+        ("checkpoint_foreign", last.last_sequence, None),
+    ]
+
+
+def test_checkpoints_that_are_missing_are_found_at_the_first_of_them(
+    log: Log, rows: list[int], tmp_path: Path
+) -> None:
+    file = settings.CONFIG.audit_checkpoints
+    whole = file.read_text().splitlines(keepends=True)
+    sequence = {block.number: block.last_sequence for block in AuditBlock.objects.all()}
+    log.now += timedelta(minutes=2)
+    n = len(whole)
+    for gone, told in (
+        ([0], [1]),
+        ([1], [2]),
+        ([n - 1], [n]),
+        ([0, n - 1], [1, n]),
+        (range(n), [1]),
+    ):
+        file.write_text("".join(line for at, line in enumerate(whole) if at not in gone))
+        found = [("checkpoint_missing", sequence[number], None) for number in told]
+        assert log.findings() == found
+    # A copy may be older than the log; the portal's own file may be so for a moment.
+    file.write_text("".join(whole[:-1]))
+    assert log.report(is_copy=True).holds
+    assert log.report(now=log.now - timedelta(minutes=2)).holds
+    file.write_text("".join([whole[-1], *whole]))
+    assert log.findings() == []
+
+
+def test_an_older_block_that_was_put_back_in_place_of_a_newer_one_is_found(
+    log: Log, rows: list[int]
+) -> None:
+    blocks = list(AuditBlock.objects.order_by("-number")[:2])
+    log.sql("DELETE FROM audit_auditblock WHERE number = %s", blocks[0].number)
+    log.sql(
+        "INSERT INTO audit_auditblock (number, first_sequence, last_sequence, highest_entry_id, "
+        "link, sealed_at, key_id, signature) SELECT number + 1, first_sequence, last_sequence, "
+        "highest_entry_id, link, sealed_at, key_id, signature FROM audit_auditblock "
+        "WHERE number = %s",
+        blocks[1].number,
+    )
+    assert [(found.kind, found.block) for found in log.report().findings] == [
+        ("signature_wrong", blocks[0].number),
+        ("checkpoint_differs", blocks[0].number),
+    ]
+
+
+def test_seals_and_blocks_put_in_where_the_next_ones_belong_do_not_stop_the_sealer(
+    log: Log, rows: list[int]
+) -> None:
+    last = AuditBlock.objects.order_by("-number")[0]
+    log.sql(
+        "INSERT INTO audit_auditseal (sequence, entry_id, digest, link) VALUES (%s, 900, '', '')",
+        last.last_sequence + 1,
+    )
+    log.sql(
+        "INSERT INTO audit_auditblock (number, first_sequence, last_sequence, highest_entry_id, "
+        "link, sealed_at, key_id, signature) SELECT number + 1, last_sequence + 2, "
+        "last_sequence + 3, 4000000000, '', sealed_at, key_id, '' FROM audit_auditblock "
+        "WHERE number = %s",
+        last.number,
+    )
+    for _ in range(3):
+        log.now += timedelta(minutes=11)
+        log.write(2)
+        assert log.seal() == 2
+    assert [kind for kind, _, _ in log.findings()] == ["reordered", "signature_wrong"]
 
 
 @pytest.mark.parametrize("number", [-5, 0])

@@ -218,6 +218,27 @@ def test_verify_is_asked_for_carried_out_and_told(admin) -> None:
     assert told[1].after["findings"] == []
 
 
+def test_a_run_that_broke_off_is_closed_and_proves_nothing(admin, monkeypatch) -> None:
+    def breaks(**_: object) -> None:
+        raise OSError("no disk")
+
+    admin.post("/audit/verify")
+    monkeypatch.setattr(requested.verification, "verify", breaks)
+    requested.run(now=timezone.now)
+    assert AuditVerification.objects.get().finished_at
+    done = admin.get("/audit/verification").content.decode()
+    assert "The run broke off" in done
+    for lie in ("was changed", "what was sealed"):
+        assert lie not in done
+        assert f"{lie}." not in admin.get("/audit").content.decode()
+    told = AuditEntry.objects.get(action="audit_verified")
+    assert told.after["findings"] == ["broken_off"]
+    # The next one is carried out.
+    monkeypatch.undo()
+    admin.post("/audit/verify")
+    assert AuditVerification.objects.count() == 2
+
+
 def test_who_asks_again_while_a_run_is_open_is_served_by_it(admin) -> None:
     for _ in range(3):
         admin.post("/audit/verify")

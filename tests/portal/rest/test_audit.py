@@ -10,7 +10,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -20,6 +19,7 @@ from portal.audit import sealing
 from portal.audit.models import AuditEntry, Category
 from portal.audit.trail import Actor, record
 from tests.portal.access.conftest import group, role, user
+from tests.portal.audit.owner import as_owner
 from tests.portal.pages import fleet as rows
 from tests.portal.rest.conftest import Caller, basic, caller_with, refused
 
@@ -81,9 +81,7 @@ def test_a_row_has_the_numbers_that_clients_know(admin: Caller, log: dict[str, A
 def test_a_row_is_valid_until_somebody_edits_it(admin: Caller, log: dict[str, AuditEntry]) -> None:
     path = f"Audit/{log['setting'].pk}/Validate"
     assert admin.get(path).json() is True
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL session_replication_role = replica")
+    with as_owner() as cursor:
         cursor.execute(
             "UPDATE audit_auditentry SET message = 'other' WHERE id = %s", [log["setting"].pk]
         )

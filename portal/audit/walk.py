@@ -1,0 +1,147 @@
+"""The way along the chain: each block, each seal, each row.
+
+Owns what is compared with what. After a break it goes on from what is stored, so that one act of
+tampering is one finding; what a block says of itself counts only if it is signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from portal.audit import blocks, chain
+from portal.audit.blocks import LATE, LEAP, Keys
+from portal.audit.columns import UNREADABLE_NUMBER, numbered
+from portal.audit.findings import Report
+from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
+
+RUN = 2000
+AHEAD = timedelta(minutes=2)
+"""The clocks of two hosts of one portal differ by less."""
+
+
+class Walk:
+    """Where a run stands, and what it goes by."""
+
+    def __init__(self, report: Report, keys: Keys) -> None:
+        self.report = report
+        self.keys = keys
+        self.number = 0
+        self.sequence = 0
+        self.link = chain.START
+        self.highest = 0
+        """The highest row number that a signed block tells of so far."""
+        self.genuine: AuditBlock | None = None
+        """The last block that is signed."""
+        self.sealed_before: datetime | None = None
+        """When the sealer ran before: a backlog becomes several blocks of one run."""
+        self._run_at: datetime | None = None
+
+    def block(self, block: AuditBlock) -> None:
+        report = self.report
+        report.blocks += 1
+        is_genuine = blocks.is_genuine(block, self.keys)
+        if is_genuine and block.sealed_at != self._run_at:
+            self.sealed_before, self._run_at = self._run_at, block.sealed_at
+        follows = block.number == self.number + 1
+        if is_genuine and not (follows and block.first_sequence == self.sequence + 1):
+            report.add("block_missing", block=self.number + 1, sequence=self.sequence + 1)
+            self._skip_to(block.first_sequence)
+        last = block.last_sequence if is_genuine else self._end_of(block)
+        found = len(report.findings)
+        for seal, row in _sealed_rows(self.sequence, last):
+            self._seal(seal, row, block if is_genuine else None)
+        if self.sequence < last:
+            self._missing(last + 1)
+        place = {"block": block.number, "sequence": last}
+        if not is_genuine:
+            report.add("signature_wrong" if blocks.is_readable(block) else "edited", **place)
+        elif self.link != block.link and len(report.findings) == found:
+            # Every link holds and yet the end is another: the seals were made again.
+            report.add("signature_wrong", **place)
+        if is_genuine or follows:
+            self.number = block.number
+        if is_genuine:
+            self.link, self.genuine = block.link, block
+            self.highest = max(self.highest, block.highest_entry_id)
+
+    def _seal(self, seal: AuditSeal, row: dict[str, Any] | None, block: AuditBlock | None) -> None:
+        report = self.report
+        if seal.sequence != self.sequence + 1:
+            self._missing(seal.sequence)
+            is_next = False
+        else:
+            is_next = True
+        report.rows += 1
+        kind = ""
+        if is_next and chain.link(self.link, seal.sequence, seal.digest) != seal.link:
+            kind = "reordered"
+        elif row is None:
+            kind = "edited" if seal.entry_id == UNREADABLE_NUMBER else "deleted"
+        elif chain.digest(row) != seal.digest:
+            kind = "edited"
+        elif block is not None:
+            kind = self._out_of_place(row, block)
+        if kind:
+            report.add(kind, sequence=seal.sequence, entry=seal.entry_id)
+        self.sequence, self.link = seal.sequence, seal.link
+
+    def _out_of_place(self, row: dict[str, Any], block: AuditBlock) -> str:
+        """Return what is wrong with a row that is what was sealed, by where it was sealed."""
+        if self.sealed_before is not None and row["at"] < self.sealed_before - LATE:
+            return "backdated"
+        if row["at"] > block.sealed_at + AHEAD:
+            return "postdated"
+        if row["id"] > block.highest_entry_id or row["id"] > self.highest + LEAP:
+            return "number_jumped"
+        return ""
+
+    def _missing(self, until: int) -> None:
+        self.report.add("seal_missing", sequence=self.sequence + 1)
+        self.sequence = until - 1
+
+    def _skip_to(self, first: int) -> None:
+        before = AuditSeal.objects.filter(sequence=first - 1).first()
+        self.sequence = first - 1
+        self.link = before.link if before else chain.START
+
+    def _end_of(self, block: AuditBlock) -> int:
+        """Return where the seals of a block end that does not count itself."""
+        following = numbered(AuditBlock.objects.filter(number__gt=block.number), "number")
+        signed = (
+            found.first_sequence - 1
+            for found in following.order_by("number")[:RUN]
+            if blocks.is_genuine(found, self.keys)
+        )
+        end = next(signed, None)
+        if end is None:
+            seals = numbered(AuditSeal.objects.filter(sequence__gt=self.sequence), "sequence")
+            after = seals.order_by("-sequence").values_list("sequence", flat=True)
+            end = after.filter(sequence__lte=self.sequence + LEAP).first() or self.sequence
+        return block.last_sequence if self.sequence < block.last_sequence <= end else end
+
+
+def each_block(last: int) -> Iterator[AuditBlock]:
+    """Yield the blocks up to a number, in their order."""
+    number = 0
+    while True:
+        rows = AuditBlock.objects.filter(number__gt=number, number__lte=last)
+        found = list(numbered(rows, "number").order_by("number")[:RUN])
+        yield from found
+        if len(found) < RUN:
+            return
+        number = found[-1].number
+
+
+def _sealed_rows(after: int, last: int) -> Iterator[tuple[AuditSeal, dict[str, Any] | None]]:
+    while True:
+        between = AuditSeal.objects.filter(sequence__gt=after, sequence__lte=last)
+        seals = list(numbered(between, "sequence").order_by("sequence")[:RUN])
+        entries = AuditEntry.objects.filter(pk__in=[seal.entry_id for seal in seals])
+        rows = {row["id"]: row for row in entries.values(*chain.FIELDS)}
+        for seal in seals:
+            yield seal, rows.get(seal.entry_id)
+        if len(seals) < RUN:
+            return
+        after = seals[-1].sequence
