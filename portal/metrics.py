@@ -25,6 +25,7 @@ from portal.access.authentication import BearerAuthentication
 from portal.access.catalogue import Permission, entry_for
 from portal.access.reach import reach
 from portal.audit.refusals import note
+from portal.audit.sealing import unsealed_since
 from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
 from portal.preferences import store
@@ -135,6 +136,12 @@ class _Reading:
             seen.overdue_revocations,
         )
         yield from _authorities(seen.authorities, self._now)
+        unsealed = unsealed_since()
+        yield GaugeMetricFamily(
+            "portal_audit_unsealed_seconds",
+            "For how long rows of the audit log have waited for their seal; 0 without any.",
+            max(0.0, (self._now - unsealed).total_seconds()) if unsealed else 0,
+        )
         raised = Counter(alarm.kind for alarm in alarms(last_begun(), now=self._now))
         yield _labelled(
             "portal_alarms",

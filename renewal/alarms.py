@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from portal.audit.sealing import unsealed_since
 from renewal.census import Begun
 from renewal.models import Certificate, CertificateAuthority, RevocationList
 from renewal.rules import alarms as rules
@@ -19,7 +20,7 @@ _MOST = 100
 
 
 def alarms(begun: Begun | None, *, now: datetime) -> list[Alarm]:
-    """Return what is wrong, the critical first: three queries. ``begun``: `census.last_begun`."""
+    """Return what is wrong, the critical first: five queries. ``begun``: `census.last_begun`."""
     due = _work_due(begun)
     found: list[Alarm | None] = [rules.of_workers(due, now=now) if due else None]
     for authority in CertificateAuthority.objects.filter(type="local", enabled=True)[:_MOST]:
@@ -34,6 +35,7 @@ def alarms(begun: Begun | None, *, now: datetime) -> list[Alarm]:
                 made.authority.name, made.this_update, made.next_update, now=now
             )
         )
+    found.append(rules.of_sealer(unsealed_since(), now=now))
     return sorted((alarm for alarm in found if alarm), key=lambda alarm: not alarm.is_critical)
 
 

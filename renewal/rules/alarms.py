@@ -1,4 +1,4 @@
-"""When somebody has to look after the portal's own certificates, lists and keys. PURE.
+"""When somebody has to look after the portal's own certificates, lists, keys and log. PURE.
 
 Owns when each of them is due, when it is late, and what an alarm says: who has to act, and what to
 do. What is renewed, and by whom, is `renewal/own_certificates.py`'s and `renewal/crl.py`'s; the
@@ -15,6 +15,8 @@ LOOKED_AFTER_EVERY = timedelta(minutes=10)
 """How often the worker looks after the portal's own certificates and keys."""
 SILENT_AFTER = timedelta(minutes=5)
 """No worker has begun what was due so long ago: none runs, or nothing tells it to."""
+UNSEALED_AFTER = timedelta(minutes=1)
+"""A row of the audit log is sealed within a second; until then its change would leave no trace."""
 GIVEN_UP_AFTER = timedelta(days=30)
 """A server certificate that ended so long ago serves nobody: TLS ends elsewhere by now."""
 
@@ -30,6 +32,7 @@ class Kind(StrEnum):
     REVOCATION_LIST = "revocation_list"
     CA_KEY = "ca_key"
     BACKGROUND_WORK = "background_work"
+    AUDIT_SEAL = "audit_seal"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,21 @@ def of_workers(due: datetime, *, now: datetime) -> Alarm | None:
         _ADMINISTRATOR,
         "See that worker, beat and broker run.",
         True,
+    )
+
+
+def of_sealer(unsealed_since: datetime | None, *, now: datetime) -> Alarm | None:
+    """Judge whether the audit log is sealed: since when rows have waited, None if none does."""
+    if unsealed_since is None or now <= unsealed_since + UNSEALED_AFTER:
+        return None
+    return Alarm(
+        Kind.AUDIT_SEAL,
+        "The audit log",
+        f"Its rows have not been sealed since {_moment(unsealed_since)}: "
+        "until they are, a change of them in the database leaves no trace.",
+        _ADMINISTRATOR,
+        "See that worker and beat run, and read the worker's log for what the sealer says.",
+        False,
     )
 
 

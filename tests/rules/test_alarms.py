@@ -9,9 +9,11 @@ import pytest
 from renewal.rules.alarms import (
     GIVEN_UP_AFTER,
     SILENT_AFTER,
+    UNSEALED_AFTER,
     Kind,
     Signer,
     of_revocation_list,
+    of_sealer,
     of_server,
     of_signer,
     of_workers,
@@ -106,3 +108,11 @@ def test_workers_that_have_not_begun_what_is_due_are_told() -> None:
     alarm = of_workers(NOW - SILENT_AFTER - SECOND, now=NOW)
     assert alarm is not None
     assert (alarm.kind, alarm.is_critical) == (Kind.BACKGROUND_WORK, True)
+
+
+def test_a_log_that_is_not_sealed_is_told_after_a_minute() -> None:
+    assert of_sealer(None, now=NOW) is None
+    assert of_sealer(NOW - UNSEALED_AFTER, now=NOW) is None
+    alarm = of_sealer(NOW - UNSEALED_AFTER - SECOND, now=NOW)
+    assert alarm is not None
+    assert (alarm.kind, alarm.is_critical) == (Kind.AUDIT_SEAL, False)

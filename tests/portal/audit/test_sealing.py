@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.test import Client
 
 from portal.audit import chain, sealing, verification
 from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
+from portal.metrics import exposition
+from renewal.alarms import alarms
+from renewal.census import last_begun
+from renewal.rules.alarms import Kind
 from tests.portal.audit.conftest import Log
 from tests.portal.audit.owner import as_owner
 
@@ -24,6 +29,26 @@ pytestmark = pytest.mark.both_databases
 def test_nothing_new_is_nothing_to_seal(log: Log) -> None:
     log.write(3)
     assert [log.seal(), log.seal()] == [3, 0]
+
+
+def test_rows_that_wait_for_a_seal_raise_an_alarm_after_a_minute(log: Log) -> None:
+    def told(seconds: int) -> bool:
+        at = log.now + timedelta(seconds=seconds)
+        return Kind.AUDIT_SEAL in {alarm.kind for alarm in alarms(last_begun(), now=at)}
+
+    assert sealing.unsealed_since() is None
+    log.write(2)
+    assert sealing.unsealed_since() == log.now
+    assert [told(60), told(61)] == [False, True]
+    assert "audit_seal" not in Client().get("/readyz").json()["degraded"]["alarms"]
+    log.now -= timedelta(hours=2)
+    log.seal()
+    assert [sealing.unsealed_since(), told(10_000)] == [None, False]
+    log.write()
+    assert "audit_seal" in Client().get("/readyz").json()["degraded"]["alarms"]
+    text = exposition(now=log.now + timedelta(seconds=90)).decode()
+    assert "portal_audit_unsealed_seconds 90.0" in text
+    assert 'portal_alarms{alarm="audit_seal"} 1.0' in text
 
 
 def test_many_rows_become_several_blocks(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_silent_workers_are_told_whatever_the_ca(fleet, admin, client, now):
     assert "silent" not in admin.get("/").content.decode()
     CertificateAuthority.objects.update(created_at=now - timedelta(hours=1), type="anything")
     assert "silent" in admin.get("/").content.decode()
-    assert client.get("/readyz").json()["degraded"]["alarms"] == ["background_work"]
+    assert "background_work" in client.get("/readyz").json()["degraded"]["alarms"]
     census.take_due(now=now)
     assert "silent" not in admin.get("/").content.decode()
     Census.objects.update(begun_at=now - timedelta(hours=3))
