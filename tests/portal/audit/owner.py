@@ -1,4 +1,4 @@
-"""What only the owner of the tables can do: write past the triggers, checks and numbers."""
+"""What only the owner of the tables can do: write past the triggers and checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db import connection
 
-_NUMBERS = "ALTER TABLE audit_auditentry ALTER COLUMN id SET GENERATED"
 _CHECK = "audit_at_is_a_moment"
 
 
@@ -35,10 +34,9 @@ def statements(to: Any) -> tuple[list[str], list[str]]:
             role = "SET LOCAL session_replication_role ="
             table = "ALTER TABLE audit_auditentry"
             return (
-                [f"{role} replica", f"{_NUMBERS} BY DEFAULT", f"{table} DROP CONSTRAINT {_CHECK}"],
+                [f"{role} replica", f"{table} DROP CONSTRAINT {_CHECK}"],
                 [
                     f"{role} origin",
-                    f"{_NUMBERS} ALWAYS",
                     f"{table} ADD CONSTRAINT {_CHECK} {check.removesuffix('NOT VALID')} NOT VALID",
                 ],
             )

@@ -18,11 +18,11 @@ _VALUES = "'x', '', '', 'setting', 'x', 'x', '1', '', '{}', '{}', ''"
 _NOW = "'2026-01-01 00:00:00'"
 
 
-def insert(*, at: str = _NOW, number: str = "", act: str = "INSERT", more: str = "") -> str:
+def insert(*, at: str = _NOW, number: str = "", act: str = "INSERT") -> str:
     columns, values = f"at, {_COLUMNS}", f"{at}, {_VALUES}"
     if number:
         columns, values = f"id, {columns}", f"{number}, {values}"
-    return f"{act} INTO audit_auditentry ({columns}) {more} VALUES ({values})"
+    return f"{act} INTO audit_auditentry ({columns}) VALUES ({values})"
 
 
 REFUSED = {
@@ -33,21 +33,19 @@ REFUSED = {
     "seal's delete": "DELETE FROM audit_auditseal WHERE entry_id = {row}",
     "block's update": "UPDATE audit_auditblock SET link = ''",
     "block's delete": "DELETE FROM audit_auditblock",
-    "a number that is taken": insert(number="{row}"),
-    "the highest number of all": insert(number=str(2**63 - 1)),
 }
 REFUSED_BY = {
     "postgresql": {
         "truncate": "TRUNCATE audit_auditentry",
         "block's truncate": "TRUNCATE audit_auditblock",
-        "the next number": insert(number="{row} + 1"),
         "no moment": insert(at="'infinity'"),
         "a moment before all": insert(at="'-infinity'"),
         "a moment that Python does not know": insert(at="'12000-01-01'"),
-        "upsert": insert(number="{row}", more="OVERRIDING SYSTEM VALUE")
-        + " ON CONFLICT (id) DO UPDATE SET message = 'x'",
+        "upsert": insert(number="{row}") + " ON CONFLICT (id) DO UPDATE SET message = 'x'",
     },
     "sqlite": {
+        "a number that is taken": insert(number="{row}"),
+        "the highest number of all": insert(number=str(2**63 - 1)),
         "replace": insert(number="{row}", act="INSERT OR REPLACE"),
         "a number before all others": insert(number="0"),
         "replacing a seal": "REPLACE INTO audit_auditseal SELECT sequence, entry_id, digest, 'x' "
@@ -68,7 +66,7 @@ def all_rows() -> list[object]:
 
 def refused(statement: str, row: int) -> None:
     with (
-        pytest.raises(DatabaseError, match=r"append-only|audit_at_is_a_moment|identity|GENERATED"),
+        pytest.raises(DatabaseError, match=r"append-only|audit_at_is_a_moment"),
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
