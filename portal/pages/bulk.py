@@ -23,14 +23,18 @@ from portal.pages.act_catalogue import ACTS
 from portal.pages.bulk_words import ASKED_LABELS, ITEM_LABELS, JOB_LABELS, SINCE_LABELS
 from portal.pages.fields import NOTHING, fields, one_of
 from portal.pages.gate import ACT, actor_of, demand, page, refuse
+from portal.preferences import store
 from renewal.bulk import selectors, service, since, work
 from renewal.bulk.selection import Selection
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
+from renewal.configuration import periods
 from renewal.models import BulkJob
 from renewal.rules.acts import SENTENCES, VOTE, Act, Outcome
 from renewal.rules.bulk_lifecycle import RETRIED, BulkState, ItemState
 from renewal.selectors import fleet
-from renewal.selectors.filters import NAMES, filters_from, filters_of_query, query_of
+from renewal.selectors.counting import Count
+from renewal.selectors.filters import NAMES, Filters, filters_from, filters_of_query, query_of
+from renewal.selectors.states import RenewalState
 
 AT_ONCE = 25
 """Up to so many are done within the request."""
@@ -235,6 +239,7 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
         "votes": tally[VOTE],
         "unchanged": len(seen.of(Outcome.UNCHANGED)),
         "skipped": len(skipped),
+        "deaf": _deaf(request, seen.order.act, seen.order.selection.filters),
         "reasons": sorted(
             (count, SENTENCES.get(verdict.reason, verdict.reason))
             for verdict, count in tally.items()
@@ -246,6 +251,26 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
         "address": urlencode({"act": str(seen.order.act)}) + (f"&{query}" if query else ""),
         "must_type": _must_type(seen.order.act, seen.frozen.count),
     }
+
+
+_DEAF = {
+    RenewalState.EXPIRED: "are expired: they are locked out until they are Reset.",
+    RenewalState.WAITING: "wait for approval: they get no session before.",
+    RenewalState.DISAPPROVED: "are disapproved: they get no session.",
+}
+"""Who may be asked to renew and cannot."""
+
+
+def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple[Count, str]]:
+    if filters is None or not ACTS[act].is_renewal:
+        return []
+    far = reach(request.user, PERMISSIONS[act])
+    counts = fleet.tally(filters, periods(store.load()), reach=far, now=timezone.now()).by_state
+    return [
+        (counts[state], words)
+        for state, words in _DEAF.items()
+        if filters.state in (None, state) and counts[state].value
+    ]
 
 
 def _must_type(act: Act, count: int) -> bool:

@@ -88,6 +88,17 @@ def test_a_preview_counts_by_outcome_and_says_who_is_skipped_and_why(fleet, admi
     assert not BulkJob.objects.exists()
 
 
+def test_a_preview_says_who_cannot_renew_though_asked(fleet, admin):
+    everybody = admin.get(f"{PREVIEW}?act=request").content.decode()
+    assert "are expired: they are locked out until they are Reset." in everybody
+    assert "wait for approval" in everybody
+    expired = admin.get(f"{PREVIEW}?act=request&state=expired").content.decode()
+    assert "are expired" in expired
+    assert "wait for approval" not in expired
+    assert "of them" not in admin.get(f"{PREVIEW}?act=request&state=ok").content.decode()
+    assert "are expired" not in admin.get(f"{PREVIEW}?act=reset&state=expired").content.decode()
+
+
 def test_a_changed_selection_is_refused_with_a_new_preview(fleet, admin, now):
     page = admin.get(f"{PREVIEW}?act=request&state=ok")
     form = form_of(page)
