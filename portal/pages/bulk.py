@@ -43,13 +43,14 @@ TYPED_FROM = 100
 _PER_PAGE = 50
 
 
-@page(Permission.AGENTS_READ, query=fields("act", "page", *NAMES))
+@page(Permission.AGENTS_READ, query=fields("act", "at_once", "page", *NAMES))
 def preview(request: HttpRequest) -> HttpResponseBase:
     """What an act would do to all that match. Changes nothing."""
     act = _act_of(request.GET.get("act", ""))
     demand(request, PERMISSIONS[act])
     query = query_of(filters_from(request.GET.dict()))
-    return _ask(request, Order(act, Selection(filters=filters_of_query(query))))
+    at_once = one_of(request.GET, "at_once", ("now",)) == "now"
+    return _ask(request, Order(act, Selection(filters=filters_of_query(query)), at_once=at_once))
 
 
 @page(
@@ -231,6 +232,7 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
     names = fleet.names_of(entry.pk for entry in shown)
     tally = seen.tally
     query = seen.order.selection.query
+    plain = urlencode({"act": str(seen.order.act)}) + (f"&{query}" if query else "")
     return {
         "act": ACTS[seen.order.act],
         "query": query,
@@ -248,7 +250,8 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
         "shown": [(e.pk, names.get(e.pk), SENTENCES.get(e.verdict.reason, "")) for e in shown],
         "number": number,
         "following": number + 1 if number * _PER_PAGE < len(skipped) else 0,
-        "address": urlencode({"act": str(seen.order.act)}) + (f"&{query}" if query else ""),
+        "plain": plain,
+        "address": plain + ("&at_once=now" if seen.order.at_once else ""),
         "must_type": _must_type(seen.order.act, seen.frozen.count),
     }
 

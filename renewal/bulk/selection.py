@@ -104,9 +104,12 @@ def shown_as(pk: UUID, verdict: Verdict, claimant: Claimant | None) -> Foreseen:
     return Foreseen(pk, verdict, claimant.pk, fingerprint, claimants.mark_of(claimant))
 
 
-def digest(entries: Iterable[Foreseen]) -> str:
-    """Return the hash of a selection: of the ids, and of what each act means of them."""
-    found = hashlib.sha256()
+def digest(meaning: str, entries: Iterable[Foreseen]) -> str:
+    """Return the hash of a selection: of what is to be done, of the ids, and of what each means.
+
+    ``meaning``: the act with all that it was asked with, so that no other one is confirmed by it.
+    """
+    found = hashlib.sha256(f"{meaning}\n".encode())
     for entry in entries:
         shown = "" if entry.generation is None else entry.generation
         found.update(f"{entry.pk}:{entry.claimant or ''}:{entry.mark}:{shown}\n".encode())

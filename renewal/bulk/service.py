@@ -72,6 +72,12 @@ class Order:
     at_once: bool = False
     """With REQUEST or REQUIRE: the present session ends."""
 
+    @property
+    def meaning(self) -> str:
+        """All but the records and the reason, as one text."""
+        when = "now" if self.at_once else "next session"
+        return f"{self.act} {when} {self.selection.query}"
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -130,7 +136,7 @@ def preview(order: Order, *, user: Any, now: datetime) -> Preview:
     keys = (
         frozenset(entry.pk for entry in entries) if len(entries) <= MOST_COMPARED else frozenset()
     )
-    return Preview(order, entries, Frozen(len(entries), digest(entries), keys))
+    return Preview(order, entries, Frozen(len(entries), digest(order.meaning, entries), keys))
 
 
 def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: datetime) -> BulkJob:
@@ -139,7 +145,7 @@ def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: dateti
     ``selection_changed``: other records match now, or somebody else came forward for one of them;
     a new preview shows which.
     """
-    _check_reason(order)
+    _check_order(order)
     seen = preview(order, user=user, now=now)
     if seen.frozen != frozen:
         raise BulkRefused(
@@ -161,15 +167,17 @@ def submit_ticked(
     outside the actor's reach.
     """
     require(user, PERMISSIONS[order.act])
-    _check_reason(order)
+    _check_order(order)
     if not shown:
         raise BulkRefused("nothing_selected", "No orchestrator is selected.")
     entries = sorted(shown, key=lambda entry: entry.pk)
-    frozen = Frozen(len(entries), digest(entries))
+    frozen = Frozen(len(entries), digest(order.meaning, entries))
     return _committed(order, entries, frozen, user=user, actor=actor, now=now)
 
 
-def _check_reason(order: Order) -> None:
+def _check_order(order: Order) -> None:
+    if order.at_once and order.act not in (Act.REQUEST, Act.REQUIRE):
+        raise BulkRefused("at_once_invalid", "Only a renewal is asked for at once.")
     if order.act is Act.RESET and not order.reason:
         raise BulkRefused("reason_missing", "Say why: the audit log keeps it.")
     if len(order.reason) > LONGEST_REASON:

@@ -248,3 +248,30 @@ def test_the_list_offers_acts_on_all_that_match_it(fleet, admin):
 
     assert '<input type="hidden" name="query" value="state=ok&amp;fleet=real">' in text
     assert '<input type="checkbox" name="scope" value="all">' in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("act=disapprove&state=ok", {"act": "reset", "message": "why"}),
+        ("act=request&state=ok", {"act": "clear"}),
+        ("act=request&state=ok", {"at_once": "now"}),
+        ("act=request&state=ok&at_once=now", {"at_once": ""}),
+        ("act=request&state=ok", {"query": "state=ok&sort=name&fleet=real"}),
+        ("act=disapprove&state=ok", {"at_once": "now"}),
+    ],
+)
+def test_what_was_confirmed_is_not_replayed_for_something_else(asked, sent, fleet, admin):
+    form = form_of(admin.get(f"{PREVIEW}?{asked}"))
+    before = list(Orchestrator.objects.order_by("pk").values())
+    response = admin.post(SUBMIT, {**form, "typed": form["count"], **sent})
+    assert response.status_code == 400
+    assert not BulkJob.objects.exists()
+    assert list(Orchestrator.objects.order_by("pk").values()) == before
+
+
+def test_a_renewal_that_was_previewed_as_at_once_ends_the_session(fleet, admin):
+    page = admin.get(f"{PREVIEW}?act=request&state=ok&at_once=now")
+    assert "the present session ends" in page.content.decode()
+    assert admin.post(SUBMIT, form_of(page)).status_code == 302
+    assert BulkJob.objects.get().at_once
