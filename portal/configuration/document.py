@@ -17,7 +17,7 @@ from django.db import transaction
 from orchestrators import fleet_file
 from orchestrators.labels import GroupingRefused
 from orchestrators.models import Orchestrator, Reenrollment, Status
-from orchestrators.registration.editing import RuleRefused
+from orchestrators.registration.contents import RuleRefused
 from portal.access.guard import AccountRefused
 from portal.audit.trail import Actor
 from portal.configuration.sections import SECTIONS, EntryRefused, Section, write_settings

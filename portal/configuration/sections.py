@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group
 from orchestrators import groups, labels
 from orchestrators.models import OrchestratorGroup
 from orchestrators.registration import editing
+from orchestrators.registration.contents import Contents as RuleContents
 from portal.access.catalogue import CATALOGUE, ROLES, Permission, entry_for
 from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import content_of, delete_role, description_of, save_role
@@ -250,7 +251,7 @@ def _write_rule(name: str, content: Content, actor: Actor, now: datetime) -> Non
     position = given.pop("position", None)
     group = given.pop("assign_group", "")
     parameters, assigned = (_pairs(given.pop(key, ())) for key in ("parameters", "assign_labels"))
-    contents = editing.Contents(
+    contents = RuleContents(
         **_frozen(given),
         parameters=parameters,
         assign_labels=assigned,

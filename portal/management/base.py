@@ -27,7 +27,7 @@ from orchestrators.credentials import CredentialInvalid
 from orchestrators.labels import GroupingRefused
 from orchestrators.models import Orchestrator
 from orchestrators.names import canonical
-from orchestrators.registration.editing import RuleRefused
+from orchestrators.registration.contents import RuleRefused
 from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.audit.trail import Actor

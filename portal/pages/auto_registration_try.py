@@ -18,7 +18,8 @@ from orchestrators.reach import within
 from orchestrators.registration import chain
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.pages.auto_registration import OUTCOME_LABELS, PairsField
+from portal.pages.auto_registration import OUTCOME_LABELS
+from portal.pages.auto_registration_form import PairsField
 from portal.pages.fields import fields
 from portal.pages.gate import page
 from renewal.identity import attempt as attempts

@@ -18,7 +18,7 @@ from orchestrators.models import AutoRegistrationRule, Orchestrator, Status
 from orchestrators.protocol.requests import MessageError
 from orchestrators.reach import within
 from orchestrators.registration import editing
-from orchestrators.registration.editing import Contents, RuleRefused
+from orchestrators.registration.contents import Contents, RuleRefused
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.rest import bodies

@@ -1,7 +1,7 @@
 """A rule of auto-registration as the API takes and shows it.
 
 Owns the form: names and types of the members, read from a body and written into a reply. What a
-rule may be is `orchestrators/registration/editing.py`'s.
+rule may be is `orchestrators/registration/contents.py`'s.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NotRequired, TypedDict
 from orchestrators import groups
 from orchestrators.labels import GroupingRefused
 from orchestrators.models import AutoRegistrationRule, OrchestratorGroup
-from orchestrators.registration import editing
+from orchestrators.registration.contents import MOST_VALUES
 from portal.access.reach import EVERYTHING
 from portal.rest import bodies, shapes
 from portal.rest.codes import ErrorCode
@@ -139,10 +139,10 @@ def _value(name: str, value: object) -> object:
 
 def pairs(value: object, name: str) -> dict[str, str]:
     """Return an object of strings. Raises ApiError."""
-    if not isinstance(value, dict) or len(value) > editing.MOST_VALUES:
+    if not isinstance(value, dict) or len(value) > MOST_VALUES:
         raise ApiError(
             ErrorCode.VALUE_INVALID,
-            f"{name} is an object of at most {editing.MOST_VALUES} strings.",
+            f"{name} is an object of at most {MOST_VALUES} strings.",
         )
     return {
         bodies.text(key, f"A key of {name}"): bodies.text(entry, f"A value of {name}")

@@ -26,7 +26,7 @@ from orchestrators.models import (
 )
 from orchestrators.registration import chain as registration_chain
 from orchestrators.registration import editing
-from orchestrators.registration.editing import Contents
+from orchestrators.registration.contents import Contents
 from orchestrators.registration.handler import Defer
 from portal.access.models import User
 from portal.audit.models import AuditEntry

@@ -1,6 +1,6 @@
 """``manage.py auto_registration_rule``: the rules of auto-registration by script.
 
-Owns the flags; what a rule may be is `orchestrators/registration/editing.py`'s.
+Owns the flags; what a rule may be is `orchestrators/registration/contents.py`'s.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.core.management.base import CommandParser
 from orchestrators.models import AutoRegistrationRule, OrchestratorGroup
 from orchestrators.names import canonical
 from orchestrators.registration import editing
-from orchestrators.registration.editing import Contents
+from orchestrators.registration.contents import Contents
 from orchestrators.registration.rules import Outcome
 from portal.audit.trail import Actor
 from portal.management.base import Answer, CommandFailed, JSONCommand, number

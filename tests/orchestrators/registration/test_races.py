@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from orchestrators.registration import editing
-from orchestrators.registration.editing import Contents, RuleRefused
+from orchestrators.registration.contents import Contents, RuleRefused
 from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
 

@@ -28,7 +28,7 @@ from orchestrators.models import (
 from orchestrators.names import canonical, claim_key
 from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.registration import editing
-from orchestrators.registration.editing import Contents
+from orchestrators.registration.contents import Contents
 from portal.access.models import User
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.models import Category
