@@ -11,23 +11,19 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from orchestrators.models import Orchestrator
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
-from portal.audit.wording import lines
 from renewal.identity import questions
 from renewal.identity.acting import ActRefused
 from renewal.models import (
-    ApprovalComment,
     ApprovalRequest,
     ApprovalVote,
     Certificate,
     Claimant,
 )
-from renewal.models.approvals import MOST_COMMENT_CHARACTERS
 from renewal.rules.approval import (
     RequestEvent,
     RequestKind,
@@ -35,8 +31,6 @@ from renewal.rules.approval import (
     next_request,
 )
 from renewal.rules.standing import ACCEPTED, UNPROVEN
-
-MOST_COMMENTS = 100
 
 
 @dataclass(frozen=True)
@@ -300,36 +294,6 @@ def close(
     if not closed:
         raise ActRefused("decided", "This request was decided meanwhile: look again.")
     request.refresh_from_db()
-
-
-# --- comments ---------------------------------------------------------------------------------
-
-
-def comment(request: ApprovalRequest, text: str, *, actor: Actor, now: datetime) -> ApprovalComment:
-    """Keep what somebody says to an open request. Raises ActRefused.
-
-    Control and direction characters are left out; lines stay.
-    """
-    cleaned = lines(text)
-    if not cleaned or len(cleaned) > MOST_COMMENT_CHARACTERS:
-        raise ActRefused(
-            "comment_invalid", f"A comment has 1 to {MOST_COMMENT_CHARACTERS:,} characters."
-        )
-    with transaction.atomic():
-        row = ApprovalRequest.objects.select_for_update(of=("self",)).get(pk=request.pk)
-        if row.state != RequestState.OPEN:
-            raise ActRefused("decided", "This request is decided: it takes no more comments.")
-        if row.comments.count() >= MOST_COMMENTS:
-            raise ActRefused("comments_full", f"A request has at most {MOST_COMMENTS} comments.")
-        made = ApprovalComment.objects.create(
-            request=row,
-            author_id=actor.user_id,
-            author_name=actor.name[:200],
-            text=cleaned,
-            written_at=now,
-        )
-        audit(row, "approval_comment", actor, message=cleaned)
-    return made
 
 
 def audit(

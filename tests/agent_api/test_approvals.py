@@ -17,7 +17,12 @@ from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
 from portal.preferences import store
 from portal.preferences.typed import SettingInvalid
-from renewal.identity import approval_expiry, approval_requests, approvals, claimants
+from renewal.identity import (
+    approval_comments,
+    approval_expiry,
+    approvals,
+    claimants,
+)
 from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.models import ApprovalRequest, ApprovalVote, Claimant
 from renewal.x509.certificates import read_certificate
@@ -424,7 +429,7 @@ class TestExpiry:
         door.tick(20 * DAY)
         door.register(row_der(door.record("calls")), ClientMachine="calls")
         approve(door, door.record("voted"), person("amy"))
-        approval_requests.comment(
+        approval_comments.comment(
             request_of(door.record("commented")), "coming on Monday", actor=person("bob"),
             now=door.now,
         )  # fmt: skip
