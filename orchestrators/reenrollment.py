@@ -1,6 +1,6 @@
 """The words for AuthCertificateReenrollment that clients and lists use. PURE.
 
-Owns the vocabulary; what the flag does is `renewal`'s, its column `models.Reenrollment`'s.
+Owns the vocabulary; what the flag does is `renewal`'s, its column `statuses.Reenrollment`'s.
 """
 
 from __future__ import annotations
