@@ -113,8 +113,10 @@ def test_what_is_done_is_what_was_previewed_record_by_record(
     assert verify(now=now) == []
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-@pytest.mark.parametrize("act", sorted(FLAGS))
+@pytest.mark.parametrize(
+    ("act", "at_once"),
+    [(act, False) for act in sorted(FLAGS)] + [(Act.REQUEST, True), (Act.REQUIRE, True)],
+)
 def test_flags_set_in_one_statement_and_row_by_row_leave_the_same_rows(
     act: Act, at_once: bool, now: datetime, ada: User
 ) -> None:
