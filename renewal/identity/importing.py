@@ -4,16 +4,16 @@ Owns what each row of a list leads to. With its certificate a row becomes an App
 (`entry.py`). With a thumbprint alone it becomes a New record that waits for it: whoever comes
 forward with a trusted certificate of that thumbprint is approved in that moment
 (`first_registration.py`), and nobody else is. Nothing is taken from a record that exists. A dry run
-does the same and is rolled back, so that it cannot say anything else.
+does the same and rolls back slice by slice: it cannot say anything else, and nobody waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -28,6 +28,7 @@ from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.trail import Actor
 from renewal.identity import newcomers
 from renewal.identity.acting import ActRefused
+from renewal.identity.earlier_rows import EarlierRows
 from renewal.identity.entry import Entry, check_certificate, check_names, enter
 from renewal.identity.newcomers import Coming
 from renewal.models import Certificate
@@ -66,10 +67,6 @@ SLICE = 50
 """Rows of one transaction: what it locks is let go soon."""
 
 
-class _RolledBack(Exception):
-    pass
-
-
 def take_in(
     rows: Iterable[Listed | Unreadable],
     *,
@@ -84,32 +81,60 @@ def take_in(
     ``author`` (None: whoever runs the host) gives no group and label that one of his own roles is
     limited to.
     """
-    if not dry_run:
-        return list(_in_slices(rows, author, actor=actor, now=now))
-    results: list[Result] = []
-    try:
-        with transaction.atomic():
-            # Rows of one file may contradict each other: each sees what the ones before it did.
-            read = list(rows)
-            results = list(_in_slices(read, author, actor=actor, now=now))
-            results = _without_made_up_ids(results, read, now)
-            raise _RolledBack
-    except _RolledBack:
-        return results
-
-
-def _in_slices(
-    rows: Iterable[Listed | Unreadable], author: User | None, *, actor: Actor, now: datetime
-) -> Iterator[Result]:
     left = iter(rows)
-    while some := list(islice(left, SLICE)):
-        with transaction.atomic():
-            became = _slice(some, author, actor=actor, now=now)
-        yield from became
+    slices = iter(lambda: list(islice(left, SLICE)), [])
+    if dry_run:
+        earlier = EarlierRows()
+        judged = (_rehearsed(some, earlier, author, actor=actor, now=now) for some in slices)
+    else:
+        judged = (_taken_together(some, author, actor=actor, now=now) for some in slices)
+    return list(chain.from_iterable(judged))
+
+
+@transaction.atomic
+def _taken_together(
+    rows: Sequence[Listed | Unreadable], author: User | None, *, actor: Actor, now: datetime
+) -> list[Result]:
+    return _slice(rows, author, actor=actor, now=now)
+
+
+def _rehearsed(
+    rows: Sequence[Listed | Unreadable],
+    earlier: EarlierRows,
+    author: User | None,
+    *,
+    actor: Actor,
+    now: datetime,
+) -> list[Result]:
+    """Take in a slice and take it back: what it locks is let go as soon as an import's.
+
+    Rows of one list may contradict each other, so those of ``earlier`` that these may meet come
+    first; where they are too many for one transaction, the slice is judged in halves.
+    """
+    accounts = _accounts(rows)
+    read = [_read(row, accounts) for row in rows]
+    coming = {each.row.place: each for each in read if isinstance(each, Coming)}
+    before = earlier.met_by(coming.values())
+    if len(before) + len(rows) > SLICE and len(rows) > 1:
+        half = len(rows) // 2
+        return [
+            result
+            for some in (rows[:half], rows[half:])
+            for result in _rehearsed(some, earlier, author, actor=actor, now=now)
+        ]
+    again = [*before, *rows]
+    with transaction.atomic():
+        results = _slice(again, author, actor=actor, now=now)
+        results = _without_made_up_ids(results, again, now)[len(before) :]
+        transaction.set_rollback(True)
+    for result in results:
+        if result.outcome in (Outcome.ENTERED, Outcome.ANNOUNCED):
+            earlier.keep(coming[result.place])
+    return results
 
 
 def _without_made_up_ids(
-    results: list[Result], rows: list[Listed | Unreadable], now: datetime
+    results: Sequence[Result], rows: Sequence[Listed | Unreadable], now: datetime
 ) -> list[Result]:
     """Return results without the ids of records that are made now: no row of the list gave them."""
     given = {row.agent_id for row in rows if isinstance(row, Listed)}

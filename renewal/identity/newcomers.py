@@ -50,14 +50,15 @@ def strangers(rows: Sequence[Coming]) -> list[Coming]:
     taken = _taken(rows)
     found = []
     for each in rows:
-        keys = set(_keys(each))
+        keys = set(keys_of(each))
         if not keys & taken:
             found.append(each)
         taken |= keys
     return found
 
 
-def _keys(each: Coming) -> Iterator[Key]:
+def keys_of(each: Coming) -> Iterator[Key]:
+    """Yield what a row may share with a record, certificate, request or other row."""
     yield "name", canonical(each.row.client_machine)[:_LONGEST_NAME]
     yield "claim", claim_key(each.row.client_machine)
     if each.row.agent_id is not None:
@@ -72,7 +73,7 @@ def _keys(each: Coming) -> Iterator[Key]:
 def _taken(rows: Sequence[Coming]) -> set[Key]:
     """Return which of the rows' keys are here."""
     wanted: dict[str, list[object]] = {}
-    for kind, value in (key for each in rows for key in _keys(each)):
+    for kind, value in (key for each in rows for key in keys_of(each)):
         wanted.setdefault(kind, []).append(value)
     thumbprints, keys = wanted.get("thumbprint", []), wanted.get("key", [])
     taken: set[Key] = set()

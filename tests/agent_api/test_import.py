@@ -6,17 +6,19 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.db import connection
 
 from orchestrators import labels
 from orchestrators.fleet_file import FleetFileInvalid, read
 from orchestrators.models import Orchestrator, OrchestratorGroup
 from portal.audit.models import AuditEntry
-from renewal.identity.importing import Outcome, Result, take_in
+from renewal.identity.importing import SLICE, Outcome, Result, take_in
 from renewal.invariants.verify import verify
 from tests.agent_api.front_door import DAY, OPERATOR, FrontDoor, Host, actions, csr, new_key
 
@@ -165,6 +167,71 @@ class TestAgain:
         assert outcome(door, *rows, dry_run=True) == ["entered", "exists"]
         assert (Orchestrator.objects.count(), AuditEntry.objects.count()) == (0, before)
         assert outcome(door, *rows) == ["entered", "exists"]
+
+
+def clashing(door: FrontDoor) -> list[dict[str, Any]]:
+    """Return 130 rows of which the last ones contradict those of two slices before."""
+    first, second, third = (door.certificate(new_key(), subject="CN=web") for _ in range(3))
+    ids = [str(uuid5(NAMESPACE_DNS, f"agent {number}")) for number in range(130)]
+    waiting = [
+        agent(f"host{number:03}", AgentId=ids[number], Thumbprint=f"{number:040X}")
+        for number in range(100)
+    ]
+    held = [
+        agent("web01", AgentId=ids[100], Certificate=pem(first)),
+        agent("web02", AgentId=ids[101], Certificate=pem(second)),
+    ]
+    named = [
+        agent(f"host{number:03}", AgentId=ids[number + 60], Thumbprint=f"{number + 1000:040X}")
+        for number in range(45)
+    ]
+    return [
+        *held,
+        *waiting,
+        waiting[0],
+        waiting[0] | {"Thumbprint": "F" * 40},
+        agent("host001_20260101000000", AgentId=ids[110], Thumbprint="D" * 40),
+        agent("other01", AgentId=ids[111], Thumbprint=f"{2:040X}"),
+        agent("other02", AgentId=ids[3], Thumbprint="E" * 40),
+        held[0],
+        agent("web01", AgentId=ids[100], Certificate=pem(third)),
+        agent("web01", AgentId=ids[112], Certificate=pem(third)),
+        agent("other03", AgentId=ids[100], Certificate=pem(third)),
+        agent("other04", AgentId=ids[113], Certificate=pem(second)),
+        agent("other05", AgentId=ids[114], Thumbprint=thumbprint(second)),
+        *named,
+    ]
+
+
+def test_a_dry_run_tells_of_clashes_between_slices_and_never_holds_more_than_one(
+    door: FrontDoor,
+) -> None:
+    rows = clashing(door)
+    there: list[int] = []
+
+    def count_before_it_is_taken_back(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("ROLLBACK TO SAVEPOINT"):
+            there.append(Orchestrator.objects.count())
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(count_before_it_is_taken_back):
+        foreseen = imported(door, *rows, dry_run=True)
+    assert 0 < max(there) <= SLICE
+    assert not Orchestrator.objects.exists()
+    assert foreseen == imported(door, *rows)
+    assert [each.reason or each.outcome.value for each in foreseen[102:113]] == [
+        "unchanged",
+        "exists",
+        "exists",
+        "announced_twice",
+        "exists",
+        "unchanged",
+        "has_certificate",
+        "name_taken",
+        "name_differs",
+        "certificate_of_another",
+        "certificate_of_another",
+    ]
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
