@@ -13,7 +13,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from portal.access.guard import AccountRefused, access_change, check_covers
+from portal.access.guard import AccountRefused, access_change, beyond, check_covers
 from portal.access.models import User
 from portal.access.reach import Grants, grants_of
 from portal.audit.models import Category
@@ -86,6 +86,11 @@ def save_user(
             after={**after, **({"password": "set"} if sets_password else {})},
         )
     return user, True
+
+
+def may_give(giver: User | None, account: User) -> bool:
+    """Say whether what an account holds is within what the giver of it holds; None is the host."""
+    return giver is None or not beyond(grants_of(giver), _potential(account))
 
 
 def _potential(user: User) -> Grants:

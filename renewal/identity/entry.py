@@ -41,6 +41,8 @@ class Entry:
     id: UUID | None = None
     certificate: CertificateFacts | None = None
     service_account: User | None = None
+    account_if_new: User | None = None
+    """The service account of a record that is made now; one that exists keeps its own."""
     extra_names: Sequence[str] | None = None
     demonstration: bool | None = None
 
@@ -58,7 +60,8 @@ def enter(entry: Entry, *, actor: Actor, now: datetime) -> tuple[Orchestrator, b
         orchestrator = _found(entry)
         before = state_of(orchestrator) if orchestrator is not None else {}
         if orchestrator is None:
-            account = entry.service_account or User.objects.get(username=SHARED_SERVICE_ACCOUNT)
+            account = entry.service_account or entry.account_if_new
+            account = account or User.objects.get(username=SHARED_SERVICE_ACCOUNT)
             orchestrator = Orchestrator(
                 id=entry.id or uuid4(),
                 service_account=account,

@@ -23,7 +23,10 @@ from orchestrators import labels
 from orchestrators.fleet_file import Listed, Unreadable
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical, claim_key
+from portal.access.accounts import may_give
+from portal.access.catalogue import Permission
 from portal.access.models import User
+from portal.access.reach import reach
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.trail import Actor
 from renewal.identity import newcomers
@@ -79,7 +82,7 @@ def take_in(
 
     What a slice did stays if a later one breaks off: sent again, the list goes on from there.
     ``author`` (None: whoever runs the host) gives no group and label that one of his own roles is
-    limited to.
+    limited to, and no service account that he may not give.
     """
     left = iter(rows)
     slices = iter(lambda: list(islice(left, SLICE)), [])
@@ -111,7 +114,7 @@ def _rehearsed(
     Rows of one list may contradict each other, so those of ``earlier`` that these may meet come
     first; where they are too many for one transaction, the slice is judged in halves.
     """
-    accounts = _accounts(rows)
+    accounts = _accounts(rows, author)
     read = [_read(row, accounts) for row in rows]
     coming = {each.row.place: each for each in read if isinstance(each, Coming)}
     before = earlier.met_by(coming.values())
@@ -148,7 +151,7 @@ def _without_made_up_ids(
 def _slice(
     rows: Sequence[Listed | Unreadable], author: User | None, *, actor: Actor, now: datetime
 ) -> list[Result]:
-    accounts = _accounts(rows)
+    accounts = _accounts(rows, author)
     read = [_read(row, accounts) for row in rows]
     fresh = newcomers.strangers([each for each in read if isinstance(each, Coming)])
     made: Mapping[str, Orchestrator] = {}
@@ -168,12 +171,18 @@ def _slice(
     ]
 
 
-def _accounts(rows: Iterable[Listed | Unreadable]) -> Mapping[str, User]:
-    """Return the service accounts that the rows name, and the shared one, by name."""
-    named = {name for row in rows if isinstance(row, Listed) for name in _account_names(row)}
-    found = User.objects.filter(username__in=named, is_service_account=True)
+def _accounts(rows: Iterable[Listed | Unreadable], author: User | None) -> Mapping[str, User]:
+    """Return by name the service accounts that rows name and ``author`` may give; the shared one.
+
+    One that he may not give is as unknown to him as one that is not there.
+    """
     shared = User.objects.get(username=SHARED_SERVICE_ACCOUNT)
-    return {user.username: user for user in found} | {shared.username: shared}
+    if author is not None and not reach(author, Permission.AGENTS_MODIFY).everything:
+        return {shared.username: shared}
+    named = {name for row in rows if isinstance(row, Listed) for name in _account_names(row)}
+    found = User.objects.filter(username__in=named - {shared.username}, is_service_account=True)
+    given = {user.username: user for user in found if may_give(author, user)}
+    return given | {shared.username: shared}
 
 
 def _account_names(row: Listed) -> tuple[str, str]:
@@ -197,7 +206,7 @@ def _read(row: Listed | Unreadable, accounts: Mapping[str, User]) -> Coming | Re
             check_certificate(facts)
     except ActRefused as refused:
         return _refused(row, refused.reason, str(refused))
-    return Coming(row, facts, own or accounts[SHARED_SERVICE_ACCOUNT], own is not None)
+    return Coming(row, facts, own or accounts[SHARED_SERVICE_ACCOUNT])
 
 
 def _one(each: Coming, author: User | None, *, actor: Actor, now: datetime) -> Result:
@@ -224,12 +233,15 @@ def _became(
     row = each.row
     outcome = Outcome.ENTERED if each.facts is not None else Outcome.ANNOUNCED
     said = []
-    if row.username and row.username != orchestrator.service_account.username:
+    account = orchestrator.service_account.username
+    if not is_new and row.username and account not in _account_names(row):
+        said.append("Its Username was not taken over: the record is here.")
+    elif is_new and row.username and row.username != account:
         said.append(
-            f"Its Username {row.username[:80]!r} is no service account here: it runs under "
-            f"{orchestrator.service_account.username!r}."
-            if not each.owns_account
-            else f"It runs under the service account {orchestrator.service_account.username!r}."
+            f"It runs under the service account {account!r}."
+            if account != SHARED_SERVICE_ACCOUNT
+            else f"Its Username {row.username[:80]!r} is no service account that you may give: it "
+            f"runs under {account!r}."
         )
     if not is_new and row.flag != orchestrator.flag:
         said.append("Its AuthCertificateReenrollment was not taken over: the record is here.")
@@ -256,7 +268,7 @@ def _taken_in(
         name=each.row.client_machine,
         id=each.row.agent_id,
         certificate=each.facts,
-        service_account=each.account if each.owns_account else None,
+        account_if_new=each.account,
     )
     is_new = not _records_of(each.row).exists()
     orchestrator, changed = enter(entry, actor=actor, now=now)

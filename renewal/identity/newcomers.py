@@ -40,9 +40,7 @@ class Coming:
     row: Listed
     facts: CertificateFacts | None
     account: User
-    """The service account that it runs under: its own, or the shared one."""
-    owns_account: bool
-    """The row named it."""
+    """The service account of a record that is made of it: the one it names, or the shared one."""
 
 
 def strangers(rows: Sequence[Coming]) -> list[Coming]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from django.utils import timezone
 
 from orchestrators.labels import labels_of
 from orchestrators.models import Orchestrator
+from portal.access.accounts import save_user
 from portal.access.catalogue import ROLES, Permission
 from portal.preferences import store
+from tests import pki
 from tests.portal.access.conftest import TESTER, group, role, user
 from tests.portal.pages import fleet as rows
 from tests.portal.rest.conftest import Caller, basic, caller_with, refused
@@ -180,3 +183,61 @@ def test_groups_and_labels_are_given_by_who_may_give_them(gift: dict[str, Any]) 
     body = {"Agents": [AGENT | gift]}
     refused(caller_with("Approver", "amy").post("Agents/Import", body), 403, "permission_missing")
     assert not Orchestrator.objects.exists()
+
+
+@pytest.fixture
+def accounts(db: None) -> None:
+    """Service accounts: of the shipped role, and one that may change orchestrators."""
+    for name, held in (("svc-berlin", "Orchestrator"), ("svc-high", "Administrator")):
+        save_user(name, roles=[held], is_service_account=True, actor=TESTER)
+
+
+ACCOUNTS: dict[str, tuple[list[Permission], str, str]] = {
+    "one that holds no more than the caller": (
+        [Permission.AGENTS_MODIFY, *ROLES["Orchestrator"]], "svc-berlin", "svc-berlin"),
+    "nobody": ([Permission.AGENTS_MODIFY, *ROLES["Orchestrator"]], "svc-none", "orchestrators"),
+    "one that holds more": (
+        [Permission.AGENTS_MODIFY, *ROLES["Orchestrator"]], "svc-high", "orchestrators"),
+    "one that may enrol, by who may not": (
+        [Permission.AGENTS_MODIFY], "svc-berlin", "orchestrators"),
+    "one, by who may approve alone": (
+        [Permission.AGENTS_APPROVE, *ROLES["Orchestrator"]], "svc-berlin", "orchestrators"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("held", "named", "becomes"), ACCOUNTS.values(), ids=ACCOUNTS.keys())
+def test_a_new_record_runs_under_an_account_that_the_caller_may_give(
+    accounts: None, held: list[Permission], named: str, becomes: str
+) -> None:
+    given = role("Importer", {Permission.AGENTS_READ, *held})
+    ida = Caller({"Authorization": basic(user("ida", given).username, rows.PASSWORD)})
+    with_certificate = {"ClientMachine": "web02", "Certificate": pki.b64(pki.certificate())}
+    sent = [with_certificate | {"Username": f"CORP\\{named}"}, AGENT | {"Username": named}]
+    answer = ida.post("Agents/Import", sent).json()
+    assert [row["Outcome"] for row in answer] == ["entered", "announced"]
+    assert set(Orchestrator.objects.values_list("service_account__username", flat=True)) == {
+        becomes
+    }
+    if becomes == "orchestrators":
+        # What is not there and what may not be given are told in the same words.
+        assert answer[1]["Message"] == (
+            f"Its Username {named!r} is no service account that you may give: it runs under "
+            "'orchestrators'."
+        )
+
+
+@pytest.mark.parametrize("caller", ["Approver", "Administrator"])
+def test_a_record_that_exists_keeps_its_service_account(accounts: None, caller: str) -> None:
+    someone = caller_with(caller, "amy")
+    holder = rows.approved("web01", now=timezone.now(), left=timedelta(days=300))
+    plain = {"AgentId": str(holder.pk), "ClientMachine": "web01"}
+    der = pki.b64(bytes(holder.certificates.get().der))
+    messages = set()
+    for named in ("svc-berlin", "svc-none"):
+        for more in ({"Certificate": der}, {"Thumbprint": holder.thumbprint}):
+            (answer,) = someone.post("Agents/Import", [plain | more | {"Username": named}]).json()
+            assert answer["Outcome"] == "unchanged", answer
+            messages.add(answer["Message"])
+    assert messages == {"Its Username was not taken over: the record is here."}
+    holder.refresh_from_db()
+    assert holder.service_account == rows.service_account()
