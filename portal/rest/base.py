@@ -22,7 +22,7 @@ from portal.access.authentication import SignInLocked
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
-from portal.rest import bodies, limits, paging, versions, writing
+from portal.rest import bodies, limits, paging, time_limit, versions, writing
 from portal.rest.codes import ErrorCode
 from portal.rest.dry_run import Ask, Change
 from portal.rest.errors import ApiError
@@ -237,7 +237,8 @@ class ApiView(APIView):
         wanted = paging.page_request(self.given, listing)
         if not is_filtered:
             rows = paging.matching(rows, wanted, listing)
-        found, cursor = paging.page_of(rows, wanted, listing)
+        with time_limit.unless_light(wanted, listing):
+            found, cursor = paging.page_of(rows, wanted, listing)
         if cursor is None:
             return found, {}
         link = paging.next_link(self.request.path, self.request.query_params, cursor)

@@ -62,7 +62,7 @@ def _only(field: Field, shown: Q) -> Field:
         found = field.compare(operator, value)
         return found | ~shown if value is None else found & shown
 
-    return Field(field.operators, compare)
+    return Field(field.operators, compare, field.cost)
 
 
 _OF_ORCHESTRATORS = ("OrchestratorId", "RequesterName")
@@ -81,6 +81,7 @@ CERTIFICATES: Listing[Certificate] = Listing(
         "SubjectAltName": Field(
             frozenset({Operator.EQ, Operator.NE, Operator.CONTAINS, Operator.NOT_CONTAINS}),
             _alternative_name,
+            kinds.searched,
         ),
         "NotBefore": kinds.moment("not_before"),
         "NotAfter": _NOT_AFTER,

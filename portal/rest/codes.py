@@ -45,6 +45,7 @@ class ErrorCode(StrEnum):
     CURSOR_INVALID = "cursor_invalid"
     QUERY_INVALID = "query_invalid"
     QUERY_TOO_LARGE = "query_too_large"
+    QUERY_TOO_SLOW = "query_too_slow"
     QUERY_FIELD_UNKNOWN = "query_field_unknown"
     QUERY_OPERATOR_UNKNOWN = "query_operator_unknown"
     QUERY_VALUE_INVALID = "query_value_invalid"
@@ -135,6 +136,7 @@ CODES: dict[ErrorCode, CodeText] = {
     C.CURSOR_INVALID: CodeText(400, "The cursor is not one of this query"),
     C.QUERY_INVALID: CodeText(400, "The query cannot be parsed"),
     C.QUERY_TOO_LARGE: CodeText(400, "The query is too large"),
+    C.QUERY_TOO_SLOW: CodeText(400, "The query would take too long"),
     C.QUERY_FIELD_UNKNOWN: CodeText(400, "The query names an unknown field"),
     C.QUERY_OPERATOR_UNKNOWN: CodeText(400, "The query uses an operator that the field lacks"),
     C.QUERY_VALUE_INVALID: CodeText(400, "The query compares with a value of another type"),

@@ -1,14 +1,14 @@
 """The kinds of fields that a query may name, and what each comparison means.
 
-Owns the translation to conditions. Which fields there are is each resource's own table, and
-nothing else of a row can be asked for (T15 in docs/promises.md). Syntax is `query_language.py`'s.
-Text is compared regardless of case.
+Owns the translation to conditions, and how much of what no index serves one query may ask for.
+Which fields there are is each resource's own table, and nothing else of a row can be asked for (T15
+in docs/promises.md). Syntax is `query_language.py`'s. Text is compared regardless of case.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -20,6 +20,7 @@ from portal.rest.codes import ErrorCode
 from portal.rest.query_language import Comparison, Every, Node, Operator, QueryInvalid
 
 Compare = Callable[[Operator, str | None], Q]
+Cost = Callable[[Operator, str | None], int]
 
 EQUAL = frozenset({Operator.EQ, Operator.NE})
 ORDERED = EQUAL | {Operator.LT, Operator.LE, Operator.GT, Operator.GE}
@@ -40,6 +41,12 @@ LOOKUPS = {
     Operator.STARTS_WITH: "startswith",
     Operator.ENDS_WITH: "endswith",
 }
+SEARCH = 5
+"""What looking for a part of a text costs: each row is converted and searched."""
+WALK = 1
+"""What a lighter comparison costs that looks at each row all the same."""
+MOST_COST = 4 * SEARCH
+_SEARCHES = TEXT - EQUAL
 _GREATEST_NUMBER = 2**31 - 1
 _GREATEST_LARGE_NUMBER = 2**63 - 1
 NOTHING = Q(pk__in=[])
@@ -51,27 +58,65 @@ class ValueWrong(ValueError):
 
 @dataclass(frozen=True)
 class Field:
-    """One field: its operators, and the condition for an operator that is not negated."""
+    """One field: its operators, and the condition for an operator that is not negated.
+
+    ``cost`` says what a comparison costs: nothing where an index serves it, or where it compares a
+    short column as it stands.
+    """
 
     operators: frozenset[Operator]
     compare: Compare
+    cost: Cost = lambda _, value: 0
 
 
 def condition(node: Node | None, fields: Mapping[str, Field]) -> Q:
     """Return the condition of a tree over fields by their documented names, which are read in
     any case. Raises QueryInvalid.
     """
+    found = _condition(node, fields)
+    _check_cost(_comparisons(node), fields)
+    return found
+
+
+def _condition(node: Node | None, fields: Mapping[str, Field]) -> Q:
     if node is None:
         return Q()
     if isinstance(node, Comparison):
         return _comparison(node, fields)
-    found = [condition(part, fields) for part in node.parts]
+    found = [_condition(part, fields) for part in node.parts]
     return Q(*found) if isinstance(node, Every) else Q(*found, _connector=Q.OR)
 
 
+def _comparisons(node: Node | None) -> list[Comparison]:
+    if node is None or isinstance(node, Comparison):
+        return [] if node is None else [node]
+    return [each for part in node.parts for each in _comparisons(part)]
+
+
+def _check_cost(asked: Sequence[Comparison], fields: Mapping[str, Field]) -> None:
+    costs: dict[str, int] = {}
+    for each in asked:
+        field = _named(each.field, fields)
+        if field is not None and (cost := field.cost(each.operator, each.value)):
+            costs[each.field.lower()] = costs.get(each.field.lower(), 0) + cost
+    if sum(costs.values()) <= MOST_COST:
+        return
+    slow = ", ".join(name for name in fields if name.lower() in costs)
+    raise QueryInvalid(
+        ErrorCode.QUERY_TOO_SLOW,
+        f"No index serves the comparisons with {slow}: a query has at most "
+        f"{MOST_COST // SEARCH} of them that look for a part of a text, or {MOST_COST} lighter "
+        "ones. Ask in several queries.",
+    )
+
+
+def _named(name: str, fields: Mapping[str, Field]) -> Field | None:
+    wanted = name.lower()
+    return next((each for known, each in fields.items() if known.lower() == wanted), None)
+
+
 def _comparison(node: Comparison, fields: Mapping[str, Field]) -> Q:
-    wanted = node.field.lower()
-    field = next((each for name, each in fields.items() if name.lower() == wanted), None)
+    field = _named(node.field, fields)
     if field is None:
         raise QueryInvalid(
             ErrorCode.QUERY_FIELD_UNKNOWN,
@@ -92,6 +137,26 @@ def _comparison(node: Comparison, fields: Mapping[str, Field]) -> Q:
     return ~found if node.operator in _NEGATED else found
 
 
+def walked(_: Operator, __: str | None) -> int:
+    """The cost of a field each comparison of which looks at each row."""
+    return WALK
+
+
+def searched(_: Operator, value: str | None) -> int:
+    """The cost of a field each comparison of which looks for a part of a text."""
+    return 0 if value is None else SEARCH
+
+
+def _text_cost(operator: Operator, value: str | None) -> int:
+    if value is None:
+        return 0
+    return SEARCH if operator in _SEARCHES else WALK
+
+
+def _indexed_cost(operator: Operator, _: str | None) -> int:
+    return SEARCH if operator in _SEARCHES - {Operator.STARTS_WITH} else 0
+
+
 def text(column: str) -> Field:
     """A text; NULL is the empty one."""
 
@@ -100,7 +165,7 @@ def text(column: str) -> Field:
             return Q(**{column: ""})
         return Q(**{f"{column}__i{LOOKUPS[operator]}": value})
 
-    return Field(TEXT, compare)
+    return Field(TEXT, compare, _text_cost)
 
 
 def absent() -> Field:
@@ -119,7 +184,7 @@ def name(column: str) -> Field:
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
         return Q(**{f"{column}__{LOOKUPS[operator]}": folded})
 
-    return Field(TEXT, compare)
+    return Field(TEXT, compare, _indexed_cost)
 
 
 def related_name(column: str, relation: str) -> Field:
@@ -131,7 +196,7 @@ def related_name(column: str, relation: str) -> Field:
             Q(**{f"{relation}__isnull": True}) if value is None else plain.compare(operator, value)
         )
 
-    return Field(TEXT, compare)
+    return Field(TEXT, compare, _indexed_cost)
 
 
 def related_text(column: str, relation: str) -> Field:
@@ -143,7 +208,7 @@ def related_text(column: str, relation: str) -> Field:
             return Q(**{f"{relation}__isnull": True})
         return plain.compare(operator, value)
 
-    return Field(TEXT, compare)
+    return Field(TEXT, compare, _text_cost)
 
 
 def thumbprint(column: str) -> Field:
@@ -152,7 +217,7 @@ def thumbprint(column: str) -> Field:
     def compare(operator: Operator, value: str | None) -> Q:
         return Q(**{f"{column}__{LOOKUPS[operator]}": _digits(value).upper()})
 
-    return Field(TEXT, compare)
+    return Field(TEXT, compare, _indexed_cost)
 
 
 def hexadecimal(column: str) -> Field:
@@ -161,7 +226,7 @@ def hexadecimal(column: str) -> Field:
     def compare(operator: Operator, value: str | None) -> Q:
         return Q(**{f"{column}__{LOOKUPS[operator]}": _digits(value).lower()})
 
-    return Field(TEXT, compare)
+    return Field(TEXT, compare, _indexed_cost)
 
 
 def _digits(value: str | None) -> str:
@@ -216,7 +281,7 @@ def one_of(conditions: Callable[[], Mapping[str, Q]], names: tuple[str, ...]) ->
             raise ValueWrong(f"one of {', '.join(names)}")
         return conditions()[value.lower()]
 
-    return Field(EQUAL, compare)
+    return Field(EQUAL, compare, walked)
 
 
 def moment(column: str) -> Field:
