@@ -20,7 +20,13 @@ from orchestrators.models import Orchestrator, Reenrollment, Status
 from orchestrators.registration.contents import RuleRefused
 from portal.access.guard import AccountRefused
 from portal.audit.trail import Actor
-from portal.configuration.sections import SECTIONS, EntryRefused, Section, write_settings
+from portal.configuration.sections import (
+    SECTIONS,
+    EntryRefused,
+    Section,
+    UserUnknown,
+    write_settings,
+)
 from portal.preferences.typed import SettingInvalid
 from renewal.identity import importing
 from renewal.models import Certificate
@@ -41,7 +47,14 @@ _REFUSALS = (
 
 
 class DocumentRefused(ValueError):
-    """The document cannot be applied; nothing of it was. The message names the place."""
+    """The document cannot be applied; nothing of it was. The message names the place.
+
+    ``code`` is stable: ``unknown_user`` if it names a user who is not there.
+    """
+
+    def __init__(self, message: str, code: str = "document_refused") -> None:
+        self.code = code
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -178,8 +191,11 @@ class _place:  # noqa: N801  (reads as a word where it is used)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        told = f"{self._where}: {error}"
+        if isinstance(error, UserUnknown):
+            raise DocumentRefused(told, "unknown_user") from None
         if isinstance(error, _REFUSALS):
-            raise DocumentRefused(f"{self._where}: {error}") from None
+            raise DocumentRefused(told) from None
 
 
 def _differences(

@@ -18,13 +18,15 @@ from orchestrators.models import OrchestratorGroup
 from orchestrators.registration import editing
 from orchestrators.registration.contents import Contents as RuleContents
 from portal.access.catalogue import CATALOGUE, ROLES, Permission, entry_for
+from portal.access.models import User
 from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import content_of, delete_role, description_of, save_role
 from portal.audit.trail import Actor
 from portal.preferences import store
 from portal.preferences.definitions import EDITABLE
 from portal.preferences.models import Setting
-from renewal import templates
+from renewal import authorities, templates
+from renewal.ca.base import CAMisconfigured
 from renewal.group_issuance import issuance_of, set_issuance
 from renewal.models import CertificateAuthority, Template
 
@@ -34,6 +36,10 @@ Contents: TypeAlias = dict[str, Content]
 
 class EntryRefused(ValueError):
     """An entry cannot be as the document says; the message is for a person."""
+
+
+class UserUnknown(EntryRefused):
+    """An entry names a user who is not there."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,54 @@ def _reset_setting(name: str, actor: Actor, now: datetime) -> None:
     store.change(name, _EDITABLE[name].default, actor=actor, now=now)
 
 
+# --- who may ask for certificates -------------------------------------------------------------
+
+_REQUESTERS = "allowed_requesters"
+
+
+def _requesters(row: CertificateAuthority | Template) -> list[str]:
+    return sorted(user.username for user in row.allowed_requesters.all())
+
+
+def _users(names: list[str] | None) -> list[User] | None:
+    """Return the users of these names; None leaves who there is. Raises UserUnknown.
+
+    All of them or nobody: fewer would shut somebody out, and none would mean everybody.
+    """
+    if names is None:
+        return None
+    found = {user.username: user for user in User.objects.filter(username__in=names)}
+    for name in names:
+        if name not in found:
+            raise UserUnknown(f"There is no user {name[:80]!r}, who is an allowed requester.")
+    return list(found.values())
+
+
+# --- certificate authorities: who may ask them, nothing else ----------------------------------
+
+
+def _authorities() -> Contents:
+    rows = CertificateAuthority.objects.exclude(allowed_requesters=None).order_by("name")
+    return {
+        row.name: {_REQUESTERS: _requesters(row)}
+        for row in rows.distinct().prefetch_related(_REQUESTERS)
+    }
+
+
+def _write_authority(name: str, content: Content, actor: Actor, now: datetime) -> None:
+    given = members(content, {_REQUESTERS: list}, f"certificate_authorities.{name}")
+    row = CertificateAuthority.objects.filter(name=name).first()
+    if row is None:
+        raise EntryRefused(f"There is no certificate authority {name[:80]!r}: make it first.")
+    wanted = authorities.Wanted(
+        name=name, type=row.type, options={}, allowed_requesters=_users(given.get(_REQUESTERS))
+    )
+    try:
+        authorities.save_row(wanted, actor=actor, now=now)
+    except CAMisconfigured as problem:
+        raise EntryRefused(f"It does not work here: {problem}.") from None
+
+
 # --- templates --------------------------------------------------------------------------------
 
 _TEMPLATE = {
@@ -107,6 +161,7 @@ _TEMPLATE = {
     "extended_key_usages": list,
     "names_policy": str,
     "name_patterns": list,
+    _REQUESTERS: list,
 }
 
 
@@ -116,15 +171,16 @@ def _templates() -> Contents:
             name: list(value) if isinstance(value, tuple) else str(value) if name == "names_policy"
             else value
             for name, value in asdict(templates.contents_of(row)).items()
-        }
-        for row in Template.objects.order_by("name")
+        } | {_REQUESTERS: _requesters(row)}
+        for row in Template.objects.order_by("name").prefetch_related(_REQUESTERS)
     }  # fmt: skip
 
 
 def _write_template(name: str, content: Content, actor: Actor, now: datetime) -> None:
     given = members(content, _TEMPLATE, f"templates.{name}")
+    requesters = _users(given.pop(_REQUESTERS, None))
     contents = templates.Contents(**_frozen(given))
-    templates.save_template(name, contents, actor=actor, now=now)
+    templates.save_template(name, contents, allowed_requesters=requesters, actor=actor, now=now)
 
 
 # --- groups -----------------------------------------------------------------------------------
@@ -278,6 +334,7 @@ def _remove_rule(name: str, actor: Actor, now: datetime) -> None:
 # --- the table, in the order in which one needs another ---------------------------------------
 
 SECTIONS = (
+    Section("certificate_authorities", _authorities, _write_authority),
     Section("templates", _templates, _write_template),
     Section("groups", _groups, _write_group, _remove_group),
     Section("settings", _settings, _write_setting, _reset_setting),

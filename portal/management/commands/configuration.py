@@ -50,7 +50,7 @@ class Command(JSONCommand):
         try:
             changes = act(_read(options["file"]), actor=actor, now=now, prune=options["prune"])
         except document.DocumentRefused as refused:
-            raise CommandFailed("document_refused", str(refused)) from None
+            raise CommandFailed(refused.code, str(refused)) from None
         return {
             "changed": what == "apply" and bool(changes),
             "planned": what == "plan",

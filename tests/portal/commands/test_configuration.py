@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from orchestrators.models import AutoRegistrationRule, Orchestrator, OrchestratorGroup
+from portal.access.models import User
 from portal.audit.models import AuditEntry
 from portal.preferences import store
 from renewal.models import Template
@@ -93,6 +94,37 @@ def test_a_document_is_planned_applied_and_exported_again(
     assert run("configuration", "plan", document(exported))["changes"] == []
 
 
+def test_who_may_ask_moves_with_the_document_and_is_never_widened(
+    run: Run, refused: Refused, set_up: None, document: Callable[[Any], str]
+) -> None:
+    run("user", "--username", "svc", "--service-account")
+    run("template", "--name", "Guarded", "--allowed-requester", "svc")
+    run("certificate_authority", "--name", "local", "--allowed-requester", "svc")
+    exported = run("configuration", "export")
+    guarded = document(exported)
+    assert run("configuration", "plan", guarded)["changes"] == []
+    run("template", "--name", "Guarded", "--allowed-requester", "everybody")
+    run("certificate_authority", "--name", "local", "--allowed-requester", "everybody")
+    planned = run("configuration", "plan", guarded)["changes"]
+    assert {(c["section"], c["name"], c["action"]) for c in planned} == {
+        ("certificate_authorities", "local", "add"),
+        ("templates", "Guarded", "change"),
+    }
+    assert run("configuration", "apply", guarded)["changes"] == planned
+    assert run("configuration", "export") == exported
+    assert run("template", "--name", "Guarded")["allowed_requesters"] == ["svc"]
+    # Without the member, and where the section lacks the CA, whoever may ask stays.
+    less = copy.deepcopy(exported) | {"certificate_authorities": {}}
+    del less["templates"]["Guarded"]["allowed_requesters"]
+    assert run("configuration", "apply", document(less), "--prune")["changes"] == []
+
+    Template.objects.filter(name="Guarded").delete()
+    User.objects.filter(username="svc").update(username="svc-old")
+    for what in ("plan", "apply"):
+        assert refused("configuration", what, document(exported)) == "unknown_user"
+    assert not Template.objects.filter(name="Guarded").exists()
+
+
 def test_a_setting_that_was_changed_by_hand_is_told_and_put_back(
     run: Run, set_up: None, document: Callable[[Any], str]
 ) -> None:
@@ -170,6 +202,8 @@ REFUSED: dict[str, Callable[[dict[str, Any]], None]] = {
     "a permission that is not there": change("roles/Berlin admins/permissions", ["/everything/"]),
     "a group that is not there": change("roles/Berlin admins/only_groups", ["Nowhere"]),
     "a CA that is not there": change("groups/Bonn/authority", "Nowhere"),
+    "requesters of a CA that is not there": change("certificate_authorities", {"Nowhere": {}}),
+    "requesters who are no texts": change("templates/Short/allowed_requesters", [7]),
     "a setting that is not there": change("settings/Nothing", "1"),
     "a value that a setting does not take": change("settings/SessionLengthMinutes", "soon"),
     "a rule with half a label": change("auto_registration_rules/Rest/assign_labels", ["site"]),
