@@ -164,7 +164,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
             "reasons": sorted(selectors.reasons_of(row).items(), key=lambda pair: -pair[1])
             if any((row.skipped, row.failed))
             else [],
-            "may_cancel": row.is_open and may_act and _may_cancel(request, row),
+            "may_cancel": row.is_open and may_act and selectors.may_cancel(request.user, row),
             "may_retry": not row.is_open and is_own and may_act and left,
             "left": left,
             "retried": sorted(RETRIED),
@@ -172,18 +172,12 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     )
 
 
-def _may_cancel(request: HttpRequest, row: BulkJob) -> bool:
-    """Say whether a job is one's own, or no limit of one's reach leaves any of it outside."""
-    is_own = row.requested_by_id == request.user.pk
-    return is_own or reach(request.user, PERMISSIONS[Act(row.act)]).everything
-
-
 @page(Permission.AGENTS_READ, methods=ACT, form=NOTHING)
 def cancel(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Stop a job; the answer comes when nothing more is done."""
     row = _found(request, pk)
     demand(request, PERMISSIONS[Act(row.act)])
-    if not _may_cancel(request, row):
+    if not selectors.may_cancel(request.user, row):
         refuse(
             request,
             "A job of somebody else is canceled only by who may do its act everywhere.",

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from portal.audit.acts import BULK_JOB
 from portal.audit.models import AuditEntry, Category
 from portal.edge.request_id import current_request_id
 from portal.rest import listed_acts
@@ -92,7 +94,13 @@ def tried(
     with transaction.atomic():
         newest = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         asks = rehearse()
-        rows = AuditEntry.objects.filter(pk__gt=newest, request_id=current_request_id())
+        about = concerned()
+        mine = Q(request_id=current_request_id())
+        for kind, pk in about:
+            if kind == BULK_JOB:
+                # What moves a job carries the job's id in place of the request's.
+                mine |= Q(object_type=kind, object_id=pk)
+        rows = AuditEntry.objects.filter(mine, pk__gt=newest)
         changes: list[Change] = [
             {
                 "Kind": row.object_type,
@@ -116,7 +124,7 @@ def tried(
                 "Before": {},
                 "After": {},
             }
-            for kind, pk in concerned()
+            for kind, pk in about
             if (kind, pk) not in moved
         ]
         transaction.set_rollback(True)

@@ -93,8 +93,11 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Security/Identities", identities.IdentityList),
     ("Security/Identities/Lookup", identities.IdentityLookup),
     ("Security/Identities/<str:identity_id>", identities.IdentityDetail),
+    ("BulkJobs", bulk_jobs.BulkJobList),
     ("BulkJobs/<str:job_id>", bulk_jobs.BulkJobDetail),
     ("BulkJobs/<str:job_id>/Items", bulk_jobs.BulkJobItems),
+    ("BulkJobs/<str:job_id>/Cancel", bulk_jobs.BulkJobCancel),
+    ("BulkJobs/<str:job_id>/Retry", bulk_jobs.BulkJobRetry),
     ("Status/HealthCheck", HealthCheck),
     ("License", License),
 )

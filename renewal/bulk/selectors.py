@@ -1,4 +1,4 @@
-"""Reads of bulk jobs for pages and API: who sees which job, and its items.
+"""Reads of bulk jobs for pages and API: who sees which job, and its items; who cancels it.
 
 A job is seen by who submitted it and by who reaches every orchestrator; of its items everybody sees
 those within their own reach.
@@ -12,16 +12,23 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from orchestrators.reach import within
-from portal.access.reach import Reach
+from portal.access.reach import Reach, reach
+from renewal.bulk.service import PERMISSIONS
 from renewal.models import BulkItem, BulkJob
+from renewal.rules.acts import Act
 from renewal.rules.bulk_lifecycle import RETRIED, ItemState
 from renewal.selectors.keyset import Segment, Slice, cut
 
 
-def visible(user: Any, reach: Reach) -> QuerySet[BulkJob]:
+def visible(user: Any, seen: Reach) -> QuerySet[BulkJob]:
     """Return the jobs that a user may see."""
     rows = BulkJob.objects.all()
-    return rows if reach.everything else rows.filter(requested_by=user.pk)
+    return rows if seen.everything else rows.filter(requested_by=user.pk)
+
+
+def may_cancel(user: Any, job: BulkJob) -> bool:
+    """Say whether a job is one's own, or no limit of one's reach leaves any of it outside."""
+    return job.requested_by_id == user.pk or reach(user, PERMISSIONS[Act(job.act)]).everything
 
 
 def page_of(rows: QuerySet[BulkJob], *, cursor: str = "") -> Slice[BulkJob]:
@@ -31,14 +38,14 @@ def page_of(rows: QuerySet[BulkJob], *, cursor: str = "") -> Slice[BulkJob]:
 
 def items_of(
     job: BulkJob,
-    reach: Reach,
+    seen: Reach,
     *,
     state: ItemState | None = None,
     reason: str = "",
     cursor: str = "",
 ) -> Slice[BulkItem]:
     """Return one page of a job's items within a reach."""
-    rows = within(BulkItem.objects.filter(job=job), reach, by="orchestrator_id")
+    rows = within(BulkItem.objects.filter(job=job), seen, by="orchestrator_id")
     if state is not None:
         rows = rows.filter(state=state)
     if reason:

@@ -12,6 +12,7 @@ from portal.access.catalogue import entry_for
 from portal.rest.agent_listing import agent_listing
 from portal.rest.audit import AUDIT
 from portal.rest.authorities import AUTHORITIES
+from portal.rest.bulk_jobs import BULK_JOBS
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
 from portal.rest.identities import IDENTITY_ROWS
@@ -65,6 +66,7 @@ LISTINGS = {
     "Certificate authorities": AUTHORITIES,
     "Templates": TEMPLATES,
     "Tokens": TOKENS,
+    "Bulk jobs": BULK_JOBS,
     "Job history": HISTORY,
     "Scheduled jobs": SCHEDULED,
 }
