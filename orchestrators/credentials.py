@@ -100,8 +100,10 @@ def create(
 
     Raises CredentialInvalid.
     """
-    if not name or len(name) > 150 or any(ord(ch) < 0x20 or ch == ":" for ch in name):
-        raise CredentialInvalid("The name has 1 to 150 characters and no colon.")
+    if not name or len(name) > 150 or not name.isprintable() or ":" in name:
+        raise CredentialInvalid(
+            "The name has 1 to 150 characters, all of which are seen, and no colon."
+        )
     if BootstrapCredential.objects.filter(name=name).exists():
         raise CredentialInvalid(f"There is a bootstrap credential {name!r} already.")
     if secret and len(secret) < LEAST_SECRET_CHARACTERS:

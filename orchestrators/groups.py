@@ -22,6 +22,7 @@ from portal.access.models import RoleReach, User
 from portal.access.reach import Reach
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from portal.audit.wording import one_line
 
 MOST_CHARACTERS = 100
 MOST_DESCRIPTION = 500
@@ -40,9 +41,12 @@ def may_know(pk: int | None, reach: Reach) -> bool:
     return pk is not None and (reach.everything or pk in reach.groups)
 
 
-def visible_names(reach: Reach) -> list[str]:
-    """Return the names of the groups that somebody with this reach may know of."""
-    return list(visible(reach).values_list("name", flat=True))
+def visible_names(*reaches: Reach) -> list[str]:
+    """Return the names of the groups that somebody may know of by each of these reaches."""
+    rows = OrchestratorGroup.objects.order_by("name_key")
+    for each in reaches:
+        rows = rows & visible(each)
+    return list(rows.values_list("name", flat=True))
 
 
 def named(name: str, reach: Reach) -> OrchestratorGroup:
@@ -89,7 +93,7 @@ def save_group(
     if not before or pk is not None:
         group.name, group.name_key = name, key
     if description is not None:
-        group.description = description.strip()
+        group.description = one_line(description)
     after = _shown(group)
     if before == after:
         return group, False

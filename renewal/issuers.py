@@ -151,6 +151,7 @@ def save_authority(
             row.encrypted_secrets = seal_secrets(merged)
             row.version += 1
             row.failures_in_a_row, row.resume_at, row.last_error = 0, None, ""
+            row.tested_at, row.test_passed, row.test_message = None, None, ""
             try:
                 with transaction.atomic():
                     row.save()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Min
 
 from orchestrators.models import Orchestrator
 from orchestrators.reach import lacking_for, within
@@ -76,14 +77,17 @@ def of_orchestrator(orchestrator: Orchestrator, preferences: Preferences) -> lis
 
 def everywhere(account: User, preferences: Preferences) -> list[Check]:
     """Return what an account needs for all its orchestrators, whatever CA their groups choose."""
-    groups = GroupIssuance.objects.filter(
-        group__in=Orchestrator.objects.filter(service_account=account, group__isnull=False).values(
-            "group"
-        )
-    ).order_by("pk")[:20]
+    own = Orchestrator.objects.filter(service_account=account, group__isnull=False)
+    # One group for each CA and template that are chosen: the others say nothing more.
+    groups = (
+        GroupIssuance.objects.filter(group__in=own.values("group"))
+        .values("authority", "template")
+        .annotate(chosen_by=Min("group"))
+        .order_by("chosen_by")
+    )
     chosen: list[Chosen] = []
     problems: list[Check] = []
-    for group_id in (None, *groups.values_list("group_id", flat=True)):
+    for group_id in (None, *(each["chosen_by"] for each in groups)):
         try:
             chosen.append(choose(preferences, group_id=group_id))
         except NotConfigured as problem:
@@ -129,7 +133,9 @@ def test_result(authority: CertificateAuthority) -> Check:
     """Return the kept result of the last test call."""
     name = f"Test call at the CA {authority.name}"
     if authority.tested_at is None:
-        return Check(name, None, "It was never tried.", "Test it.", authority)
+        return Check(
+            name, None, "It was not tried since it was made or changed.", "Test it.", authority
+        )
     remedy = "" if authority.test_passed else "Mend the CA or its options, and test again."
     return Check(name, authority.test_passed, authority.test_message, remedy, authority)
 

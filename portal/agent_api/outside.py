@@ -32,6 +32,7 @@ from portal.preferences.store import Preferences
 from renewal.models import CertificateAuthority
 from renewal.x509.certificates import CertificateFacts
 from renewal.x509.csr_door import CSRRefused, open_csr
+from renewal.x509.names import distinguished_name
 
 REQUEST_PARAMETER = "RegistrationRequest"
 """Client parameter with which the C agent asks handlers for something."""
@@ -82,7 +83,7 @@ class Outside:
             return
         request = EnrollmentRequest(
             registration=self._request(orchestrator),
-            csr_subject=csr.subject.rfc4514_string(),
+            csr_subject=distinguished_name(csr.subject),
             csr_sans=tuple((str(kind), value) for kind, value in csr.sans),
             key_type=csr.key_type,
             csr_der=csr.der,

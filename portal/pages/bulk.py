@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from orchestrators.reach import act_reaches
 from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
@@ -261,7 +262,11 @@ _DEAF = {
 def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple[Count, str]]:
     if filters is None or not ACTS[act].is_renewal:
         return []
-    far = reach(request.user, PERMISSIONS[act])
+    seen, reached = act_reaches(request.user, PERMISSIONS[act])
+    far = reached if seen.covers(reached) else seen
+    if not reached.covers(far):
+        # Neither holds the other, and what both hold is not counted.
+        return []
     counts = fleet.tally(filters, periods(store.load()), reach=far, now=timezone.now()).by_state
     return [
         (counts[state], words)

@@ -203,7 +203,7 @@ def assign(request: HttpRequest) -> HttpResponseBase:
         raise Http404("There is no such orchestrator.")
     form = AssignForm(
         request.POST if is_confirmed else None,
-        names=groups.visible_names(reaches[1]),
+        names=groups.visible_names(*reaches),
         may_leave=all(each.everything for each in reaches),
     )
     if form.is_bound and form.is_valid() and _assigned(request, ids, form, reaches):

@@ -32,6 +32,7 @@ from renewal.configuration import NotConfigured, choose
 from renewal.models import CertificateAuthority, Enrollment, Template
 from renewal.operator_requests import RequestRefused
 from renewal.x509.csr_door import CSRRefused, ParsedCSR, open_csr
+from renewal.x509.names import distinguished_name
 
 _SAN_KINDS = {"dns": "dns", "ip": "ip", "ip4": "ip", "ip6": "ip", "uri": "uri", "email": "email"}
 _SAN_WORDS = {"dns": "DNS Name", "ip": "IP Address", "uri": "URI", "email": "RFC822 Name"}
@@ -149,7 +150,7 @@ class EnrollCsr(ApiView):
             return []
         about = {
             "Template": row.template.name,
-            "Subject": open_csr(order.csr).subject.rfc4514_string(),
+            "Subject": distinguished_name(open_csr(order.csr).subject),
             "NotAfter": zulu(row.not_after),
         }
         return [{"Authority": row.authority.name, "Call": "issue", "About": about}]

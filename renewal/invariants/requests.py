@@ -38,6 +38,7 @@ from renewal.rules.limits import CALLS_PER_DAY
 from renewal.rules.retry import ENROLLMENT_TIME_LIMIT, PENDING_TIME_LIMIT
 from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
 from renewal.x509.answer import MAX_VALIDITY_SLACK
+from renewal.x509.names import distinguished_name
 
 LATE_AFTER = timedelta(minutes=5)
 """Sweeps come every half minute at least, and a lease lasts five."""
@@ -276,7 +277,7 @@ def _other_names(issued: QuerySet[Enrollment]) -> Iterator[int]:
     for pk, subject, given in unused.values_list(
         "pk", "subject_der", "certificate__subject_name"
     ).iterator():
-        if x509.Name.from_bytes(bytes(subject)).rfc4514_string()[:1000] != given:
+        if distinguished_name(x509.Name.from_bytes(bytes(subject)))[:1000] != given:
             yield pk
 
 

@@ -88,8 +88,10 @@ class Ledger:
         object_type: str = "orchestrator",
         object_id: str = "",
     ) -> None:
+        # Dated when it is made, as every row of the log: an older one would be found as backdated.
         self.sheets[AuditEntry].add(
-            at=at,
+            at=self.world.now,
+            message=f"Made up, as of {at:%Y-%m-%d %H:%M:%S} UTC.",
             actor_name=self.random.choice(OPERATORS) if by_operator else "portal",
             source_address="198.18.0.1" if by_operator else "",
             category=str(category),

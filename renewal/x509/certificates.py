@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from renewal.x509.names import San, has_control, san_of
+from renewal.x509.names import San, distinguished_name, has_control, san_of, visible
 from renewal.x509.parsing import parser_words
 
 MAX_CERTIFICATE_BYTES = 16 * 1024
@@ -134,11 +134,11 @@ def _read(encoded: bytes) -> CertificateFacts:
         # by until it is first shown; what authenticates is the SHA-256 above.
         thumbprint_sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest().upper(),
         serial_number=serial_text(certificate.serial_number),
-        subject=subject.rfc4514_string(),
-        issuer=issuer.rfc4514_string(),
+        subject=distinguished_name(subject),
+        issuer=distinguished_name(issuer),
         subject_der=subject.public_bytes(),
         issuer_der=issuer.public_bytes(),
-        common_name=next((text for text in _texts(subject, NameOID.COMMON_NAME)), ""),
+        common_name=next((visible(text) for text in _texts(subject, NameOID.COMMON_NAME)), ""),
         sans=sans,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

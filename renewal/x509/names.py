@@ -36,6 +36,7 @@ class NameInvalid(ValueError):
     """The text cannot stand in a name of this kind."""
 
 
+_INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cn", "Zl", "Zp"})
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _URI = re.compile(r"([a-z][a-z0-9+.-]*):([!-~]+)", re.ASCII | re.IGNORECASE)
 _MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}", re.ASCII)
@@ -135,6 +136,26 @@ def canonical_san(san: San) -> San:
     return kind, canonical(value)
 
 
+def distinguished_name(name: x509.Name) -> str:
+    """Return a Name as text (RFC 4514), with what nobody sees as hex pairs (`visible`)."""
+    return visible(name.rfc4514_string())
+
+
+def visible(text: str) -> str:
+    """Return a text with its format and direction characters as hex pairs of UTF-8 (RFC 4514 §2.4).
+
+    They make one name look like another, and turn round what stands beside it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        "".join(f"\\{byte:02X}" for byte in ch.encode())
+        if unicodedata.category(ch) in _INVISIBLE
+        else ch
+        for ch in text
+    )
+
+
 def san_of(name: x509.GeneralName) -> San:
     """Return the ``(kind, value)`` of a GeneralName as a certificate holds it."""
     match name:
@@ -147,7 +168,7 @@ def san_of(name: x509.GeneralName) -> San:
         case x509.RFC822Name():
             return SanKind.EMAIL, name.value
         case x509.DirectoryName():
-            return SanKind.DIRECTORY, name.value.rfc4514_string()
+            return SanKind.DIRECTORY, distinguished_name(name.value)
         case x509.RegisteredID():
             return SanKind.REGISTERED_ID, name.value.dotted_string
     # cryptography refuses the remaining kinds (x400Address, ediPartyName) by itself.

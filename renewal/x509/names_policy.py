@@ -33,6 +33,7 @@ from renewal.x509.names import (
     SanKind,
     canonical_machine,
     canonical_san,
+    distinguished_name,
     has_control,
 )
 from renewal.x509.patterns import PatternInvalid, matches_san, matches_subject
@@ -199,7 +200,7 @@ def _matched_names(parsed: ParsedCSR, policy: NamesPolicy) -> GrantedNames:
         return GrantedNames(_record_subject(policy), sans)
     subject = _rebuilt(parsed.subject)
     if not _is_own_subject(subject, policy, machines, own_sans):
-        raise _refused(f"the subject {_shown(subject.rfc4514_string())} is not an own name")
+        raise _refused(f"the subject {_shown(distinguished_name(subject))} is not an own name")
     return GrantedNames(subject, sans)
 
 

@@ -51,6 +51,16 @@ def untouched(host: Host) -> Iterator[None]:
     assert state() == before
 
 
+def test_a_subject_that_would_turn_its_line_round_is_kept_with_hex_pairs(door: FrontDoor) -> None:
+    """A format or direction character in a name is written as RFC 4514 §2.4 allows."""
+    key = new_key()
+    stranger = door.certificate(key, subject="CN=evil\u202egnp.exe\u200b")
+    assert Host(door, "n1", stranger, key).register().code == "A01F0001"
+    row = Certificate.objects.get(orchestrator__client_machine="n1")
+    assert row.subject_name == r"CN=evil\E2\80\AEgnp.exe\E2\80\8B"
+    assert row.common_name == r"evil\E2\80\AEgnp.exe\E2\80\8B"
+
+
 class TestNamesOfOthers:
     def test_another_records_agent_id_is_refused(
         self, host: Host, make_host: Callable[..., Host]

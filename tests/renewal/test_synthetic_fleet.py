@@ -31,6 +31,7 @@ from renewal.synthetic.ledger import Ledger, World
 from renewal.synthetic.lives import MODELS, Lives
 from renewal.synthetic.sheets import Sheet
 from renewal.x509.certificates import read_certificate
+from tests.portal.audit.conftest import Log
 from tests.renewal.fleet import Fleet, scratch
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -66,6 +67,16 @@ def test_it_has_the_size_that_was_asked_for_and_holds_every_invariant() -> None:
     assert Orchestrator.objects.count() == 900
     assert Certificate.objects.filter(orchestrator__isnull=False).count() == 2500
     assert verify(now=timezone.now()) == []
+
+
+def test_its_audit_rows_are_no_tampering_in_a_log_that_was_sealed_before(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.write(2)
+    assert log.seal() >= 2
+    load(150, 300)
+    log.now = timezone.now()
+    assert log.seal() > 100
+    assert log.report().findings == []
 
 
 def test_it_has_something_of_everything_that_a_fleet_has() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
+from django.utils import timezone
 from django.utils.html import escape
 
 from orchestrators import labels
@@ -14,6 +17,7 @@ from portal.access.models import User
 from portal.access.reach import Reach
 from portal.access.role_changes import content_of
 from portal.audit.models import AuditEntry
+from renewal.issuers import save_authority
 from renewal.models import CertificateAuthority, GroupIssuance
 from tests.portal.access.conftest import TESTER, group, label, page_of, role, user
 from tests.portal.pages import fleet as rows
@@ -199,6 +203,34 @@ def test_a_test_call_is_made_on_demand_and_its_result_kept_with_its_time(
     assert authority.test_message
     assert escape(authority.test_message) in text_of(admin, "/authorities")
     assert AuditEntry.objects.get(action="authority_tested").after["passed"] is False
+    CertificateAuthority.objects.update(test_passed=True)
+    save_authority(
+        name=authority.name,
+        alias="local",
+        options={"directory": "elsewhere", "passphrase": "other"},
+        actor=TESTER,
+        now=timezone.now(),
+    )
+    account = rows.service_account()
+    checks = admin.get(f"/access/users/{account.pk}").context["checks"]
+    assert (checks[-1].ok, checks[-1].remedy) == (None, "Test it.")
+
+
+def test_readiness_looks_at_each_ca_that_a_group_chooses(admin: Client, fleet: rows.Fleet) -> None:
+    account, portal_ca = rows.service_account(), CertificateAuthority.objects.get()
+    closed = CertificateAuthority.objects.get()
+    closed.pk, closed.name = None, "Closed CA"
+    closed.save()
+    closed.allowed_requesters.set([user("other")])
+    for number in range(22):
+        host = rows.approved(f"host-{number}", now=timezone.now(), left=timedelta(days=300))
+        GroupIssuance.objects.create(
+            group=group(f"Group {number:02}", host),
+            authority=closed if number == 21 else portal_ca,
+        )
+    checks = admin.get(f"/access/users/{account.pk}").context["checks"]
+    (told,) = [check for check in checks if "requester of the CA Closed CA" in check.name]
+    assert told.ok is False
 
 
 def test_the_account_page_of_a_limited_person_tells_the_reach(scoped: User) -> None:

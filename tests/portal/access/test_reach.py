@@ -127,6 +127,19 @@ def test_whether_a_reach_covers_another(wide: Reach, narrow: Reach, expected: bo
     assert wide.covers(narrow) is expected
 
 
+def test_counts_and_group_names_of_an_act_are_those_that_one_sees(fleet: rows.Fleet) -> None:
+    """The act itself is held for all, to see them for some."""
+    berlin, hidden = group("Berlin", fleet.calm), group("Hidden", fleet.warned)
+    sees = role("Sees Berlin", [P.PORTAL_READ, P.AGENTS_READ], only_groups=[berlin])
+    person = page_of(user("bob", sees, role("Acts", [P.AGENTS_MODIFY, P.AGENTS_RENEW])))
+    preview = person.get("/orchestrators/all/preview?act=request").content.decode()
+    assert "are expired" not in preview
+    assert "wait for approval" not in preview
+    form = person.get(f"/orchestrators/assign?ids={fleet.calm.pk}").content.decode()
+    assert "Berlin" in form
+    assert hidden.name not in form
+
+
 # --- the pages ----------------------------------------------------------------------------------
 
 

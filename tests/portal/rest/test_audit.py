@@ -72,7 +72,7 @@ def test_a_row_has_the_numbers_that_clients_know(admin: Caller, log: dict[str, A
     assert (shown["Category"], shown["Operation"], shown["Level"]) == (2001, 23, 2)
     assert (shown["User"], shown["ImmutableIdentifier"]) == ("carl", "7")
     assert shown["Signature"]
-    assert ElementTree.fromstring(shown["Message"]).findtext("Message") == "a <b> & c "
+    assert ElementTree.fromstring(shown["Message"]).findtext("Message") == "a <b> & c"
     assert admin.get(f"Audit/{log['approved'].pk}").json()["Operation"] == 4
     for number in ("404404", "x"):
         refused(admin.get(f"Audit/{number}"), 404, "audit_entry_unknown")
