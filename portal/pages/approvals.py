@@ -109,12 +109,6 @@ def decide(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("approvals")
 
 
-def _may_comment(request: HttpRequest, row: ApprovalRequest) -> bool:
-    """Say whether somebody may approve or Reset this one."""
-    acts = (Permission.AGENTS_APPROVE, Permission.AGENTS_RESET)
-    return any(_reaches(request, row, permission) for permission in acts)
-
-
 def _reaches(request: HttpRequest, row: ApprovalRequest, permission: Permission) -> bool:
     return holds(request.user, permission) and bool(
         reachable([row.orchestrator_id], *act_reaches(request.user, permission))
@@ -125,7 +119,7 @@ def _reaches(request: HttpRequest, row: ApprovalRequest, permission: Permission)
 def comment(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Say something to an open request."""
     row = _found(request, pk)
-    if not _may_comment(request, row):
+    if not approval_comments.may_comment(request.user, row):
         demand(request, Permission.AGENTS_APPROVE)
         raise Http404("There is no such request.")
     try:
@@ -137,12 +131,6 @@ def comment(request: HttpRequest, pk: int) -> HttpResponseBase:
     else:
         messages.success(request, "Your comment is kept.")
     return redirect("approval", pk=pk)
-
-
-# --- one decision ------------------------------------------------------------------------------
-
-
-# --- the pages ---------------------------------------------------------------------------------
 
 
 def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> HttpResponseBase:
@@ -180,7 +168,7 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             and rules.bars(questions.of(row.orchestrator), approver=me),
             "may_decide": is_mine and _is_open(row),
             "may_override": _reaches(request, row, Permission.APPROVALS_OVERRIDE),
-            "may_comment": _is_open(row) and _may_comment(request, row),
+            "may_comment": _is_open(row) and approval_comments.may_comment(request.user, row),
             "comments": inbox.comments_of(row),
             "error": error,
             "reason": request.POST.get("reason", ""),

@@ -6,7 +6,7 @@ Owns the way from a request to a service and back. What an act means is `renewal
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 from uuid import UUID
 
 from django.utils import timezone
@@ -44,10 +44,13 @@ class AgentIds(TypedDict):
 
 
 class ReenrollmentRequest(TypedDict):
-    """Whose flag is set, and to what: 0 to 2, or None, Requested, Required."""
+    """Whose flag is set, and to what: 0 to 2, or None, Requested, Required. ``AtOnce`` ends the
+    present session; it goes with a renewal alone.
+    """
 
     OrchestratorIds: list[str]
     Status: int | str
+    AtOnce: NotRequired[bool]
 
 
 class ReenrollmentResponse(TypedDict):
@@ -204,24 +207,6 @@ class AgentsReset(AgentView):
         return Response(status=204)
 
 
-class AgentReset(AgentView):
-    """POST /Agents/{id}/Reset."""
-
-    needs = {"POST": Permission.AGENTS_RESET}
-    summaries = {"POST": "Resets one orchestrator"}
-    versioned = frozenset({"POST"})
-    in_database = True
-
-    def post(self, request: Request, agent_id: str) -> Response:
-        self.no_body()
-        pk = found_agent(request, agent_id, Permission.AGENTS_RESET).pk
-        try:
-            approvals.reset(pk, actor=actor_of(request), now=timezone.now())
-        except ActRefused as refused:
-            raise ApiError(act_code(refused.reason), str(refused)) from None
-        return Response(status=204)
-
-
 class AgentFetchLogs(AgentView):
     """POST /Agents/{id}/FetchLogs."""
 
@@ -258,18 +243,18 @@ class AgentsSetReenrollment(AgentView):
     has_order = True
 
     def listed_act(self, request: Request) -> ListedAct:
-        flag, asked = _asked(request)
+        flag, asked, at_once = _asked(request)
         ids = tuple(dict.fromkeys(pk for pk in asked.values() if pk))
         no_ids = tuple(text for text, pk in asked.items() if pk is None)
-        return ListedAct(_ACTS[flag], ids, no_ids, is_whole=False)
+        return ListedAct(_ACTS[flag], ids, no_ids, is_whole=False, at_once=at_once)
 
     def post(self, request: Request) -> Response:
-        flag, asked = _asked(request)
+        flag, asked, at_once = _asked(request)
         actor, now = actor_of(request), timezone.now()
         refused = listed_acts.refusals(
             {pk for pk in asked.values() if pk},
             act_reaches(request.user, Permission.AGENTS_RENEW),
-            lambda pk: approvals.request_renewal(pk, flag, actor=actor, now=now),
+            lambda pk: approvals.request_renewal(pk, flag, actor=actor, now=now, at_once=at_once),
         )
         return Response(
             {
@@ -281,12 +266,17 @@ class AgentsSetReenrollment(AgentView):
         )
 
 
-def _asked(request: Request) -> tuple[Reenrollment, dict[str, UUID | None]]:
-    """Return the flag, and each id as it was sent with the GUID that it is. Raises ApiError."""
-    body = bodies.members(request.data, known=("OrchestratorIds", "Status"))
+def _asked(request: Request) -> tuple[Reenrollment, dict[str, UUID | None], bool]:
+    """Return the flag, each id as it was sent with the GUID that it is, and whether the present
+    session ends. Raises ApiError.
+    """
+    body = bodies.members(request.data, known=("OrchestratorIds", "Status"), optional=("AtOnce",))
     flag = bodies.reenrollment(body["Status"])
     texts = bodies.id_texts(body["OrchestratorIds"], "OrchestratorIds")
-    return flag, {text: bodies.guid(text) for text in texts}
+    at_once = bodies.flag(body, "AtOnce")
+    if at_once and flag is Reenrollment.NONE:
+        raise ApiError(ErrorCode.VALUE_INVALID, "AtOnce: only a renewal is asked for at once.")
+    return flag, {text: bodies.guid(text) for text in texts}, at_once
 
 
 def _id(text: str) -> UUID:

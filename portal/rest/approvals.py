@@ -1,4 +1,5 @@
-"""POST /Agents/{id}/Approve: one approval with its reason, a dry run of it, or an override.
+"""Approve, Disapprove and Reset of one orchestrator, each with its reason; the dry run and the
+override of an approval.
 
 Owns the way from a request to `renewal/identity/approvals.py` and back. What an approval comes to
 is told by the function that decides it (`renewal/rules/acts.py`).
@@ -6,7 +7,7 @@ is told by the function that decides it (`renewal/rules/acts.py`).
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from django.db import IntegrityError
 from django.utils import timezone
@@ -16,7 +17,6 @@ from rest_framework.response import Response
 from orchestrators.reach import reachable
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.audit.wording import one_line
 from portal.rest import bodies
 from portal.rest.agents import AgentView, found_agent, unknown_agent
 from portal.rest.codes import ErrorCode, act_code
@@ -33,7 +33,6 @@ _ANSWERS = {
     Approval.VOTED: "Voted",
     Approval.UNCHANGED: "Unchanged",
 }
-_LONGEST_REASON = 500
 
 
 class ApproveRequest(TypedDict):
@@ -42,6 +41,12 @@ class ApproveRequest(TypedDict):
     Reason: NotRequired[str]
     Override: NotRequired[bool]
     DryRun: NotRequired[bool]
+
+
+class ReasonRequest(TypedDict):
+    """Why; the request for approval and the audit log keep it. The body may be left out."""
+
+    Reason: NotRequired[str]
 
 
 class ApproveResponse(TypedDict):
@@ -71,12 +76,8 @@ class AgentApprove(AgentView):
         body = bodies.members(
             request.data or {}, known=(), optional=("Reason", "Override", "DryRun")
         )
-        reason = one_line(bodies.text(body.get("Reason") or "", "Reason"))
-        if len(reason) > _LONGEST_REASON:
-            raise ApiError(
-                ErrorCode.VALUE_INVALID, f"Reason has at most {_LONGEST_REASON} characters."
-            )
-        is_override, is_dry = _flag(body, "Override"), _flag(body, "DryRun")
+        reason = bodies.reason(body)
+        is_override, is_dry = bodies.flag(body, "Override"), bodies.flag(body, "DryRun")
         found = found_agent(request, agent_id, Permission.AGENTS_APPROVE)
         if is_override:
             self.demand(Permission.APPROVALS_OVERRIDE)
@@ -101,6 +102,49 @@ class AgentApprove(AgentView):
         return Response(told)
 
 
+class AgentDisapprove(AgentView):
+    """POST /Agents/{id}/Disapprove: disapproves one orchestrator and its open request."""
+
+    needs = {"POST": Permission.AGENTS_APPROVE}
+    in_database = True
+    takes = {"POST": ReasonRequest}
+    versioned = frozenset({"POST"})
+
+    def post(self, request: Request, agent_id: str) -> Response:
+        reason = _reason_alone(request)
+        pk = found_agent(request, agent_id, Permission.AGENTS_APPROVE).pk
+        try:
+            approvals.disapprove(pk, actor=actor_of(request), now=timezone.now(), message=reason)
+        except ActRefused as refused:
+            raise ApiError(act_code(refused.reason), str(refused)) from None
+        return Response(status=204)
+
+
+class AgentReset(AgentView):
+    """POST /Agents/{id}/Reset: Resets one orchestrator."""
+
+    needs = {"POST": Permission.AGENTS_RESET}
+    in_database = True
+    takes = {"POST": ReasonRequest}
+    versioned = frozenset({"POST"})
+
+    def post(self, request: Request, agent_id: str) -> Response:
+        reason = _reason_alone(request)
+        pk = found_agent(request, agent_id, Permission.AGENTS_RESET).pk
+        try:
+            approvals.reset(pk, actor=actor_of(request), now=timezone.now(), message=reason)
+        except ActRefused as refused:
+            raise ApiError(act_code(refused.reason), str(refused)) from None
+        return Response(status=204)
+
+
+def _reason_alone(request: Request) -> str:
+    """Return the reason of a body that has nothing else; existing clients send none or null."""
+    if request.data is None:
+        return ""
+    return bodies.reason(bodies.members(request.data, known=(), optional=("Reason",)))
+
+
 def _foretold(prospect: Prospect) -> ApproveResponse:
     verdict = prospect.verdict
     is_refused = verdict.outcome is Outcome.SKIP
@@ -112,10 +156,3 @@ def _foretold(prospect: Prospect) -> ApproveResponse:
         "Lacking": prospect.lacking,
         "LackingRoles": list(prospect.lacking_roles),
     }
-
-
-def _flag(body: dict[str, Any], name: str) -> bool:
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is true or false.")
-    return bool(value)

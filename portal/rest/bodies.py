@@ -6,18 +6,20 @@ the values is the services'.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
 from orchestrators.models import Reenrollment
 from orchestrators.reenrollment import flag_of
+from portal.audit.wording import one_line
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 
 MOST_IDS = 1000
 _LONGEST_ID = 64
 _LONGEST_ECHO = 40
+_LONGEST_REASON = 500
 _MOST_DIGITS = 18
 
 
@@ -64,6 +66,22 @@ def text(value: object, name: str) -> str:
     if any(ch == "\0" or "\ud800" <= ch <= "\udfff" for ch in value):
         raise ApiError(ErrorCode.VALUE_INVALID, f"{name} has a character that no text has.")
     return value
+
+
+def flag(body: Mapping[str, Any], name: str) -> bool:
+    """Return a member that is true or false; left out is false. Raises ApiError."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise ApiError(ErrorCode.VALUE_INVALID, f"{name} is true or false.")
+    return bool(value)
+
+
+def reason(body: Mapping[str, Any]) -> str:
+    """Return the member Reason as one line; left out is empty. Raises ApiError."""
+    found = one_line(text(body.get("Reason") or "", "Reason"))
+    if len(found) > _LONGEST_REASON:
+        raise ApiError(ErrorCode.VALUE_INVALID, f"Reason has at most {_LONGEST_REASON} characters.")
+    return found
 
 
 def texts(value: object, name: str, *, may_be_empty: bool = False) -> list[str]:

@@ -80,6 +80,7 @@ class ErrorCode(StrEnum):
     HAS_JOBS = "has_jobs"
     DELETION_FORBIDDEN = "deletion_forbidden"
     JOB_UNKNOWN = "job_unknown"
+    REQUEST_UNKNOWN = "request_unknown"
     AUTHORITY_INVALID = "authority_invalid"
     TEMPLATE_INVALID = "template_invalid"
     IN_USE = "in_use"
@@ -169,6 +170,7 @@ CODES: dict[ErrorCode, CodeText] = {
     C.HAS_JOBS: CodeText(400, "The orchestrator has jobs that are not done"),
     C.DELETION_FORBIDDEN: CodeText(403, "A policy forbids this deletion"),
     C.JOB_UNKNOWN: CodeText(404, "There is no such job"),
+    C.REQUEST_UNKNOWN: CodeText(404, "There is no such request for approval"),
     C.AUTHORITY_INVALID: CodeText(400, "A certificate authority cannot be like this"),
     C.TEMPLATE_INVALID: CodeText(400, "A template cannot be like this"),
     C.AUDIT_ENTRY_UNKNOWN: CodeText(404, "There is no such row of the audit log"),

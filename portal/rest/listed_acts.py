@@ -45,12 +45,14 @@ class ListedAct:
     """What the list has besides and is no GUID: like an id that nobody has."""
     is_whole: bool = True
     """All of the list or none."""
+    at_once: bool = False
+    """With a renewal: the present session ends."""
 
     @property
     def order(self) -> Order:
         """The same as pages order it; a Reset over the API has no sentence of its own."""
         reason = _BY_API if self.act is Act.RESET else ""
-        return Order(self.act, Selection(ids=self.ids), reason)
+        return Order(self.act, Selection(ids=self.ids), reason, self.at_once)
 
 
 def foreseen(listed: ListedAct, *, user: Any, now: datetime) -> list[Foreseen]:

@@ -57,6 +57,11 @@ PARAMETERS: Mapping[str, ParameterText] = {
         ParameterText("accountName", _TEXT, "Name of a user."),
         ParameterText("after", _number(0), "The value of X-Next-Cursor of the page before."),
         ParameterText(
+            "tab",
+            {"type": "string", "enum": ["waiting", "mine", "all", "done"]},
+            "A list of the inbox: waiting for the caller, the caller's, all open, done.",
+        ),
+        ParameterText(
             "dry_run", _FLAG, "Says what the call would change and ask a CA, and does neither."
         ),
     )

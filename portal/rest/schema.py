@@ -146,9 +146,17 @@ class Operation(AutoSchema):
             content: dict[str, Any] = {"application/json": {"schema": sent}}
             if view.takes_csv:
                 content["text/csv"] = {"schema": {"type": "string"}}
-            operation["requestBody"] = {"required": True, "content": content}
+            operation["requestBody"] = {
+                "required": _must_be_sent(view.takes[method]),
+                "content": content,
+            }
         operation["responses"] = dict(_responses(view, method, path, schemas))
         return operation
+
+
+def _must_be_sent(shape: Any) -> bool:
+    """Say whether a body may not be left out: it is a list, or has a member that is required."""
+    return not is_typeddict(shape) or bool(shape.__required_keys__)
 
 
 def _texts(view: type[ApiView], method: str) -> tuple[str, str]:

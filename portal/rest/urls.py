@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver
 from portal.edge.paths import any_case_path
 from portal.rest import (
     agents,
+    approval_requests,
     approvals,
     audit,
     authorities,
@@ -39,7 +40,8 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Agents/Import", fleet_import.AgentsImport),
     ("Agents/SetAuthCertificateReenrollment", agents.AgentsSetReenrollment),
     ("Agents/<str:agent_id>", agents.AgentDetail),
-    ("Agents/<str:agent_id>/Reset", agents.AgentReset),
+    ("Agents/<str:agent_id>/Reset", approvals.AgentReset),
+    ("Agents/<str:agent_id>/Disapprove", approvals.AgentDisapprove),
     ("Agents/<str:agent_id>/Approve", approvals.AgentApprove),
     ("Agents/<str:agent_id>/FetchLogs", agents.AgentFetchLogs),
     ("Agents/<str:agent_id>/Explanation", explanation.AgentExplanation),
@@ -93,6 +95,9 @@ ENDPOINTS: tuple[tuple[str, type[ApiView]], ...] = (
     ("Security/Identities", identities.IdentityList),
     ("Security/Identities/Lookup", identities.IdentityLookup),
     ("Security/Identities/<str:identity_id>", identities.IdentityDetail),
+    ("ApprovalRequests", approval_requests.ApprovalRequestList),
+    ("ApprovalRequests/<str:request_id>", approval_requests.ApprovalRequestDetail),
+    ("ApprovalRequests/<str:request_id>/Comments", approval_requests.ApprovalRequestComments),
     ("BulkJobs", bulk_jobs.BulkJobList),
     ("BulkJobs/<str:job_id>", bulk_jobs.BulkJobDetail),
     ("BulkJobs/<str:job_id>/Items", bulk_jobs.BulkJobItems),

@@ -1,14 +1,18 @@
 """What people say to an open request for approval.
 
-Owns how much it may be, and that it is kept with its audit row.
+Owns who may, how much it may be, and that it is kept with its audit row.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
+from orchestrators.reach import act_reaches, reachable
+from portal.access.catalogue import Permission
+from portal.access.permissions import holds
 from portal.audit.trail import Actor
 from portal.audit.wording import lines
 from renewal.identity.acting import ActRefused
@@ -23,6 +27,15 @@ from renewal.rules.approval import (
 )
 
 MOST_COMMENTS = 100
+
+
+def may_comment(user: Any, request: ApprovalRequest) -> bool:
+    """Say whether somebody may approve or Reset the orchestrator of a request."""
+    return any(
+        holds(user, permission)
+        and bool(reachable([request.orchestrator_id], *act_reaches(user, permission)))
+        for permission in (Permission.AGENTS_APPROVE, Permission.AGENTS_RESET)
+    )
 
 
 def comment(request: ApprovalRequest, text: str, *, actor: Actor, now: datetime) -> ApprovalComment:

@@ -184,6 +184,9 @@ class World:
             "<str:template_id>": self.ids["template"],
             "<str:certificate_id>": self.ids[f"certificate-{which}"],
             "<str:rule_id>": self.ids["rule"],
+            "<str:request_id>": self.ids[
+                {"inside": "request", "outside": "request-outside"}[which]
+            ],
             "<str:thumbprint>": self.ids[f"thumbprint-{which}"],
             "<str:setting_id>": word or "SessionLengthMinutes",
             "<str:name>": word if row.url.startswith("settings") else "nowhere",

@@ -10,6 +10,7 @@ import pytest
 
 from portal.access.catalogue import entry_for
 from portal.rest.agent_listing import agent_listing
+from portal.rest.approval_requests import APPROVAL_REQUESTS
 from portal.rest.audit import AUDIT
 from portal.rest.authorities import AUTHORITIES
 from portal.rest.bulk_jobs import BULK_JOBS
@@ -66,6 +67,7 @@ LISTINGS = {
     "Certificate authorities": AUTHORITIES,
     "Templates": TEMPLATES,
     "Tokens": TOKENS,
+    "Approval requests": APPROVAL_REQUESTS,
     "Bulk jobs": BULK_JOBS,
     "Job history": HISTORY,
     "Scheduled jobs": SCHEDULED,
