@@ -52,18 +52,13 @@ class Candidate:
     row: fleet.FleetRow
     claimant: Claimant | None = None
     problem: str = ""
-    generation: int | None = None
-    """Of a Reset or Disapprove: what was Reset or disapproved since is not again."""
+    """Why an approval would change nothing."""
 
     @property
     def shown(self) -> str:
-        """What the page shows, as it is sent back with the act."""
-        if self.generation is not None:
-            return f"generation {self.generation}"
-        if self.claimant is None:
-            return ""
-        entry = shown_as(self.row.orchestrator.pk, CHANGE, self.claimant)
-        return f"{entry.claimant}:{entry.fingerprint}:{entry.mark}"
+        """What the page shows, as it is sent back with an act of `BY_GENERATION`."""
+        entry = shown_as(self.row.orchestrator, CHANGE, self.claimant)
+        return f"{entry.generation}:{entry.claimant or ''}:{entry.fingerprint}:{entry.mark}"
 
 
 _ASKED = fields("act", "scope", "query", "claimant", many=("ids",))
@@ -89,7 +84,7 @@ def confirm(request: HttpRequest) -> HttpResponseBase:
 @page(
     Permission.AGENTS_READ,
     methods=ACT,
-    form=fields("act", "message", "at_once", many=("ids", "revoke"), each={"shown": "ids"}),
+    form=fields("act", "message", "at_once", "once", many=("ids", "revoke"), each={"shown": "ids"}),
 )
 def perform(request: HttpRequest) -> HttpResponseBase:
     """Do what was confirmed: one orchestrator at once, several as a job."""
@@ -128,17 +123,21 @@ def _job(request: HttpRequest, act: Act, ids: Sequence[UUID], message: str) -> H
     )
     shown = [_foreseen(pk, request.POST.get(f"shown-{pk}", "")) for pk in ids]
     job = service.submit_ticked(
-        order, shown, user=request.user, actor=actor_of(request), now=timezone.now()
+        order,
+        shown,
+        once=request.POST.get("once", "")[:32],
+        user=request.user,
+        actor=actor_of(request),
+        now=timezone.now(),
     )
     return bulk.follow(request, job)
 
 
 def _foreseen(pk: UUID, value: str) -> Foreseen:
-    if (generation := _generation_of(value)) is not None:
-        return Foreseen(pk, CHANGE, generation=generation)
-    shown = _shown_of(value) or Shown()
+    """Read what the page showed of one: nobody, where that makes no sense or is missing."""
+    generation, claimant, fingerprint, mark = (*value.split(":")[:4], "", "", "", "")[:4]
     return Foreseen(
-        pk, CHANGE, shown.claimant, (shown.fingerprint or "")[:64], (shown.mark or "")[:64]
+        pk, CHANGE, _number(claimant, 18), fingerprint[:64], mark[:64], _number(generation, 9)
     )
 
 
@@ -153,13 +152,14 @@ def _one(act: Act, pk: UUID, order: Order) -> tuple[bool, str]:
 
 
 def _order(request: HttpRequest, act: Act, pk: UUID, message: str) -> Order:
+    shown = _foreseen(pk, request.POST.get(f"shown-{pk}", ""))
     return Order(
         actor=actor_of(request),
         now=timezone.now(),
         message=message,
         at_once=_at_once(request, act),
-        shown=_shown_of(request.POST.get(f"shown-{pk}", "")) if act.name == "approve" else None,
-        generation=_generation_of(request.POST.get(f"shown-{pk}", "")),
+        shown=shown.as_shown,
+        generation=shown.generation,
         also_revoke=_numbers(request.POST.getlist("revoke")) if act.name == "reset" else (),
     )
 
@@ -179,13 +179,10 @@ def _ask(
     rows = fleet.chosen(ids, periods(store.load()), *reaches, now=now)
     if not rows:
         raise Http404(_NO_SUCH)
-    is_fenced = acts.Act(act.name) in BY_GENERATION
-    candidates = [
-        Candidate(row, generation=row.orchestrator.generation if is_fenced else None)
-        for row in rows
-    ]
-    if act.name == "approve":
-        candidates = _candidates(request, rows, chosen, now)
+    is_approval = act.name == "approve"
+    candidates = (
+        _candidates(request, rows, chosen, now) if is_approval else [Candidate(row) for row in rows]
+    )
     only = rows[0].orchestrator if len(rows) == 1 else None
     return render(
         request,
@@ -193,6 +190,9 @@ def _ask(
         {
             "act": act,
             "candidates": candidates,
+            "is_fenced": acts.Act(act.name) in BY_GENERATION,
+            "is_possible": not all(candidate.problem for candidate in candidates),
+            "once": service.new_once(),
             "only": only,
             "error": error,
             "message": request.POST.get("message", ""),
@@ -256,15 +256,6 @@ def _numbers(values: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(v) for v in values)
 
 
-def _generation_of(value: str) -> int | None:
-    word, _, number = value.partition(" ")
-    is_number = number.isascii() and number.isdigit() and len(number) < 10
-    return int(number) if word == "generation" and is_number else None
-
-
-def _shown_of(value: str) -> Shown | None:
-    claimant, _, seen = value.partition(":")
-    fingerprint, _, mark = seen.partition(":")
-    if not (claimant.isascii() and claimant.isdigit() and len(claimant) < 19):
-        return None
-    return Shown(claimant=int(claimant), fingerprint=fingerprint or None, mark=mark or None)
+def _number(text: str, most: int) -> int | None:
+    is_number = text.isascii() and text.isdigit() and len(text) <= most
+    return int(text) if is_number else None

@@ -57,7 +57,7 @@ def preview(request: HttpRequest) -> HttpResponseBase:
 @page(
     Permission.AGENTS_READ,
     methods=ACT,
-    form=fields("act", "query", "count", "digest", "keys", "at_once", "message", "typed"),
+    form=fields("act", "query", "count", "digest", "once", "keys", "at_once", "message", "typed"),
 )
 def submit(request: HttpRequest) -> HttpResponseBase:
     """Commit the job that was previewed and confirmed."""
@@ -73,6 +73,7 @@ def submit(request: HttpRequest) -> HttpResponseBase:
     frozen = Frozen(
         _number(given.get("count", "")),
         given.get("digest", "")[:64],
+        given.get("once", "")[:32],
         service.unpacked(given.get("keys", "")),
     )
     if _must_type(act, frozen.count) and given.get("typed", "").strip() != str(frozen.count):

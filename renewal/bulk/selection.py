@@ -19,6 +19,7 @@ from orchestrators.reach import within
 from portal.access.reach import Reach
 from portal.audit.trail import Actor
 from renewal.identity import claimants, prospects
+from renewal.identity.naming import Shown
 from renewal.models import ApprovalRequest, Claimant
 from renewal.rules.acts import Act, ActFacts, Verdict, foresee
 from renewal.rules.approval import RequestState
@@ -26,8 +27,8 @@ from renewal.rules.periods import Periods
 from renewal.selectors.filters import Filters, matching, query_of
 
 CHUNK = 1000
-BY_GENERATION = frozenset({Act.RESET, Act.DISAPPROVE})
-"""Acts that raise a record's generation, and mean the one that was shown."""
+BY_GENERATION = frozenset({Act.APPROVE, Act.RESET, Act.DISAPPROVE})
+"""Acts that mean a record as it was shown: what was Reset or disapproved since is not meant."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,18 @@ class Foreseen:
     mark: str = ""
     """`claimants.mark_of` it: certificate or credential, and name."""
     generation: int | None = None
-    """The record's, of a Reset or Disapprove: what was Reset or disapproved since is not again."""
+    """The record's, of an act of `BY_GENERATION`."""
+
+    @property
+    def as_shown(self) -> Shown:
+        """What an approval is held against: an entry without a claimant showed nobody."""
+        return Shown(
+            self.claimant,
+            self.fingerprint or None,
+            self.mark or None,
+            generation=self.generation,
+            nobody=self.claimant is None,
+        )
 
 
 def chosen(
@@ -82,7 +94,7 @@ def foreseen(
             some = ids[start : start + CHUNK]
             records = list(Orchestrator.objects.filter(pk__in=some).order_by("pk"))
             for found in prospects.of(records, approver, taken=taken, now=now):
-                yield shown_as(found.record.pk, found.verdict, found.claimant)
+                yield shown_as(found.record, found.verdict, found.claimant)
         return
     asked: set[UUID] = set()
     if act is Act.DISAPPROVE:
@@ -95,13 +107,14 @@ def foreseen(
         yield Foreseen(pk, foresee(act, known), generation=shown)
 
 
-def shown_as(pk: UUID, verdict: Verdict, claimant: Claimant | None) -> Foreseen:
-    """Return a record with whom a page shows for it."""
+def shown_as(record: Orchestrator, verdict: Verdict, claimant: Claimant | None) -> Foreseen:
+    """Return a record with whom a page shows for its approval."""
     if claimant is None:
-        return Foreseen(pk, verdict)
+        return Foreseen(record.pk, verdict, generation=record.generation)
     certificate = claimant.certificate
     fingerprint = certificate.fingerprint_sha256 if certificate else ""
-    return Foreseen(pk, verdict, claimant.pk, fingerprint, claimants.mark_of(claimant))
+    mark = claimants.mark_of(claimant)
+    return Foreseen(record.pk, verdict, claimant.pk, fingerprint, mark, record.generation)
 
 
 def digest(meaning: str, entries: Iterable[Foreseen]) -> str:

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import connection, transaction
 
 from orchestrators.reach import act_reaches
 from portal.access.catalogue import Permission
+from portal.access.models import User
 from portal.access.permissions import require
 from portal.audit.acts import BULK_JOB
 from portal.audit.models import Category
@@ -85,6 +86,9 @@ class Frozen:
 
     count: int
     digest: str
+    """Of the selection and `once`: one preview makes one job."""
+    once: str = ""
+    """Of this preview alone (`new_once`)."""
     keys: frozenset[UUID] = field(default=frozenset(), compare=False)
     """The records, of a selection of at most `MOST_COMPARED`: a refusal names what changed."""
 
@@ -93,6 +97,11 @@ class Frozen:
         """The records as a form carries them."""
         raw = b"".join(key.bytes for key in sorted(self.keys))
         return base64.b64encode(raw).decode()
+
+
+def new_once() -> str:
+    """Return what tells one preview from another one of the same selection."""
+    return uuid4().hex
 
 
 def unpacked(text: str) -> frozenset[UUID]:
@@ -123,8 +132,11 @@ class Preview:
         return [entry for entry in self.entries if entry.verdict.outcome is outcome]
 
 
-def preview(order: Order, *, user: Any, now: datetime) -> Preview:
-    """Say what an act would do, without doing it. Raises PermissionMissing, BulkRefused."""
+def preview(order: Order, *, user: Any, now: datetime, once: str = "") -> Preview:
+    """Say what an act would do, without doing it. Raises PermissionMissing, BulkRefused.
+
+    ``once``: of an earlier preview, to compare with what it froze.
+    """
     permission = PERMISSIONS[order.act]
     require(user, permission)
     reaches = act_reaches(user, permission)
@@ -136,17 +148,27 @@ def preview(order: Order, *, user: Any, now: datetime) -> Preview:
     keys = (
         frozenset(entry.pk for entry in entries) if len(entries) <= MOST_COMPARED else frozenset()
     )
-    return Preview(order, entries, Frozen(len(entries), digest(order.meaning, entries), keys))
+    return Preview(order, entries, _frozen(order, entries, once or new_once(), keys))
+
+
+def _frozen(
+    order: Order, entries: Sequence[Foreseen], once: str, keys: frozenset[UUID] = frozenset()
+) -> Frozen:
+    return Frozen(len(entries), digest(f"{order.meaning}\n{once}", entries), once, keys)
 
 
 def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: datetime) -> BulkJob:
     """Commit a job for exactly what was previewed. Raises PermissionMissing, BulkRefused.
 
-    ``selection_changed``: other records match now, or somebody else came forward for one of them;
-    a new preview shows which.
+    ``selection_changed``: other records match now, or one of them moved on: somebody else came
+    forward, or it was Reset or disapproved; a new preview shows which. What one preview froze is
+    one job: sent twice, the job that there is is returned.
     """
     _check_order(order)
-    seen = preview(order, user=user, now=now)
+    require(user, PERMISSIONS[order.act])
+    if (made := _made_of(frozen, user)) is not None:
+        return made
+    seen = preview(order, user=user, now=now, once=frozen.once)
     if seen.frozen != frozen:
         raise BulkRefused(
             "selection_changed",
@@ -158,20 +180,26 @@ def submit(order: Order, frozen: Frozen, *, user: Any, actor: Actor, now: dateti
 
 
 def submit_ticked(
-    order: Order, shown: Sequence[Foreseen], *, user: Any, actor: Actor, now: datetime
+    order: Order,
+    shown: Sequence[Foreseen],
+    *,
+    user: Any,
+    actor: Actor,
+    now: datetime,
+    once: str = "",
 ) -> BulkJob:
     """Commit a job for records that somebody ticked. Raises PermissionMissing, BulkRefused.
 
     ``shown``: each with what its confirmation showed. An approval of anybody else is refused item
-    by item, as are a Reset and a Disapprove of what was Reset or disapproved since, and what lies
-    outside the actor's reach.
+    by item, as is an act of `BY_GENERATION` on what was Reset or disapproved since, and what lies
+    outside the actor's reach. ``once``: of the confirmation, which makes one job.
     """
     require(user, PERMISSIONS[order.act])
     _check_order(order)
     if not shown:
         raise BulkRefused("nothing_selected", "No orchestrator is selected.")
     entries = sorted(shown, key=lambda entry: entry.pk)
-    frozen = Frozen(len(entries), digest(order.meaning, entries))
+    frozen = _frozen(order, entries, once or new_once())
     return _committed(order, entries, frozen, user=user, actor=actor, now=now)
 
 
@@ -195,6 +223,10 @@ def _committed(
 ) -> BulkJob:
     reason = one_line(order.reason)
     with transaction.atomic():
+        # Of two submits of one preview at once, the second one waits and finds the job.
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if (made := _made_of(frozen, user)) is not None:
+            return made
         job = BulkJob.objects.create(
             act=order.act,
             at_once=order.at_once,
@@ -214,6 +246,10 @@ def _committed(
     return job
 
 
+def _made_of(frozen: Frozen, user: Any) -> BulkJob | None:
+    return BulkJob.objects.filter(requested_by=user.pk, digest=frozen.digest).first()
+
+
 def cancel(job_id: int, *, actor: Actor, now: datetime) -> BulkJob:
     """Stop a job: when this returns, nothing more is done. Raises BulkRefused."""
     with transaction.atomic():
@@ -229,8 +265,8 @@ def retry(job_id: int, *, user: Any, actor: Actor, now: datetime) -> BulkJob:
     """Take up again what was skipped, failed or left by a cancel. Raises as submit does.
 
     Only who submitted a job may: it goes on in that user's name. Each item is held against what
-    was shown when the job was submitted: whom an approval names, and of a Reset or Disapprove the
-    record's generation. What moved on since is skipped and has to be selected anew.
+    was shown when the job was submitted: whom an approval names, and the record's generation.
+    What moved on since is skipped and has to be selected anew.
     """
     with transaction.atomic():
         job = _moved(job_id, BulkEvent.RETRY)
@@ -306,7 +342,10 @@ def _came_and_went(order: Order, then: Frozen, now: Frozen, user: Any) -> str:
         return ""
     came, gone = now.keys - then.keys, then.keys - now.keys
     if not came and not gone:
-        return " At least one of them moved on: somebody else came forward, or it was Reset."
+        return (
+            " At least one of them moved on: somebody else came forward, or it was Reset or "
+            "disapproved."
+        )
     told = ""
     for word, keys in (("Came", came), ("Gone", gone)):
         names = fleet.names_of(keys, *act_reaches(user, PERMISSIONS[order.act]))

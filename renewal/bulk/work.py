@@ -25,11 +25,12 @@ from portal.access.permissions import holds
 from portal.audit.trail import Actor
 from renewal import leases
 from renewal.bulk import flags
+from renewal.bulk.selection import Foreseen
 from renewal.bulk.service import PERMISSIONS
 from renewal.identity import approvals
-from renewal.identity.approvals import ActRefused, Shown
+from renewal.identity.approvals import ActRefused
 from renewal.models import BulkItem, BulkJob
-from renewal.rules.acts import FLAGS, SENTENCES, VOTE, Act
+from renewal.rules.acts import CHANGE, FLAGS, SENTENCES, VOTE, Act
 from renewal.rules.approval import Approval
 from renewal.rules.bulk_lifecycle import OPEN_BULK, BulkEvent, BulkState, ItemState, next_bulk
 
@@ -158,11 +159,9 @@ def _each(
 def _one(job: BulkJob, act: Act, item: BulkItem, actor: Actor, now: datetime) -> bool | Approval:
     pk = item.orchestrator_id
     if act is Act.APPROVE:
-        shown = (
-            Shown(item.claimant, item.fingerprint or None, item.mark or None)
-            if item.claimant
-            else Shown(nobody=True)
-        )
+        shown = Foreseen(
+            pk, CHANGE, item.claimant, item.fingerprint, item.mark, item.generation
+        ).as_shown
         return approvals.approve(pk, actor=actor, now=now, shown=shown, message=job.reason)
     if act is Act.DISAPPROVE:
         return approvals.disapprove(

@@ -73,6 +73,7 @@ def approve(
         named = _permitted(prospect)
         if named is None:
             return Approval.UNCHANGED
+        _check_shown(orchestrator, shown.generation)
         if request is None:
             cause = approval_requests.cause_of(actor, message)
             request = approval_requests.ensure_open(orchestrator, cause, now=now)
@@ -177,16 +178,18 @@ def disapprove(
         _check_shown(orchestrator, generation)
         if asked is not None:
             approval_requests.disapprove(asked, actor, message=message, now=now)
-        if orchestrator.status == Status.DISAPPROVED:
-            audit(orchestrator, "return_refused", actor, before={}, message=message)
-            return True
         before = state_of(orchestrator)
+        is_return = orchestrator.status == Status.DISAPPROVED
+        # Also of a return that is refused: an approval that was shown before is not given after.
         orchestrator.status = Status.DISAPPROVED
         orchestrator.generation += 1
         orchestrator.save(update_fields=["status", "generation"])
         # Approving it again needs no new contact, nor does a claim that was open.
         claimants.follow(orchestrator, generation=orchestrator.generation - 1)
         credentials.follow(orchestrator, generation=orchestrator.generation - 1)
+        if is_return:
+            audit(orchestrator, "return_refused", actor, before=before, message=message)
+            return True
         sessions.end_sessions(orchestrator, reason="disapproved", now=now)
         drop_waiting_enrollments(orchestrator, actor, now=now)
         audit(orchestrator, "disapproved", actor, before=before, message=message)

@@ -30,6 +30,8 @@ class Shown:
     mark: str | None = None
     """`claimants.mark_of` the one who was shown: certificate or credential, and name."""
     request: int | None = None
+    generation: int | None = None
+    """The record's: what was Reset or disapproved since is not approved."""
     nobody: bool = False
     """It showed nobody: whoever came forward since is not approved unseen."""
 

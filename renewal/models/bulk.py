@@ -25,7 +25,7 @@ class BulkJob(models.Model):
     is_filtered = models.BooleanField(default=False)
     total = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
-    """SHA-256 over the ids, and over what an approval names for each."""
+    """SHA-256 over what was confirmed, and when it was shown: of one user, of one job."""
     reason = models.CharField(max_length=500, blank=True)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="bulk_jobs"
@@ -96,7 +96,7 @@ class BulkItem(models.Model):
     mark = models.CharField(max_length=64, blank=True)
     """`claimants.mark_of` the one whom an approval names: its proof and its name."""
     generation = models.PositiveIntegerField(null=True)
-    """The record's, as it was previewed, of an act that a later Reset or Disapprove makes void."""
+    """The record's, as it was previewed: a later Reset or Disapprove makes the act void."""
     state = models.CharField(
         max_length=12,
         choices=[(s.value, s.value.capitalize()) for s in ItemState],

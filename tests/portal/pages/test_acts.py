@@ -10,6 +10,8 @@ import pytest
 from orchestrators.models import AgentSession, Job, Orchestrator, Status
 from portal.audit.models import AuditEntry
 from portal.preferences import store
+from renewal.identity import approval_requests
+from renewal.identity.approval_requests import Cause
 from renewal.models import BulkJob, Certificate, Claimant, Revocation
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
@@ -82,6 +84,55 @@ def test_another_certificate_in_between_is_not_approved(fleet, admin, now):
     assert "Somebody else came forward" in response.content.decode()
 
 
+@pytest.mark.parametrize("times", [0, 1], ids=["shown before it", "given before it"])
+@pytest.mark.parametrize("record", ["waiting", "returning"])
+def test_an_approval_is_not_given_after_a_disapprove_that_came_later(fleet, admin, record, times):
+    record = getattr(fleet, record)
+    shown = shown_by(admin, record)
+    for _ in range(times):
+        perform(admin, "approve", record, **shown)
+        assert fresh(record).status == Status.APPROVED
+    perform(admin, "disapprove", record)
+    told = perform(admin, "approve", record, follow=True, **shown).content.decode()
+    assert "Reset or disapproved since it was shown" in told
+    assert fresh(record).status == Status.DISAPPROVED
+    perform(admin, "approve", record, **shown_by(admin, record))
+    assert fresh(record).status == Status.APPROVED
+
+
+def test_an_approval_is_not_given_after_its_return_was_refused(fleet, admin, now):
+    perform(admin, "disapprove", fleet.calm)
+    shown = shown_by(admin, fleet.calm)
+    approval_requests.ensure_open(fresh(fleet.calm), Cause("it called"), now=now)
+    perform(admin, "disapprove", fleet.calm)
+    perform(admin, "approve", fleet.calm, **shown)
+    assert fresh(fleet.calm).status == Status.DISAPPROVED
+
+
+@pytest.mark.parametrize("is_sent_as_shown", [True, False])
+def test_where_the_page_showed_nobody_nobody_is_approved(fleet, admin, now, is_sent_as_shown):
+    silent = rows.orchestrator("silent", now=now, status=Status.NEW, had_session=False)
+    page = admin.get("/orchestrators/act", {"act": "approve", "ids": str(silent.pk)})
+    assert 'type="submit" class="btn btn-primary"' not in page.content.decode()
+    shown = shown_by(admin, silent) if is_sent_as_shown else {}
+    came = rows.certificate(silent, now=now, standing=Standing.SEEN)
+    Claimant.objects.create(
+        orchestrator=silent, generation=0, certificate=came, first_seen=now, last_seen=now
+    )
+    told = perform(admin, "approve", silent, follow=True, **shown).content.decode()
+    assert "Somebody else came forward" in told
+    assert fresh(silent).status == Status.NEW
+
+
+def test_a_confirmation_of_several_that_is_sent_twice_is_one_job(fleet, admin):
+    chosen = [fleet.calm, fleet.renewed]
+    page = admin.post("/orchestrators/act", {"act": "request", "ids": [str(o.pk) for o in chosen]})
+    once = page.context["once"]
+    assert f'name="once" value="{once}"' in page.content.decode()
+    sent = [perform(admin, "request", *chosen, once=once)["Location"] for _ in range(2)]
+    assert sent == [f"/jobs/{BulkJob.objects.get().pk}"] * 2
+
+
 def test_another_name_in_between_is_not_approved(fleet, admin):
     shown = shown_by(admin, fleet.waiting)
     Claimant.objects.filter(orchestrator=fleet.waiting).update(client_machine="db-primary")
@@ -144,7 +195,6 @@ def test_many_at_once_and_each_result_is_shown(fleet, admin):
     shown = {
         f"shown-{c.row.orchestrator.pk}": c.shown for c in page.context["candidates"] if c.shown
     }
-    assert len(shown) == 2
     response = perform(admin, "approve", *chosen, follow=True, **shown)
     job = BulkJob.objects.get()
     assert response.redirect_chain[-1][0] == f"/jobs/{job.pk}"

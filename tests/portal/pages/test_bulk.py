@@ -270,6 +270,42 @@ def test_what_was_confirmed_is_not_replayed_for_something_else(asked, sent, flee
     assert list(Orchestrator.objects.order_by("pk").values()) == before
 
 
+def test_an_approval_that_somebody_refused_since_its_preview_is_not_submitted(fleet, admin):
+    form = form_of(admin.get(f"{PREVIEW}?act=approve"))
+    admin.post("/orchestrators/act/perform", {"act": "disapprove", "ids": str(fleet.waiting.pk)})
+    response = admin.post(SUBMIT, {**form, "typed": form["count"]})
+    assert response.status_code == 400
+    assert "Reset or disapproved" in response.content.decode()
+    assert not BulkJob.objects.exists()
+
+
+@pytest.mark.parametrize("is_taken_up_again", [False, True])
+def test_a_job_does_not_approve_what_somebody_refused_meanwhile(
+    is_taken_up_again, fleet, admin, monkeypatch
+):
+    monkeypatch.setattr("portal.pages.bulk.AT_ONCE", 0)
+    submit(admin, "approve", "&state=waiting")
+    job = BulkJob.objects.get()
+    if is_taken_up_again:
+        admin.post(f"/jobs/{job.pk}/cancel")
+    admin.post("/orchestrators/act/perform", {"act": "disapprove", "ids": str(fleet.waiting.pk)})
+    if is_taken_up_again:
+        admin.post(f"/jobs/{job.pk}/retry")
+    work.run(job.pk, now=job.created_at)
+    item = job.items.get(orchestrator_id=fleet.waiting.pk)
+    assert (item.state, item.reason) == ("skipped", "moved_on")
+    assert Orchestrator.objects.get(pk=fleet.waiting.pk).status == 3
+
+
+def test_what_one_preview_showed_is_one_job_however_often_it_is_sent(fleet, admin):
+    form = form_of(admin.get(f"{PREVIEW}?act=request"))
+    sent = [admin.post(SUBMIT, form)["Location"] for _ in range(2)]
+    assert sent == [f"/jobs/{BulkJob.objects.get().pk}"] * 2
+    assert admin.post(SUBMIT, {**form, "once": ""}).status_code == 302
+    assert BulkJob.objects.count() == 1
+    assert submit(admin, "request")["Location"] != sent[0]
+
+
 def test_a_renewal_that_was_previewed_as_at_once_ends_the_session(fleet, admin):
     page = admin.get(f"{PREVIEW}?act=request&state=ok&at_once=now")
     assert "the present session ends" in page.content.decode()
