@@ -14,7 +14,7 @@ from django.db import transaction
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical
 from orchestrators.protocol.requests import MessageError, checked_text
-from orchestrators.records import rename
+from orchestrators.records import NAME_FIELDS, rename
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 
@@ -65,9 +65,7 @@ def accept_seen_name(orchestrator_id: UUID, shown: str, *, actor: Actor) -> bool
         before = {"client_machine": orchestrator.client_machine}
         rename(orchestrator, seen)
         orchestrator.client_machine_seen = ""
-        orchestrator.save(
-            update_fields=["client_machine", "name_key", "claim_key", "client_machine_seen"]
-        )
+        orchestrator.save(update_fields=[*NAME_FIELDS, "client_machine_seen"])
         _audit(orchestrator, "name_accepted", actor, before, {"client_machine": seen})
     return True
 

@@ -1,6 +1,6 @@
 """All invariants, one after the other.
 
-Owns the list; each is a function of `holdings`, `requests`, `order` or `decisions`. They are read
+Owns the list; each is a function of one of the modules beside this one. They are read
 without a lock: a portal at work may show a violation that is gone a moment later, never hide one
 that stays.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from renewal.invariants import audit, decisions, holdings, order, requests
+from renewal.invariants import audit, decisions, holdings, names, order, requests
 from renewal.invariants.report import Violation
 
 Invariant = Callable[[datetime], Iterator[Violation]]
@@ -28,6 +28,7 @@ INVARIANTS: Mapping[str, Invariant] = {
     "I15": audit.sealed,
     "I18": requests.bounded,
     "C13": decisions.decided,
+    "T8": names.recognizable,
 }
 
 

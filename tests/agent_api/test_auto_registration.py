@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from pytest_django import Settings
 
-from orchestrators import groups
+from orchestrators import groups, own_names
 from orchestrators.labels import labels_of
 from orchestrators.models import (
     AutoRegistrationRule,
@@ -359,6 +359,20 @@ class TestSafety:
         assert reply.code in ("A01F0001", "A01F0003")
         assert reply.body["Session"] is None
         assert Orchestrator.objects.filter(status=2).count() == 1
+
+    def test_a_name_that_looks_like_one_that_an_operator_accepted_waits(
+        self,
+        door: FrontDoor,
+        host: Host,
+        basic: Basic,
+        rule: Callable[..., AutoRegistrationRule],
+    ) -> None:
+        rule("All", "allow")
+        host.register(ClientMachine="paypal01")
+        assert own_names.accept_seen_name(host.record.pk, "paypal01", actor=OPERATOR)
+        assert register(door, basic, "paypaI01").said == NOT_APPROVED
+        # What it is called no more is free again.
+        assert register(door, basic, "agent01").said == FULL
 
     def test_the_probable_successor_of_an_approved_one_waits(
         self,
