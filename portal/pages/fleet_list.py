@@ -91,7 +91,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "ends": ENDS,
         "is_listed_end": str(filters.ends) in dict(ENDS),
         "platforms": [(p.name.lower(), fleet_columns.platform_name(p)) for p in AgentPlatform],
-        "sorts": Sort,
+        # Not the class: a template would call it.
+        "sorts": Sort.__members__,
         "chips": fleet_chips.chips(filters),
         "matching": query_of(filters),
         "own": own,

@@ -60,6 +60,16 @@
     if (event.target.matches("[data-select-all], input[name=ids], input[name=scope]")) count();
   });
 
+  // What is left empty in a form of filters says nothing in the address.
+  document.addEventListener("formdata", (event) => {
+    if (event.target.method !== "get") return;
+    for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+  });
+
+  // Back: the browser ticks again what was ticked, and tells nobody.
+  window.addEventListener("pageshow", count);
+  document.addEventListener("htmx:historyRestore", count);
+
   // A drop-down closes when somebody clicks elsewhere or presses Escape.
   const close = (keep) => {
     for (const open of document.querySelectorAll("details.drop[open]")) if (open !== keep) open.open = false;

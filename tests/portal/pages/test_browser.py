@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -53,6 +54,7 @@ PATHS = (
     "/orchestrators/{conflicting}",
     "/orchestrators/{enrolling}",
     "/orchestrators/{must_renew}",
+    "/orchestrators/{wrong}",
     "/orchestrators/{expired}",
     "/orchestrators/{renewed}/certificate",
     "/orchestrators/{enrolling}/certificate",
@@ -121,6 +123,9 @@ def site(chromium: Browser, live_server: Any, settings: Any) -> tuple[str, rows.
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
     rows.user("admin", "Administrator")
     made = rows.fleet(timezone.now())
+    # One that cannot renew: its account may do nothing.
+    rightless = rows.user("rightless", None)
+    Orchestrator.objects.filter(pk=made.wrong.pk).update(service_account=rightless)
     census.take_due(now=timezone.now())
     return live_server.url, made
 
@@ -247,12 +252,39 @@ def test_filters_apply_at_once_and_stay_in_the_address(chromium, site):
     page.locator("select[name=mark]").select_option("wrong-certificate")
     page.get_by_role("button", name="Apply").click()
     expect(page.locator("tbody tr")).to_have_count(1)
-    assert "mark=wrong-certificate" in page.url
+    assert page.url.endswith("/orchestrators?mark=wrong-certificate")
     page.reload()
     expect(page.locator("tbody tr")).to_have_count(1)
     page.get_by_label("Select all on this page").check()
     expect(page.locator("#selected")).to_have_text("1 selected")
+    # Back: the browser ticks again what was ticked, and the acts are there.
+    page.get_by_role("button", name="Require renewal…").click()
+    expect(page.get_by_label("Reason")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#selected")).to_have_text("1 selected")
+    expect(page.get_by_role("button", name="Require renewal…")).to_be_visible()
     assert said == []
+
+
+def test_each_drop_down_opens_within_the_window_with_its_button_in_sight(chromium, site):
+    url, _ = site
+    page, _ = opened(chromium, url)
+    problems = []
+    for width, path in product((1440, 1100, 720, 375), ("/orchestrators", "/certificates")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(url + path)
+        for drop in page.locator("details.drop").all():
+            summary = drop.locator("> summary")
+            summary.click()
+            panel = drop.locator("> .drop-panel").bounding_box()
+            if panel["x"] < 0 or panel["x"] + panel["width"] > width:
+                problems.append(f"{path}, {width} px: {summary.inner_text()}: {panel}")
+            for button in drop.locator(".form-acts .btn-primary").all():
+                box = button.bounding_box()
+                if box["y"] + box["height"] > panel["y"] + panel["height"]:
+                    problems.append(f"{path}, {width} px: {summary.inner_text()}: {box}")
+            summary.click()
+    assert not problems, "\n".join(problems)
 
 
 def test_a_theme_that_is_chosen_stays_and_needs_no_script(chromium, site):

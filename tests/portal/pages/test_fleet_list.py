@@ -210,6 +210,33 @@ class TestCounts:
         assert f"{far.certificate_not_after:%Y-%m-%d}" in text
 
 
+class TestOrder:
+    @pytest.mark.parametrize(
+        ("sort", "caption", "reverse", "ends_sorted"),
+        [
+            ("", "most urgent first", "?sort=-ends", "ascending"),
+            ("-ends", "least urgent first", "?", "descending"),
+            ("name", "by name", "?sort=-name", None),
+            ("-name", "by name, backwards", "?sort=name", None),
+        ],
+    )
+    def test_the_page_tells_its_order_keeps_it_and_can_reverse_it(
+        self, fleet, admin, sort, caption, reverse, ends_sorted
+    ):
+        text = admin.get(f"/orchestrators?sort={sort}").content.decode()
+        assert f"Orchestrators, {caption}</caption>" in text
+        choice = re.search(r'<select name="sort">.*?</select>', text, re.DOTALL)
+        chosen = re.findall(r'value="([^"]*)" selected', choice[0])
+        assert chosen == ([sort] if sort else [])
+        ((order, link),) = re.findall(
+            r'aria-sort="(\w+)"><a class="sorter" href="([^"]*)"', text, re.DOTALL
+        )
+        assert link == reverse
+        assert order == ends_sorted or (
+            not ends_sorted and (order == "descending") == (sort[0] == "-")
+        )
+
+
 class TestViews:
     def test_a_view_is_the_persons_own_and_leads_to_its_filters(self, fleet, admin, as_role):
         admin.post(
