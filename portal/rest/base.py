@@ -22,7 +22,7 @@ from portal.access.authentication import SignInLocked
 from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
-from portal.rest import bodies, limits, paging, time_limit, versions, writing
+from portal.rest import bodies, chunked, limits, paging, time_limit, versions, writing
 from portal.rest.codes import ErrorCode
 from portal.rest.dry_run import Ask, Change
 from portal.rest.errors import ApiError
@@ -139,6 +139,7 @@ class ApiView(APIView):
         self.given = read_parameters(request.query_params, self.taken_parameters())
         name = str(request.method).lower()
         if request.method not in SAFE_METHODS:
+            chunked.gather(request)
             setattr(self, name, partial(writing.perform, self, getattr(self, name)))
         elif "GET" in self.versioned:
             setattr(self, name, partial(versions.tagged, self, getattr(self, name)))
@@ -267,6 +268,4 @@ def _check_headers(request: Request) -> None:
         raise ApiError(
             ErrorCode.API_VERSION_UNKNOWN, "x-keyfactor-api-version is 1, 1.0 or left out."
         )
-    # Without a length the body would count as empty.
-    if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
-        raise ApiError(ErrorCode.LENGTH_REQUIRED, "Send the body with Content-Length.")
+    chunked.check(request)

@@ -1,6 +1,7 @@
 """What GET /Certificates and a certificate's history can be filtered and sorted by.
 
-Owns the allow-lists of names (T15 in docs/promises.md).
+Owns the allow-lists of names (T15 in docs/promises.md). A field has the name of the reply's member
+and those that queries for Keyfactor's certificate search have.
 """
 
 from __future__ import annotations
@@ -65,37 +66,60 @@ def _only(field: Field, shown: Q) -> Field:
     return Field(field.operators, compare, field.cost)
 
 
-_OF_ORCHESTRATORS = ("OrchestratorId", "RequesterName")
+_ID = kinds.number("pk", is_large=True)
+_COMMON_NAME = kinds.text("common_name")
+_SUBJECT = kinds.text("subject_name")
+_ALTERNATIVE_NAMES = Field(
+    frozenset({Operator.EQ, Operator.NE, Operator.CONTAINS, Operator.NOT_CONTAINS}),
+    _alternative_name,
+    kinds.searched,
+)
+_NOT_BEFORE = kinds.moment("not_before")
 _NOT_AFTER = kinds.moment("not_after")
+_KEY_SIZE = kinds.number("key_size")
+_REVOKED_AT = kinds.moment("revoked_at")
 _AUTHORITY = kinds.related_text("authority__name", "authority")
+_REQUESTER = kinds.related_text("enrollment__requested_by", "enrollment")
+_TEMPLATE = kinds.related_text("enrollment__template__name", "enrollment")
+_ORCHESTRATOR = kinds.guid("orchestrator_id")
+_OF_ORCHESTRATORS = (_ORCHESTRATOR, _REQUESTER)
 _BY_EXPIRY = sort.column("not_after", sort.MOMENT, is_indexed=True)
 
 CERTIFICATES: Listing[Certificate] = Listing(
     fields={
-        "Id": kinds.number("pk", is_large=True),
-        "IssuedCN": kinds.text("common_name"),
-        "IssuedDN": kinds.text("subject_name"),
+        "Id": _ID,
+        "CertId": _ID,
+        "IssuedCN": _COMMON_NAME,
+        "CN": _COMMON_NAME,
+        "IssuedDN": _SUBJECT,
+        "DN": _SUBJECT,
         "IssuerDN": kinds.text("issuer_name"),
         "SerialNumber": kinds.hexadecimal("serial_number"),
         "Thumbprint": kinds.thumbprint("thumbprint"),
-        "SubjectAltName": Field(
-            frozenset({Operator.EQ, Operator.NE, Operator.CONTAINS, Operator.NOT_CONTAINS}),
-            _alternative_name,
-            kinds.searched,
-        ),
-        "NotBefore": kinds.moment("not_before"),
+        "SubjectAltName": _ALTERNATIVE_NAMES,
+        "SAN": _ALTERNATIVE_NAMES,
+        "NotBefore": _NOT_BEFORE,
+        "IssuedDate": _NOT_BEFORE,
+        "EffectiveDate": _NOT_BEFORE,
         "NotAfter": _NOT_AFTER,
         "ExpirationDate": _NOT_AFTER,
         "ImportDate": kinds.moment("created_at"),
         "CertState": Field(EQUAL, _cert_state),
         "KeyType": Field(EQUAL, _key_type),
-        "KeySizeInBits": kinds.number("key_size"),
-        "RevocationEffDate": kinds.moment("revoked_at"),
+        "KeySizeInBits": _KEY_SIZE,
+        "KeySize": _KEY_SIZE,
+        "RevocationEffDate": _REVOKED_AT,
+        "RevocationDate": _REVOKED_AT,
         "CertRequestId": kinds.number("enrollment__pk", is_large=True),
-        "RequesterName": kinds.related_text("enrollment__requested_by", "enrollment"),
-        "TemplateName": kinds.related_text("enrollment__template__name", "enrollment"),
+        "RequesterName": _REQUESTER,
+        "Requester": _REQUESTER,
+        "NetBIOSRequester": _REQUESTER,
+        "TemplateName": _TEMPLATE,
+        "TemplateShortName": _TEMPLATE,
+        "TemplateDisplayName": _TEMPLATE,
         "CertificateAuthorityName": _AUTHORITY,
-        "OrchestratorId": kinds.guid("orchestrator_id"),
+        "CA": _AUTHORITY,
+        "OrchestratorId": _ORCHESTRATOR,
         "Standing": kinds.one_of(
             lambda: {each.value: Q(standing=each.value) for each in Standing},
             tuple(each.value for each in Standing),
@@ -152,5 +176,9 @@ def certificate_listing(agents: Reach, *, given: Reach) -> Listing[Certificate]:
     if agents.covers(given):
         return CERTIFICATES
     shown = nobodys_or_within(agents)
-    narrowed = {name: _only(CERTIFICATES.fields[name], shown) for name in _OF_ORCHESTRATORS}
+    narrowed = {
+        name: _only(field, shown)
+        for name, field in CERTIFICATES.fields.items()
+        if field in _OF_ORCHESTRATORS
+    }
     return replace(CERTIFICATES, fields={**CERTIFICATES.fields, **narrowed})

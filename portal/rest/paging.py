@@ -141,7 +141,8 @@ def plain_name(name: str) -> str:
 
 def page_request(parameters: Given, listing: Listing[Any]) -> PageRequest:
     """Return the page that parameters ask for. Raises ApiError."""
-    limit = number(parameters, "returnlimit", DEFAULT_ROWS, least=1, most=MOST_ROWS)
+    # Clients ask for “all” with a large number: they get the longest page, and its cursor.
+    limit = min(number(parameters, "returnlimit", DEFAULT_ROWS, least=1, digits=19), MOST_ROWS)
     page = number(parameters, "pagereturned", 1, least=1)
     skip = number(parameters, "skipcount", 0, least=0) + (page - 1) * limit
     sort = parameters.get("sortfield", "").lower() or listing.default.lower()
@@ -330,12 +331,13 @@ def number(
     *,
     least: int,
     most: int | None = None,
+    digits: int = 9,
 ) -> int:
-    """Return a parameter that is a whole number. Raises ApiError."""
+    """Return a parameter that is a whole number of so many digits. Raises ApiError."""
     text = parameters.get(name, "")
     if not text:
         return default
-    found = int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else -1
+    found = int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else -1
     if found < least or (most is not None and found > most):
         bound = f"between {least} and {most}" if most is not None else f"at least {least}"
         raise ApiError(

@@ -30,7 +30,9 @@ PARAMETERS: Mapping[str, ParameterText] = {
     text.name.lower(): text
     for text in (
         ParameterText("QueryString", _TEXT, "Filter in the query language."),
-        ParameterText("ReturnLimit", _number(1, 1000), "Rows of a page; 50 unless told."),
+        ParameterText(
+            "ReturnLimit", _number(1), "Rows of a page; 50 unless told, and never more than 1,000."
+        ),
         ParameterText("PageReturned", _number(1), "Number of the page, from 1."),
         ParameterText("SkipCount", _number(0), "Rows to leave out first."),
         ParameterText("SortField", _TEXT, "One of the resource's orders."),

@@ -57,6 +57,9 @@ TOO_LONG = (
 """Made once: where the line cannot be read, nothing is known of the request."""
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
+_LAST_CHUNK = re.compile(rb"\r\n0+[ \t]*(?:;[^\r\n]*)?\r\n")
+"""RFC 9112 §7.1; where it is only the data of another chunk, a thread waits for the rest."""
 _EXPECTS_CONTINUE = re.compile(rb"\r\nexpect:", re.IGNORECASE)
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -152,8 +155,17 @@ class ArrivingConnection(gthread.TConn):  # type: ignore[misc]
         if end < 0:
             return len(self.arrived) > _HEAD_LIMIT
         head = self.arrived[: end + 2]
+        if _EXPECTS_CONTINUE.search(head):
+            return True
+        if _CHUNKED.search(head):
+            is_long = len(self.arrived) >= end + 4 + AWAITED_BODY_BYTES
+            # From the end of the head on: the last chunk may be the first.
+            last = _LAST_CHUNK.search(self.arrived, end + 2)
+            return is_long or (
+                last is not None and self.arrived.find(b"\r\n\r\n", last.end() - 2) > 0
+            )
         length = _CONTENT_LENGTH.search(head)
-        if length is None or _EXPECTS_CONTINUE.search(head):
+        if length is None:
             return True
         return len(self.arrived) >= end + 4 + min(int(length[1]), AWAITED_BODY_BYTES)
 

@@ -234,6 +234,8 @@ def test_a_certificate_does_not_tell_of_an_orchestrator_that_is_outside(
     for path, query, expected in (
         ("Certificates", f'OrchestratorId -eq "{key}"', 0),
         ("Certificates", f'RequesterName -contains "{name}"', 0),
+        ("Certificates", f'Requester -contains "{name}"', 0),
+        ("Certificates", f'NetBIOSRequester -contains "{name}"', 0),
         ("Certificates", f'OrchestratorId -eq "{fleet.calm.pk}"', 1),
         ("Certificates", f"OrchestratorId -eq NULL AND Id -eq {hidden.pk}", 1),
         (f"Certificates/{hidden.pk}/History", f'Username -contains "{name}"', 0),

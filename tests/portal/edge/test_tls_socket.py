@@ -225,6 +225,44 @@ def test_pipelined_requests_are_all_answered(port: Port) -> None:
     assert [b"/KeyfactorAgents/%d" % n in received for n in range(5)] == [True] * 5
 
 
+def test_a_body_in_chunks_ends_where_its_last_chunk_ends(port: Port) -> None:
+    head = b"POST /KeyfactorAgents/%d HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    bodies = (
+        b"0\r\n\r\n",
+        b"2\r\n{}\r\n0\r\n\r\n",
+        b"5;a=b\r\n0\r\n\r\n\r\n0;a=b\r\nNote: x\r\n\r\n",
+        b"%x\r\n%s\r\n0\r\n\r\n" % (600_000, b"x" * 600_000),
+    )
+    with socket.create_connection(("127.0.0.1", port.number), 5) as plain:
+        with port.context().wrap_socket(plain, server_hostname="127.0.0.1") as secured:
+            for number, body in enumerate(bodies):
+                # In two pieces: the second may not be taken for another request.
+                whole = head % number + body
+                secured.sendall(whole[: len(whole) // 2])
+                secured.sendall(whole[len(whole) // 2 :])
+                received = b""
+                while b'"path"' not in received:
+                    chunk = secured.recv(65536)
+                    assert chunk, received
+                    received += chunk
+                assert b"200 OK" in received
+                assert b"/KeyfactorAgents/%d" % number in received
+
+
+@pytest.mark.parametrize("coding", ["chunked", "identity, chunked"])
+def test_a_body_whose_end_is_told_in_two_ways_is_refused(port: Port, coding: str) -> None:
+    raw = (
+        b"POST /KeyfactorAPI/Agents/Reset HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+        b"Transfer-Encoding: %s\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    ) % coding.encode()
+    with socket.create_connection(("127.0.0.1", port.number), 5) as plain:
+        with port.context().wrap_socket(plain, server_hostname="127.0.0.1") as secured:
+            secured.sendall(raw)
+            received = b"".join(iter(lambda: secured.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
 SLOW = {
     "silence": b"",
     "half a handshake": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -252,7 +290,12 @@ def test_peers_that_never_finish_their_request_block_nobody(patient_port: Port) 
         plain = socket.create_connection(("127.0.0.1", port.number), 5)
         secured = context.wrap_socket(plain, server_hostname="127.0.0.1")
         head = b"POST /KeyfactorAgents/x HTTP/1.1\r\nHost: x\r\n"
-        secured.sendall(head if number % 2 else head + b"Content-Length: 10\r\n\r\nx")
+        rest = (
+            b"",
+            b"Content-Length: 10\r\n\r\nx",
+            b"Transfer-Encoding: chunked\r\n\r\n5\r\nx",
+        )
+        secured.sendall(head + rest[number % len(rest)])
         idle.append(secured)
     assert port.ask()[0] == 200
     for peer in idle:

@@ -59,6 +59,10 @@ ID_LISTS: dict[str, tuple[str, int, str]] = {
         400,
         "member_repeated",
     ),
+    **{
+        f"a control character {number:#04x} in a text": (f'["{chr(number)}"]', 400, "body_not_json")
+        for number in (0, 8, 11, 12, 14, 27, 31)
+    },
     "no JSON": ("<ids/>", 400, "body_not_json"),
     "two values": (f'["{ID}"] []', 400, "body_not_json"),
     "an unfinished list": (f'["{ID}"', 400, "body_not_json"),
@@ -191,6 +195,10 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "a body in UTF-16": (
         *("POST", "Agents/Reset", {"raw": "[]".encode("utf-16")}),
         *(400, "body_not_json"),
+    ),
+    "a body with a length and in chunks": (
+        *("POST", "Agents/Reset", {"raw": b"[]", "headers": {"Transfer-Encoding": "chunked"}}),
+        *(400, "request_unreadable"),
     ),
     "a body without a length": (
         *("POST", "Agents/Reset", {"raw": b"", "headers": {"Transfer-Encoding": "chunked"}}),
@@ -343,3 +351,11 @@ def test_a_fault_of_the_portal_is_a_500_that_says_nothing_of_it(admin: Caller) -
         response = admin.get("Agents")
     refused(response, 500, "internal")
     assert b"secret" not in response.content
+
+
+@pytest.mark.parametrize("raw", ["{}\r\n", "\r\n{}", "{}\t{}", "{}\\n{}"])
+def test_line_ends_and_tabs_stand_in_texts_as_they_are(admin: Caller, raw: str) -> None:
+    text = "-----BEGIN CERTIFICATE REQUEST-----"
+    body = '{"CSR": "' + raw.replace("{}", text) + '"}'
+    # The body is read: what is refused is the text.
+    refused(admin.post("Enrollment/CSR/Parse", raw=body), 400, "csr_refused")

@@ -65,6 +65,27 @@ QUERIES: dict[str, tuple[dict[str, str], set[str]]] = {
         {"includeLocations": "true", "pq.queryString": 'IssuedCN -eq "alpha.example.com"'},
         {"alpha"},
     ),
+    "by common name, as Keyfactor's search names it": (
+        {"pq.queryString": 'CN -eq "alpha.example.com" AND DN -contains alpha'},
+        {"alpha"},
+    ),
+    "by a CA's own certificate, as Keyfactor's Vault engine asks": (
+        {**ALL, "pq.queryString": 'CA -eq "portal ca" AND CertState -eq "6"'},
+        set(),
+    ),
+    "by a CA's certificates that are active": (
+        {**ALL, "pq.queryString": 'CA -eq "portal ca" AND CertState -eq "1"'},
+        {"alpha", "beta", "nobody", "expired"},
+    ),
+    "by what else Keyfactor's search names": (
+        {
+            "pq.queryString": "CertId -ge 1 AND IssuedDate -ge 2000-01-01 AND KeySize -ge 1 AND "
+            "RevocationDate -eq NULL AND Requester -eq NULL AND NetBIOSRequester -eq NULL AND "
+            "TemplateShortName -eq NULL AND TemplateDisplayName -eq NULL AND "
+            "EffectiveDate -le 2100-01-01 AND SAN -notcontains nobody-has-this"
+        },
+        {"alpha", "beta", "nobody"},
+    ),
     "by a part of the subject": ({"pq.queryString": "IssuedDN -contains BETA"}, {"beta"}),
     "by state": ({**ALL, "QueryString": "CertState -eq 2"}, {"revoked"}),
     "by state's name": (
