@@ -24,7 +24,7 @@ from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.audit.wording import one_line
-from portal.pages import bulk
+from portal.pages import api_calls, bulk
 from portal.pages.act_catalogue import ACTS, Act, Order
 from portal.pages.fields import fields, one_of
 from portal.pages.gate import ACT, BOTH, actor_of, demand, page
@@ -194,6 +194,7 @@ def _ask(
             "is_possible": not all(candidate.problem for candidate in candidates),
             "once": service.new_once(),
             "only": only,
+            "api_calls": api_calls.of_act(act.name, [row.orchestrator.pk for row in rows]),
             "error": error,
             "message": request.POST.get("message", ""),
             "certificates": [

@@ -21,6 +21,7 @@ from portal.access.catalogue import Permission, entry_for, for_a_setting
 from portal.access.permissions import holds
 from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
+from portal.pages import api_calls
 from portal.pages.fields import fields
 from portal.pages.gate import BOTH, actor_of, demand, page
 from portal.preferences import store
@@ -119,6 +120,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
             "line": line,
             "form": form,
             "preview": preview,
+            "api_calls": api_calls.of_setting(definition.id, line.value),
             "needed": entry_for(needed_for(definition)),
             "history": AuditEntry.objects.filter(
                 object_type="setting", object_id=definition.name

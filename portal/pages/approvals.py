@@ -17,6 +17,7 @@ from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
 from portal.audit.wording import one_line
+from portal.pages import api_calls
 from portal.pages.approval_decision import (
     REASON_LENGTH,
     assessed_for,
@@ -167,6 +168,9 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             "is_barred": rules.differs_from_resetter
             and rules.bars(questions.of(row.orchestrator), approver=me),
             "may_decide": is_mine and _is_open(row),
+            "api_calls": api_calls.of_approval(row.orchestrator_id)
+            if is_mine and _is_open(row)
+            else [],
             "may_override": _reaches(request, row, Permission.APPROVALS_OVERRIDE),
             "may_comment": _is_open(row) and approval_comments.may_comment(request.user, row),
             "comments": inbox.comments_of(row),

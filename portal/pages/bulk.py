@@ -20,6 +20,7 @@ from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
 from portal.audit.wording import one_line
+from portal.pages import api_calls
 from portal.pages.act_catalogue import ACTS
 from portal.pages.bulk_words import ASKED_LABELS, ITEM_LABELS, JOB_LABELS, SINCE_LABELS
 from portal.pages.fields import NOTHING, fields, one_of
@@ -249,6 +250,12 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
         "plain": plain,
         "address": plain + ("&at_once=now" if seen.order.at_once else ""),
         "must_type": _must_type(seen.order.act, seen.frozen.count),
+        "api_calls": api_calls.of_all(
+            str(seen.order.act),
+            [entry.pk for entry in seen.of(Outcome.CHANGE)],
+            filters_of_query(query),
+            now=timezone.now(),
+        ),
     }
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from orchestrators.models import Status
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
+from portal.pages import api_calls
 from portal.pages.certificates import found_within
 from portal.pages.fields import fields
 from portal.pages.gate import BOTH, actor_of, page
@@ -152,6 +153,7 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
         {
             "certificate": certificate,
             "form": form,
+            "api_calls": api_calls.of_revocation(certificate.pk, int(min(REASONS))),
             "consequence": consequence(certificate),
             "is_guarded": bool(guarded_name(certificate)),
         },

@@ -26,7 +26,7 @@ from portal.access.reach import reach
 from portal.audit.export import csv_line
 from portal.audit.models import Category
 from portal.audit.trail import record
-from portal.pages import fleet_chips, fleet_columns
+from portal.pages import api_calls, fleet_chips, fleet_columns
 from portal.pages.act_catalogue import acts_for
 from portal.pages.fields import fields, one_of
 from portal.pages.fleet_columns import PAGE, Shown
@@ -99,6 +99,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "views": personal.views_of(_person(request), PAGE),
         "shipped_views": SHIPPED_VIEWS,
         "acts": acts_for(request.user),
+        "api_calls": api_calls.of_list(filters, now=now),
     }
     if not found.rows and filters.ends is not None and filters.ends.days:
         horizon = whole_second(now) + timedelta(days=filters.ends.days)

@@ -1,0 +1,191 @@
+"""The call of the REST API that does what a page does: method, path and body, as a curl line.
+
+Owns "API call" beside the acts of the pages, so that who has done it once by hand can have a script
+do it. What a call means is `portal/rest`'s; a test compares each with the checked-in document.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from orchestrators.models import Reenrollment, Status
+from orchestrators.names import canonical
+from orchestrators.records import parse_agent_id
+from renewal.rules.periods import whole_second
+from renewal.selectors.filters import Filters, hex_of
+
+MOST_IDS = 1000
+"""So many ids a call may name, and so many rows a page of a list may have."""
+_MOST_SHOWN = 100
+_WHY = "the reason, for the audit log"
+_FLAGS = {
+    "clear": Reenrollment.NONE,
+    "request": Reenrollment.REQUESTED,
+    "require": Reenrollment.REQUIRED,
+}
+_LISTS = {"approve": "Approve", "disapprove": "Disapprove", "reset": "Reset"}
+
+
+@dataclass(frozen=True)
+class ApiCall:
+    """One call; ``path`` is the document's, with the names of ``values`` in braces."""
+
+    about: str
+    method: str
+    path: str
+    values: dict[str, str] = field(default_factory=dict)
+    query: tuple[tuple[str, str], ...] = ()
+    body: Any = None
+    is_job: bool = False
+    in_file: bool = False
+    """The body is too long for a line: `body.json` holds it, and ``body`` is its shape."""
+
+    @property
+    def target(self) -> str:
+        """Method and path as they are sent."""
+        return f"{self.method} {self._filled}"
+
+    @property
+    def curl(self) -> str:
+        """A command for a shell that knows PORTAL_URL and PORTAL_TOKEN."""
+        lines = [
+            f'curl --fail-with-body -sS -X {self.method} "$PORTAL_URL/KeyfactorAPI{self._filled}"',
+            '-H "Authorization: Bearer $PORTAL_TOKEN"',
+            "-H 'x-keyfactor-requested-with: APIClient'",
+        ]
+        if self.is_job:
+            lines.append("-H 'Prefer: respond-async'")
+        if self.query:
+            pairs = (shlex.quote(f"{name}={value}") for name, value in self.query)
+            lines.append(" ".join(["-G", *(f"--data-urlencode {pair}" for pair in pairs)]))
+        if self.in_file:
+            lines.append("--json @body.json")
+        elif self.body is not None:
+            lines.append(f"--json {shlex.quote(self.text)}")
+        return " \\\n  ".join(lines)
+
+    @property
+    def text(self) -> str:
+        """The body as JSON."""
+        return json.dumps(self.body, ensure_ascii=False)
+
+    @property
+    def _filled(self) -> str:
+        return self.path.format(**self.values)
+
+
+def of_act(act: str, ids: Sequence[UUID], *, is_job: bool = False) -> list[ApiCall]:
+    """Return the call for an act on named orchestrators; several are a job, as on the pages."""
+    if len(ids) == 1 and not is_job and act in ("approve", "reset"):
+        return [_of_one(act, ids[0])]
+    is_job = is_job or len(ids) > 1
+    is_long = len(ids) > _MOST_SHOWN
+    named = ["AgentId", "…"] if is_long else [str(pk) for pk in ids]
+    body: Any = named
+    path = f"/Agents/{_LISTS[act]}" if act in _LISTS else "/Agents/SetAuthCertificateReenrollment"
+    if act in _FLAGS:
+        body = {"OrchestratorIds": named, "Status": int(_FLAGS[act])}
+    return [ApiCall("", "POST", path, body=body, is_job=is_job, in_file=is_long)]
+
+
+def of_all(act: str, ids: Iterable[UUID], filters: Filters, *, now: datetime) -> list[ApiCall]:
+    """Return the calls for an act on all that match: how to list them, and how to act on them.
+
+    Without the first where the API has no word for one of the filters.
+    """
+    listed = of_list(filters, now=now)
+    if listed:
+        more = (("ReturnLimit", str(MOST_IDS)),)
+        call = listed[0]
+        listed = [ApiCall("Which ones", call.method, call.path, query=call.query + more)]
+    return [*listed, *of_act(act, list(ids), is_job=True)]
+
+
+def of_approval(pk: UUID) -> list[ApiCall]:
+    """Return the calls that decide a request for approval."""
+    return [_of_one("approve", pk), *(_about("Disapprove", c) for c in of_act("disapprove", [pk]))]
+
+
+def of_setting(number: int, value: str) -> list[ApiCall]:
+    """Return the call that sets a setting, with the value that it has."""
+    path = "/AppSetting/{id}/Set"
+    return [ApiCall("", "PUT", path, {"id": str(number)}, body={"Value": value})]
+
+
+def of_revocation(certificate: int, reason: int) -> list[ApiCall]:
+    """Return the call that revokes a certificate for a reason (RFC 5280 §5.3.1)."""
+    body = {"CertificateIds": [certificate], "Reason": reason, "Comment": _WHY}
+    return [ApiCall("", "POST", "/Certificates/Revoke", body=body)]
+
+
+def of_list(filters: Filters, *, now: datetime) -> list[ApiCall]:
+    """Return the call that lists what a list shows, in the API's own order; none where the API has
+    no word for one of the filters.
+    """
+    query = query_string(filters, now=now)
+    if query is None:
+        return []
+    asked = (("QueryString", query),) if query else ()
+    return [ApiCall("", "GET", "/Agents", query=asked)]
+
+
+def query_string(filters: Filters, *, now: datetime) -> str | None:
+    """Return filters in the API's query language; None where one of them cannot be said in it."""
+    if filters.mark is not None or filters.demonstration is not None or filters.version:
+        # A version is compared regardless of case there, and exactly here.
+        return None
+    parts: list[tuple[str, str, object]] = []
+    if filters.state is not None:
+        parts.append(("RenewalState", "eq", filters.state.value))
+    if filters.group:
+        parts.append(("Group", "eq", filters.group))
+    if filters.label:
+        parts.append(("Label", "eq", filters.label))
+    if filters.parameter:
+        parts.append(("ClientParameter", "eq", filters.parameter))
+    if filters.platform is not None:
+        parts.append(("Platform", "eq", int(filters.platform)))
+    if filters.ends is not None:
+        days, begin = filters.ends.on, whole_second(now)
+        first, last = (days.begin, days.end) if days else (begin, begin + _days(filters.ends.days))
+        parts += [
+            ("Status", "eq", int(Status.APPROVED)),
+            ("CertificateNotAfter", "ge", _moment(first)),
+            ("CertificateNotAfter", "lt" if days else "le", _moment(last)),
+        ]
+    if filters.query:
+        if hex_of(filters.query) or parse_agent_id(filters.query.strip()) is not None:
+            return None
+        parts.append(("ClientMachine", "startswith", canonical(filters.query)))
+    return " AND ".join(f"{name} -{operator} {_value(v)}" for name, operator, v in parts)
+
+
+def _of_one(act: str, pk: UUID) -> ApiCall:
+    label = _LISTS[act]
+    body = {"Reason": _WHY} if act == "approve" else None
+    return ApiCall(label, "POST", f"/Agents/{{id}}/{label}", {"id": str(pk)}, body=body)
+
+
+def _about(about: str, call: ApiCall) -> ApiCall:
+    return ApiCall(about, call.method, call.path, body=call.body, is_job=call.is_job)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, int):
+        return str(value)
+    doubled = str(value).replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _days(count: int) -> timedelta:
+    return timedelta(days=count)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
