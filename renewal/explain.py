@@ -128,6 +128,10 @@ class Prospect:
     enrollment: EnrollmentFacts
     issued_recently: bool
     chosen: Chosen | None
+    refused_for_account: str = ""
+    """Why the service account gets none, as a sentence."""
+    remedy: str = ""
+    """What a person can do against the obstacle; empty: it passes by itself."""
 
     @property
     def handlers(self) -> list[str]:
@@ -137,8 +141,8 @@ class Prospect:
     @property
     def obstacle(self) -> str:
         """Why a CSR would lead to no certificate; empty if nothing stands against it."""
-        if self.missing_permission:
-            return f"The service account lacks {self.missing_permission}."
+        if self.refused_for_account:
+            return self.refused_for_account
         if self.refused.refused is not None:
             return self.refused.detail
         return self.enrollment.detail
@@ -219,19 +223,31 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         for p in lacking_for(orchestrator, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
     )
     refused, chosen = CsrFacts(), None
+    why, remedy = "", ""
+    if lacking:
+        why = f"The service account lacks {lacking}."
+        remedy = (
+            f"Give its service account {account.username} the role Orchestrator, or another that "
+            "grants both Enroll CSR and Certificates Read and is not limited to others."
+        )
     try:
         chosen = choose(preferences, group_id=orchestrator.group_id)
         door.check_requester(account, chosen)
     except NotConfigured as problem:
         refused = CsrFacts(Code.ENROLLMENT_NOT_CONFIGURED, str(problem))
+        remedy = remedy or "Set the CA and the template under Settings, or on its group."
     except door.NotAdmitted as problem:
-        lacking = lacking or problem.detail
+        if not lacking:
+            lacking, why = problem.detail, f"{problem.detail}."
+            remedy = f"Add {account.username} to the allowed requesters there."
     return Prospect(
         missing_permission=lacking,
         refused=refused,
         enrollment=_enrollment(orchestrator, chosen, preferences, now=now),
         issued_recently=door.issued_recently(orchestrator, preferences=preferences, now=now),
         chosen=chosen,
+        refused_for_account=why,
+        remedy=remedy,
     )
 
 

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from portal.audit.models import AuditEntry
-from renewal.models import ApprovalRequest, Enrollment, Revocation
+from renewal.identity.claimants import is_usable
+from renewal.models import ApprovalRequest, Claimant, Enrollment, Revocation
 from renewal.revocations import OVERDUE_AFTER
 from renewal.rules.approval import RequestState
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
@@ -46,11 +47,15 @@ class Around:
     asked: AuditEntry | None = None
     """The row of the audit log that set the renewal request."""
     approval: ApprovalRequest | None = None
+    claimants: Sequence[Claimant] = ()
+    """Who came forward for it, while it is not approved."""
     claim: EnrollmentClaim | None = None
     enrollments: Sequence[Enrollment] = ()
     revocations: Sequence[Revocation] = ()
     obstacle: str = ""
     """Why a CSR would lead to no certificate now."""
+    remedy: str = ""
+    """What a person can do against the obstacle."""
 
 
 def open_matters(orchestrator: Orchestrator, around: Around, *, now: datetime) -> list[Matter]:
@@ -69,8 +74,17 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
     approval, claim = around.approval, around.claim
     if orchestrator.status == Status.NEW:
         since = approval.opened_at if approval and approval.state == RequestState.OPEN else None
-        if orchestrator.last_seen is None:
-            yield Matter("Registration", _ORCHESTRATOR, since, "It has not called since.")
+        # That it has called before says nothing: the call may have been another certificate's.
+        if not around.claimants:
+            yield Matter("Registration", _ORCHESTRATOR, since, "Nobody has come forward yet.")
+        elif not any(is_usable(claimant, now) for claimant in around.claimants):
+            yield Matter(
+                "Registration",
+                _ORCHESTRATOR,
+                since,
+                "Who came forward is not valid any more, and cannot be approved.",
+                "Have it come with a valid certificate.",
+            )
         else:
             yield Matter(
                 "Approval", _OPERATOR, since, "It came forward and waits.", "Approve or Disapprove."
@@ -118,7 +132,8 @@ def _request(orchestrator: Orchestrator, around: Around, now: datetime) -> Itera
     seen = orchestrator.last_seen
     if around.obstacle:
         reason = around.obstacle
-        remedy = "Remove what stands against it; the orchestrator tries again by itself."
+        again = "The orchestrator tries again by itself."
+        remedy = f"{around.remedy or 'Remove what stands against it.'} {again}"
     elif seen is None or (since and seen < since):
         reason = "It has not called since: it learns of it at its next session."
         remedy = "Look after the machine if it should have called."

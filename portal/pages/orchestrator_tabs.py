@@ -95,10 +95,12 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         stuck_after=stuck_after(visit.preferences.session_length),
         asked=history.request_of(orchestrator) if orchestrator.flag else None,
         approval=approval,
+        claimants=claimants,
         claim=claim,
         enrollments=history.enrollments_without_certificate(orchestrator),
         revocations=history.open_revocations(orchestrator),
         obstacle=explanation.prospect.obstacle if explanation.prospect else "",
+        remedy=explanation.prospect.remedy if explanation.prospect else "",
     )
     return {
         "explanation": explanation,
@@ -117,6 +119,8 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "claim": claim,
         "approval": approval,
         "claimants": [(c, is_usable(c, now)) for c in claimants],
+        "nobody_to_approve": orchestrator.status == Status.NEW
+        and not any(is_usable(c, now) for c in claimants),
         "session": sessions[0] if sessions else None,
         "platform": _platform(orchestrator),
         "labels": list(orchestrator.labels.order_by("key")),

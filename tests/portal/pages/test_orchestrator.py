@@ -17,7 +17,7 @@ from portal.preferences import store
 from portal.preferences.models import Setting
 from renewal import gather
 from renewal.explain import explain
-from renewal.models import Certificate
+from renewal.models import Certificate, CertificateAuthority, Claimant
 from renewal.open_matters import Around, open_matters
 from renewal.rules.decision import decide
 from renewal.rules.periods import stuck_after
@@ -196,10 +196,12 @@ def matters(now):
         around = Around(
             stuck_after=stuck_after(store.load().session_length),
             asked=history.request_of(record),
+            claimants=history.claimants_of(record),
             claim=selectors.claim_of(record),
             enrollments=history.enrollments_without_certificate(record),
             revocations=history.open_revocations(record),
             obstacle=explanation.prospect.obstacle if explanation.prospect else "",
+            remedy=explanation.prospect.remedy if explanation.prospect else "",
         )
         return open_matters(record, around, now=now)
 
@@ -255,6 +257,54 @@ def test_a_renewal_request_says_who_asked_why_and_what_stands_against_it(fleet, 
 )
 def test_whatever_waits_for_somebody_is_named(fleet, matters, kind, what):
     assert matters(getattr(fleet, kind))[0].what == what
+
+
+def test_one_that_called_before_waits_for_nobodys_approval_until_it_comes_forward(
+    fleet, matters, now, admin
+):
+    Certificate.objects.filter(orchestrator=fleet.waiting).update(revoked_at=now)
+    assert matters(fleet.waiting)[0].reason.startswith("Who came forward is not valid")
+    Claimant.objects.filter(orchestrator=fleet.waiting).delete()
+    assert fleet.waiting.last_seen is not None
+    (matter,) = matters(fleet.waiting)
+    assert (matter.what, matter.owner) == ("Registration", "the orchestrator")
+    page = admin.get(f"/orchestrators/{fleet.waiting.pk}").content.decode()
+    assert "It came forward and waits" not in page
+    assert "?act=approve" not in page.split("What can I do?")[1]
+
+
+OBSTACLES = {
+    "a role that is missing": (
+        lambda: rows.service_account().groups.clear(),
+        "Give its service account orchestrators the role Orchestrator",
+        "/access/users/",
+    ),
+    "a template that is not set": (
+        lambda: Setting.objects.filter(name="TemplateForSubmittedCSRs").delete(),
+        "Set the CA and the template under Settings",
+        "/settings",
+    ),
+    "other requesters at the CA": (
+        lambda: CertificateAuthority.objects.get().allowed_requesters.add(rows.user("x", None)),
+        "Add orchestrators to the allowed requesters there.",
+        "/access/users/",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OBSTACLES.values(), ids=OBSTACLES.keys())
+def test_what_stands_against_a_renewal_is_told_with_what_to_do_and_where(
+    fleet, admin, matters, case
+):
+    spoil, remedy, address = case
+    spoil()
+    page = admin.get(f"/orchestrators/{fleet.requested.pk}").content.decode()
+    assert "It cannot renew now." in page
+    what_to_do = page.split("What can I do?")[1].split("</ul>")[0]
+    assert remedy in what_to_do
+    assert f'href="{address}' in what_to_do
+    assert "lacks orchestrators is none" not in page
+    assert remedy in matters(fleet.requested)[0].remedy
 
 
 def test_one_that_waits_for_nobody_has_nothing_open(fleet, matters):
