@@ -2,8 +2,8 @@
 
 Owns the two forms: an array of objects as ``GET /Agents`` of Keyfactor's API answers, and a CSV
 file with the same names in its first line (RFC 4180, UTF-8). Both may say more: ``Certificate``
-(PEM, or base64 of its DER), ``Group`` and ``Labels``. What a row leads to is
-`renewal/identity/importing.py`'s.
+(PEM, or base64 of its DER), with ``LegacyCertificate`` and ``OvertakenCertificate`` in the middle
+of a renewal, ``Group`` and ``Labels``. What a row leads to is `renewal/identity/importing.py`'s.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _THUMBPRINT = re.compile(r"[0-9A-F]{40}")
 _SEPARATORS = re.compile(r"[\s:\u200e\u200f-]")
 _STATUS = {"1": 1, "new": 1, "2": 2, "approved": 2, "3": 3, "disapproved": 3}
 _PLATFORMS = range(8)
-_OURS = ("Certificate", "Group", "Labels")
+_OURS = ("Certificate", "LegacyCertificate", "OvertakenCertificate", "Group", "Labels")
 _READ = ("AgentId", "ClientMachine", "Username", "AgentPlatform", "Version", "Status",
          "Capabilities", "Thumbprint", "AuthCertificateReenrollment", *_OURS)  # fmt: skip
 _PASSED_OVER = ("LastSeen", "Blueprint", "LegacyThumbprint", "LastThumbprintUsed",
@@ -63,6 +63,10 @@ class Listed:
     """SHA-1 in upper-case hex, or empty."""
     certificate: bytes = b""
     """PEM or DER, or empty."""
+    legacy_certificate: bytes = b""
+    """The one in use, if ``certificate`` was delivered and is not proven yet; else empty."""
+    overtaken_certificate: bytes = b""
+    """Delivered before ``certificate`` and not proven either; or empty."""
     flag: int = 0
     """AuthCertificateReenrollment: 0 None, 1 Requested, 2 Required."""
     group: str = ""
@@ -147,6 +151,8 @@ def _row(place: str, entry: object) -> Listed | Unreadable:
             capabilities=_capabilities(given.get("Capabilities")),
             thumbprint=_thumbprint(_text(given, "Thumbprint")),
             certificate=_certificate(_text(given, "Certificate")),
+            legacy_certificate=_certificate(_text(given, "LegacyCertificate")),
+            overtaken_certificate=_certificate(_text(given, "OvertakenCertificate")),
             flag=_flag(given.get("AuthCertificateReenrollment")),
             group=_text(given, "Group").strip(),
             labels=_labels(given.get("Labels")),

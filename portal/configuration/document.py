@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
@@ -30,7 +31,7 @@ from portal.configuration.sections import (
 from portal.preferences.typed import SettingInvalid
 from renewal.identity import importing
 from renewal.models import Certificate
-from renewal.rules.standing import Standing
+from renewal.rules.standing import ACCEPTED, IN_USE, Standing
 from renewal.templates import TemplateRefused
 
 VERSION = 1
@@ -209,12 +210,11 @@ def _differences(
 
 
 def _agents() -> Iterator[dict[str, Any]]:
-    """Yield the approved orchestrators in the form that an import reads."""
-    held = dict(
-        Certificate.objects.filter(
-            standing__in=[Standing.CURRENT, Standing.NAMED], orchestrator__isnull=False
-        ).values_list("orchestrator_id", "der")
-    )
+    """Yield the approved orchestrators in the form that an import reads.
+
+    Each with all that it may come back with. One that has no certificate would be a stranger there.
+    """
+    held = _held()
     rows = (
         Orchestrator.objects.filter(status=Status.APPROVED, demonstration=False)
         .select_related("service_account", "group")
@@ -222,7 +222,8 @@ def _agents() -> Iterator[dict[str, Any]]:
         .order_by("name_key", "pk")
     )
     for row in rows.iterator(chunk_size=1000):
-        der = held.get(row.pk)
+        if row.pk not in held:
+            continue
         yield {
             "AgentId": str(row.pk),
             "ClientMachine": row.client_machine,
@@ -231,12 +232,35 @@ def _agents() -> Iterator[dict[str, Any]]:
             "Version": row.version,
             "Status": row.status,
             "Capabilities": row.capabilities,
-            "Thumbprint": row.thumbprint,
             "AuthCertificateReenrollment": Reenrollment(row.flag).label,
-            "Certificate": base64.b64encode(bytes(der)).decode() if der else "",
+            **_certificates(held[row.pk]),
             "Group": row.group.name if row.group else "",
             "Labels": {label.key: label.value for label in row.labels.all()},
         }
+
+
+def _held() -> dict[UUID, dict[Standing, bytes]]:
+    """Return by record the certificates that authenticate it; the one in use as the legacy one."""
+    found: dict[UUID, dict[Standing, bytes]] = {}
+    rows = Certificate.objects.filter(
+        standing__in=sorted(ACCEPTED), orchestrator__isnull=False, revoked_at=None
+    )
+    for pk, standing, der in rows.values_list("orchestrator_id", "standing", "der").iterator():
+        if pk is not None:
+            use = Standing.LEGACY if standing in IN_USE else Standing(standing)
+            found.setdefault(pk, {})[use] = bytes(der)
+    return found
+
+
+def _certificates(held: Mapping[Standing, bytes]) -> dict[str, str]:
+    """Return the newest one, and those that may be shown instead of it; empty for none."""
+    newest = next(s for s in (Standing.ISSUED, Standing.OVERTAKEN, Standing.LEGACY) if s in held)
+    others = {standing: der for standing, der in held.items() if standing is not newest}
+    return {
+        "Certificate": base64.b64encode(held[newest]).decode(),
+        "LegacyCertificate": base64.b64encode(others.get(Standing.LEGACY, b"")).decode(),
+        "OvertakenCertificate": base64.b64encode(others.get(Standing.OVERTAKEN, b"")).decode(),
+    }
 
 
 def _taken_in(agents: object, *, actor: Actor, now: datetime) -> list[Change]:

@@ -29,6 +29,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "approval_request_expired": ("Request for approval expired", "clock-x", "neutral"),
     "approval_request_opened_again": ("Asked for approval again", "hourglass", "neutral"),
     "return_refused": ("Return refused", "ban", "failed"),
+    "certificates_taken_over": ("Taken in in the middle of a renewal", "certificate", "neutral"),
     "disapproved": ("Disapproved", "ban", "failed"),
     "reset": ("Reset", "rotate-2", "required"),
     "renewal_requested": ("Renewal requested", "flag-3", "warning"),

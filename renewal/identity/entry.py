@@ -175,13 +175,30 @@ def _bind(orchestrator: Orchestrator, facts: CertificateFacts, *, now: datetime)
     row = Certificate.objects.filter(fingerprint_sha256=facts.fingerprint_sha256).first()
     if row is not None and row.orchestrator_id == orchestrator.pk and row.standing in ACCEPTED:
         return
-    _check_is_free(orchestrator, facts, row)
+    row = owned(orchestrator, facts, now=now)
     if standings.accepted_of(orchestrator):
         raise ActRefused(
             "has_certificate",
             f"{orchestrator.client_machine!r} has another certificate. Reset it, let it register "
             "with the new one and approve its return.",
         )
+    standings.bind(orchestrator, row, now=now)
+
+
+def owned(
+    orchestrator: Orchestrator,
+    facts: CertificateFacts,
+    *,
+    beside: Certificate | None = None,
+    now: datetime,
+) -> Certificate:
+    """Return a certificate's row as the record's own; its standing is still to be set.
+
+    ``beside``: one that is taken with it and may have its key. Raises ActRefused if certificate or
+    key are or were another one's, or used up.
+    """
+    row = Certificate.objects.filter(fingerprint_sha256=facts.fingerprint_sha256).first()
+    _check_is_free(orchestrator, facts, row, beside)
     if row is None:
         row = certificates.create(
             facts,
@@ -194,11 +211,14 @@ def _bind(orchestrator: Orchestrator, facts: CertificateFacts, *, now: datetime)
     row.generation = orchestrator.generation
     row.counted_from = row.not_before
     row.save(update_fields=["orchestrator", "generation", "counted_from"])
-    standings.bind(orchestrator, row, now=now)
+    return row
 
 
 def _check_is_free(
-    orchestrator: Orchestrator, facts: CertificateFacts, row: Certificate | None
+    orchestrator: Orchestrator,
+    facts: CertificateFacts,
+    row: Certificate | None,
+    beside: Certificate | None,
 ) -> None:
     """Refuse a certificate or a key that is or was another one's, or is revoked (I4)."""
     if row is not None and row.revoked_at is not None:
@@ -207,6 +227,8 @@ def _check_is_free(
         Q(spki_sha256=facts.spki_sha256) | Q(fingerprint_sha256=facts.fingerprint_sha256),
         orchestrator__isnull=False,
     ).exclude(standing=Standing.SEEN)
+    if beside is not None:
+        holders = holders.exclude(pk=beside.pk)
     asked = Enrollment.objects.filter(
         spki_sha256=facts.spki_sha256, orchestrator__isnull=False
     ).exclude(orchestrator=orchestrator)

@@ -33,10 +33,11 @@ from renewal.identity import newcomers
 from renewal.identity.acting import ActRefused
 from renewal.identity.earlier_rows import EarlierRows
 from renewal.identity.entry import Entry, check_certificate, check_names, enter
+from renewal.identity.listed_certificates import certificate_of, others_of
 from renewal.identity.newcomers import Coming
+from renewal.identity.resumption import resume
 from renewal.models import Certificate
 from renewal.rules.standing import Standing
-from renewal.x509.certificates import CertificateFacts, CertificateUnreadable, read_certificate
 
 
 class Outcome(StrEnum):
@@ -200,13 +201,15 @@ def _read(row: Listed | Unreadable, accounts: Mapping[str, User]) -> Coming | Re
         )
     own = next((accounts[name] for name in _account_names(row) if name in accounts), None)
     try:
-        facts = _certificate_of(row)
+        facts = certificate_of(row)
+        others = others_of(row, facts)
         check_names(Entry(name=row.client_machine))
-        if facts is not None:
-            check_certificate(facts)
+        for each in (facts, *others.values()):
+            if each is not None:
+                check_certificate(each)
     except ActRefused as refused:
         return _refused(row, refused.reason, str(refused))
-    return Coming(row, facts, own or accounts[SHARED_SERVICE_ACCOUNT])
+    return Coming(row, facts, own or accounts[SHARED_SERVICE_ACCOUNT], others)
 
 
 def _one(each: Coming, author: User | None, *, actor: Actor, now: datetime) -> Result:
@@ -272,29 +275,13 @@ def _taken_in(
     )
     is_new = not _records_of(each.row).exists()
     orchestrator, changed = enter(entry, actor=actor, now=now)
+    if changed and each.others:
+        resume(orchestrator, each.others, actor=actor, now=now)
     if is_new:
         newcomers.describe(orchestrator, each.row)
         orchestrator.save(update_fields=newcomers.DESCRIBED)
         newcomers.furnish([(orchestrator, each.row)], author=author, actor=actor)
     return orchestrator, is_new, changed
-
-
-def _certificate_of(row: Listed) -> CertificateFacts | None:
-    if not row.certificate:
-        if not row.thumbprint:
-            raise ActRefused(
-                "nothing_to_know_it_by", "The row has neither a Thumbprint nor a Certificate."
-            )
-        return None
-    try:
-        facts = read_certificate(row.certificate)
-    except CertificateUnreadable as error:
-        raise ActRefused("certificate_unreadable", f"Its certificate: {error}.") from None
-    if row.thumbprint and row.thumbprint != facts.thumbprint_sha1:
-        raise ActRefused(
-            "thumbprint_differs", "The row's Thumbprint is not that of its Certificate."
-        )
-    return facts
 
 
 def _records_of(row: Listed) -> QuerySet[Orchestrator]:

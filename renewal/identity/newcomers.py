@@ -7,7 +7,7 @@ the list. Any other row is judged by itself (`importing.py`). Runs in the caller
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
@@ -41,15 +41,20 @@ class Coming:
     facts: CertificateFacts | None
     account: User
     """The service account of a record that is made of it: the one it names, or the shared one."""
+    others: Mapping[Standing, CertificateFacts] = field(default_factory=dict)
+    """Those beside ``facts`` in the middle of a renewal."""
 
 
 def strangers(rows: Sequence[Coming]) -> list[Coming]:
-    """Return the rows that meet nothing that is here, and none before them (four queries)."""
+    """Return the rows to be made together (four queries): they meet nothing that is here, and none
+    before them.
+    """
     taken = _taken(rows)
     found = []
     for each in rows:
         keys = set(keys_of(each))
-        if not keys & taken:
+        # In the middle of a renewal it has more than one certificate: it is made by itself.
+        if not keys & taken and not each.others:
             found.append(each)
         taken |= keys
     return found
@@ -61,11 +66,12 @@ def keys_of(each: Coming) -> Iterator[Key]:
     yield "claim", claim_key(each.row.client_machine)
     if each.row.agent_id is not None:
         yield "id", each.row.agent_id
-    if each.facts is not None:
-        yield "thumbprint", each.facts.thumbprint_sha1
-        yield "key", each.facts.spki_sha256
-    else:
+    if each.facts is None:
         yield "thumbprint", each.row.thumbprint
+        return
+    for facts in (each.facts, *each.others.values()):
+        yield "thumbprint", facts.thumbprint_sha1
+        yield "key", facts.spki_sha256
 
 
 def _taken(rows: Sequence[Coming]) -> set[Key]:

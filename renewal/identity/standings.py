@@ -6,7 +6,7 @@ caller's transaction with the orchestrator's row locked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from orchestrators.models import EnrollmentClaim, Orchestrator
@@ -15,7 +15,7 @@ from portal.audit.trail import Actor, record
 from renewal import revocations
 from renewal.models import Certificate
 from renewal.rules.movement import Held, Movement, flag_after_proof, on_delivery, on_promotion
-from renewal.rules.standing import ACCEPTED, Standing
+from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
 
 
 def accepted_of(orchestrator: Orchestrator) -> list[Certificate]:
@@ -39,6 +39,41 @@ def set_bound(orchestrator: Orchestrator, certificate: Certificate, *, now: date
     certificate.standing, certificate.standing_since = Standing.CURRENT, now
     _use(orchestrator, certificate)
     orchestrator.thumbprint = certificate.thumbprint
+
+
+def resume(
+    orchestrator: Orchestrator,
+    newest: Certificate,
+    others: Mapping[Standing, Certificate],
+    *,
+    now: datetime,
+) -> None:
+    """Let a record be in the middle of a renewal that began at another portal.
+
+    ``newest``, bound a moment ago, becomes the issued one beside the ``others``. It counts as
+    delivered when its validity began: what follows from that goes on as it would have there.
+    """
+    legacy = others.get(Standing.LEGACY)
+    newest.predecessor = legacy
+    for standing, certificate in {Standing.ISSUED: newest, **others}.items():
+        certificate.standing, certificate.standing_since = standing, now
+        if standing in UNPROVEN:
+            certificate.delivered_at = min(certificate.not_before, now)
+        certificate.save(
+            update_fields=["standing", "standing_since", "delivered_at", "predecessor"]
+        )
+    orchestrator.legacy_thumbprint = legacy.thumbprint if legacy else ""
+    orchestrator.awaiting_first_use_since = newest.delivered_at
+    orchestrator.certificate_not_after = legacy.not_after if legacy else None
+    orchestrator.certificate_counted_from = legacy.counted_from if legacy else None
+    orchestrator.save(
+        update_fields=[
+            "legacy_thumbprint",
+            "awaiting_first_use_since",
+            "certificate_not_after",
+            "certificate_counted_from",
+        ]
+    )
 
 
 def deliver(orchestrator: Orchestrator, certificate: Certificate, *, now: datetime) -> None:

@@ -30,6 +30,7 @@ from django.db.models.functions import Cast
 
 from portal.audit.models import AuditEntry
 from renewal.ca.base import CLIENT_AUTH
+from renewal.identity.resumption import TAKEN_OVER
 from renewal.invariants.report import Violation, told
 from renewal.models import Certificate, CertificateAuthority, Enrollment, Revocation
 from renewal.operator_requests import CHOSEN_BY
@@ -96,7 +97,7 @@ def right_certificate(now: datetime) -> Iterator[Violation]:
     yield from told(
         "I5",
         "certificate",
-        _keys(Certificate.objects.filter(standing__in=sorted(UNPROVEN), enrollment=None)),
+        _keys(_without_an_intent()),
         "This certificate was delivered without an intent.",
     )
     yield from told(
@@ -109,6 +110,17 @@ def right_certificate(now: datetime) -> Iterator[Violation]:
         ),
         "This wrong answer of a CA is not revoked.",
     )
+
+
+def _without_an_intent() -> QuerySet[Certificate]:
+    """Return the unproven certificates that nobody asked for, neither here nor, as the audit log
+    says, at the portal from which their orchestrator was taken in.
+    """
+    taken_over = AuditEntry.objects.filter(
+        orchestrator_id=OuterRef("orchestrator_id"), action=TAKEN_OVER
+    )
+    rows = Certificate.objects.filter(standing__in=sorted(UNPROVEN), enrollment=None)
+    return rows.exclude(Exists(taken_over), intent_flag_counter=None)
 
 
 def names_from_us(now: datetime) -> Iterator[Violation]:

@@ -4,7 +4,9 @@ docs/operations.md), and nobody else comes in with it.
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
@@ -12,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.core.management import call_command
 from django.db import connection
 
 from orchestrators import labels
@@ -20,7 +23,18 @@ from orchestrators.models import Orchestrator, OrchestratorGroup
 from portal.audit.models import AuditEntry
 from renewal.identity.importing import SLICE, Outcome, Result, take_in
 from renewal.invariants.verify import verify
-from tests.agent_api.front_door import DAY, OPERATOR, FrontDoor, Host, actions, csr, new_key
+from renewal.models import Certificate, Enrollment
+from tests import pki
+from tests.agent_api.front_door import (
+    DAY,
+    OPERATOR,
+    FrontDoor,
+    Host,
+    actions,
+    csr,
+    new_key,
+    row_of,
+)
 
 pytestmark = pytest.mark.both_databases
 ID = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
@@ -235,6 +249,17 @@ def test_a_dry_run_tells_of_clashes_between_slices_and_never_holds_more_than_one
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "an older certificate alone": (
+        {"LegacyCertificate": pem(pki.certificate())}, "nothing_to_know_it_by",
+    ),
+    "an older certificate that is none": (
+        {"Certificate": pem(pki.certificate()), "LegacyCertificate": "bm9uZQ=="},
+        "certificate_unreadable",
+    ),
+    "one certificate twice": (
+        {"Certificate": pem(pki.certificate()), "OvertakenCertificate": pem(pki.certificate())},
+        "certificate_used",
+    ),
     "neither thumbprint nor certificate": ({}, "nothing_to_know_it_by"),
     "a certificate that is none": ({"Certificate": "bm9uZQ=="}, "certificate_unreadable"),
     "a name with a line break": (
@@ -288,6 +313,43 @@ def test_only_what_is_approved_elsewhere_is_taken_in(door: FrontDoor) -> None:
     rows = [agent(Status=status, Thumbprint="0" * 40) for status in (1, "Disapproved")]
     assert outcome(door, *rows) == [Outcome.LEFT_OUT.value] * 2
     assert Orchestrator.objects.count() == 0
+
+
+MID_RENEWAL = {
+    "the one in use, and the other is given again": (0, (1, "", True, True)),
+    "the one that was overtaken": (1, (1, "", True, False)),
+    "the newest": (2, (1, "", True, False)),
+}
+
+
+@pytest.mark.parametrize(("which", "said"), MID_RENEWAL.values(), ids=MID_RENEWAL.keys())
+def test_in_the_middle_of_a_renewal_it_comes_to_another_portal_with(
+    door: FrontDoor, host: Host, tmp_path: Path, which: int, said: tuple[Any, ...]
+) -> None:
+    door.setting("AllowReuseOfCurrentKey", "true")
+    overtaken, _ = host.send_csr(host.key)
+    newest, key = host.send_csr()
+    held = [host.certificate, overtaken.certificate, newest.certificate]
+    agent_id = host.agent_id
+    exported = io.StringIO()
+    call_command("configuration", "export", "--with-fleet", stdout=exported)
+    path = tmp_path / "portal.json"
+    path.write_text(exported.getvalue())
+    for model in (Enrollment, Certificate, Orchestrator):
+        model.objects.all().delete()
+
+    for _ in range(2):
+        call_command("configuration", "apply", str(path), stdout=io.StringIO())
+    assert [row_of(der).standing for der in held] == ["legacy", "overtaken", "issued"]
+    assert list(verify(now=door.now)) == []
+    again = csr(key, "CN=agent01") if which == 0 else None
+    reply = door.register(held[which], AgentId=agent_id, CSR=again)
+    assert (reply.said, reply.agent_id) == (said, agent_id)
+    if which == 0:
+        assert reply.certificate == held[2]
+    assert door.register(held[2], AgentId=agent_id).said == (1, "", True, False)
+    assert (row_of(held[2]).standing, row_of(held[0]).standing) == ("current", "superseded")
+    assert list(verify(now=door.now)) == []
 
 
 CSV = """\

@@ -16,7 +16,8 @@ from orchestrators.models import AutoRegistrationRule, Orchestrator, Orchestrato
 from portal.access.models import User
 from portal.audit.models import AuditEntry
 from portal.preferences import store
-from renewal.models import Template
+from renewal.models import Certificate, Template
+from renewal.rules.standing import ACCEPTED
 from tests.portal.pages import fleet as rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -158,14 +159,19 @@ def test_a_fleet_moves_with_its_certificates(
 ) -> None:
     rows.fleet(timezone.now())
     exported = run("configuration", "export", "--with-fleet")
-    approved = Orchestrator.objects.filter(status=2, demonstration=False)
+    known = Orchestrator.objects.filter(
+        status=2, demonstration=False, certificates__standing__in=ACCEPTED
+    )
     assert [a["AgentId"] for a in exported["agents"]] == [
-        str(pk) for pk in approved.order_by("name_key", "pk").values_list("pk", flat=True)
+        str(pk) for pk in known.order_by("name_key", "pk").distinct().values_list("pk", flat=True)
     ]
-    assert any(agent["Certificate"] for agent in exported["agents"])
-    with_certificate = [a for a in exported["agents"] if a["Certificate"]]
-    again = {"portal_configuration": 1, "agents": with_certificate}
-    assert run("configuration", "apply", document(again))["changed"] is False
+    assert all(agent["Certificate"] for agent in exported["agents"])
+    assert any(agent["LegacyCertificate"] for agent in exported["agents"])
+    assert run("configuration", "apply", document(exported))["changed"] is False
+    revoked = exported["agents"][0]["AgentId"]
+    Certificate.objects.filter(orchestrator=revoked).update(revoked_at=timezone.now())
+    left = run("configuration", "export", "--with-fleet")["agents"]
+    assert [agent["AgentId"] for agent in left] == [a["AgentId"] for a in exported["agents"][1:]]
 
 
 def test_no_secret_stands_in_it(run: Run, set_up: None) -> None:
