@@ -81,6 +81,9 @@ class ErrorCode(StrEnum):
     DELETION_FORBIDDEN = "deletion_forbidden"
     JOB_UNKNOWN = "job_unknown"
     REQUEST_UNKNOWN = "request_unknown"
+    GROUP_UNKNOWN = "group_unknown"
+    ISSUER_UNKNOWN = "issuer_unknown"
+    CREDENTIAL_UNKNOWN = "credential_unknown"
     AUTHORITY_INVALID = "authority_invalid"
     TEMPLATE_INVALID = "template_invalid"
     IN_USE = "in_use"
@@ -171,6 +174,9 @@ CODES: dict[ErrorCode, CodeText] = {
     C.DELETION_FORBIDDEN: CodeText(403, "A policy forbids this deletion"),
     C.JOB_UNKNOWN: CodeText(404, "There is no such job"),
     C.REQUEST_UNKNOWN: CodeText(404, "There is no such request for approval"),
+    C.GROUP_UNKNOWN: CodeText(404, "There is no such group"),
+    C.ISSUER_UNKNOWN: CodeText(404, "There is no such trusted issuer"),
+    C.CREDENTIAL_UNKNOWN: CodeText(404, "There is no such bootstrap credential"),
     C.AUTHORITY_INVALID: CodeText(400, "A certificate authority cannot be like this"),
     C.TEMPLATE_INVALID: CodeText(400, "A template cannot be like this"),
     C.AUDIT_ENTRY_UNKNOWN: CodeText(404, "There is no such row of the audit log"),

@@ -184,6 +184,9 @@ class World:
             "<str:template_id>": self.ids["template"],
             "<str:certificate_id>": self.ids[f"certificate-{which}"],
             "<str:rule_id>": self.ids["rule"],
+            "<str:group_id>": self.ids[{"inside": "berlin", "outside": "empty"}[which]],
+            "<str:issuer_id>": self.ids["anchor"],
+            "<str:credential_id>": self.ids["credential"],
             "<str:request_id>": self.ids[
                 {"inside": "request", "outside": "request-outside"}[which]
             ],

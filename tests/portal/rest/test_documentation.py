@@ -13,15 +13,18 @@ from portal.rest.agent_listing import agent_listing
 from portal.rest.approval_requests import APPROVAL_REQUESTS
 from portal.rest.audit import AUDIT
 from portal.rest.authorities import AUTHORITIES
+from portal.rest.bootstrap_credentials import CREDENTIALS
 from portal.rest.bulk_jobs import BULK_JOBS
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
+from portal.rest.groups import GROUPS
 from portal.rest.identities import IDENTITY_ROWS
 from portal.rest.jobs import HISTORY, SCHEDULED
 from portal.rest.security import ROLE_ROWS
 from portal.rest.status import documented
 from portal.rest.templates import TEMPLATES
 from portal.rest.tokens import TOKENS
+from portal.rest.trusted_issuers import TRUSTED_ISSUERS
 from portal.rest.urls import ENDPOINTS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "rest-api.md").read_text()
@@ -68,6 +71,9 @@ LISTINGS = {
     "Templates": TEMPLATES,
     "Tokens": TOKENS,
     "Approval requests": APPROVAL_REQUESTS,
+    "Groups": GROUPS,
+    "Trusted issuers": TRUSTED_ISSUERS,
+    "Bootstrap credentials": CREDENTIALS,
     "Bulk jobs": BULK_JOBS,
     "Job history": HISTORY,
     "Scheduled jobs": SCHEDULED,

@@ -29,6 +29,7 @@ PUTS: dict[str, tuple[str, str]] = {
     "a template": ("Templates/<template>", "Templates"),
     "what holds for all templates": ("Templates/Settings", "Templates/Settings"),
     "a rule": ("AutoRegistration/Rules/<rule>", "AutoRegistration/Rules/<rule>"),
+    "a group": ("Groups/<group>", "Groups/<group>"),
     "a role": ("Security/Roles/<role>", "Security/Roles"),
     "a role with nothing in it": ("Security/Roles/<empty>", "Security/Roles"),
     "a shipped role": ("Security/Roles/<shipped>", "Security/Roles"),
@@ -80,6 +81,7 @@ def made(admin: Caller, portal_ca: CertificateAuthority) -> dict[str, Any]:
         "<authority>": portal_ca.pk,
         "<template>": template.pk,
         "<rule>": rule["Id"],
+        "<group>": admin.post("Groups", {"Name": "Bonn"}).json()["Id"],
         "<role>": admin.post("Security/Roles", role).json()["Id"],
         "<empty>": admin.post("Security/Roles", {"Name": "Empty"}).json()["Id"],
         "<shipped>": roles["Operator"],
@@ -88,7 +90,12 @@ def made(admin: Caller, portal_ca: CertificateAuthority) -> dict[str, Any]:
 
 def test_every_put_is_among_them() -> None:
     documented = {route for route, view in OPERATIONS if "PUT" in view.needs}
-    names = {"<setting_id>": "8", "<rule_id>": "<rule>", "<role_id>": "<role>"}
+    names = {
+        "<setting_id>": "8",
+        "<rule_id>": "<rule>",
+        "<role_id>": "<role>",
+        "<group_id>": "<group>",
+    }
 
     def as_here(route: str) -> str:
         for name, here in names.items():
