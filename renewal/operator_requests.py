@@ -1,8 +1,9 @@
 """Certificates that an operator requests with a CSR, for no orchestrator (yet).
 
-Owns what an operator may ask for: any name, and dates of their own, so that a certificate that
-has aged can be made for a demonstration. The path is that of every enrollment: a committed intent,
-then the work, then the verified answer. Who may ask is checked by the faces.
+Owns what an operator may ask for: the names that the template's policy leaves to them
+(`operator_names.py`), and from the host any name, and dates of their own, so that a certificate
+that has aged can be made for a demonstration. The path is that of every enrollment: a committed
+intent, then the work, then the verified answer. Who may ask is checked by the faces.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from django.db.models import Q
 
 from portal.access.models import User
 from portal.audit.trail import Actor
-from renewal import issuers
+from portal.preferences import store
+from renewal import issuers, operator_names
 from renewal.configuration import Chosen
 from renewal.enrollment import door, intents, work
 from renewal.enrollment.door import Admitted
@@ -116,7 +118,15 @@ def _admitted(order: Order, requester: User | None) -> tuple[ParsedCSR, Admitted
             door.check_requester(requester, chosen)
         csr = open_csr(order.csr)
         check_key_type(csr, frozenset(order.template.key_types))
-        names = check_names(csr, NamesPolicy(mode=NamesMode.OPEN))
+        if not csr.subject.rdns and not csr.sans:
+            raise RequestRefused("csr_names", "The CSR has neither a subject nor a SAN.")
+        names = (
+            check_names(csr, NamesPolicy(mode=NamesMode.OPEN))
+            if requester is None
+            else operator_names.granted(csr, chosen, requester, preferences=store.load())
+        )
+    except operator_names.NamesNotGranted as refusal:
+        raise RequestRefused(refusal.reason, str(refusal)) from None
     except door.NotAdmitted as refusal:
         raise RequestRefused(refusal.code.name.lower(), f"{refusal.detail}.") from None
     except CSRRefused as refusal:
@@ -124,8 +134,6 @@ def _admitted(order: Order, requester: User | None) -> tuple[ParsedCSR, Admitted
         raise RequestRefused(
             refusal.code.name.lower(), f"{detail[:1].upper()}{detail[1:]}."
         ) from None
-    if not names.subject.rdns and not names.sans:
-        raise RequestRefused("csr_names", "The CSR has neither a subject nor a SAN.")
     return csr, Admitted(csr, names, chosen)
 
 

@@ -73,6 +73,8 @@ class ErrorCode(StrEnum):
     AUTHORITY_UNKNOWN = "authority_unknown"
     TEMPLATE_UNKNOWN = "template_unknown"
     CSR_REFUSED = "csr_refused"
+    NAME_NOT_COVERED = "name_not_covered"
+    NAMES_OF_RECORD = "names_of_record"
     KEY_REUSE = "key_reuse"
     REQUESTER_NOT_ALLOWED = "requester_not_allowed"
     ENROLLMENT_FAILED = "enrollment_failed"
@@ -166,6 +168,8 @@ CODES: dict[ErrorCode, CodeText] = {
     C.AUTHORITY_UNKNOWN: CodeText(404, "There is no such certificate authority"),
     C.TEMPLATE_UNKNOWN: CodeText(404, "There is no such template"),
     C.CSR_REFUSED: CodeText(400, "The CSR is not one that is enrolled"),
+    C.NAME_NOT_COVERED: CodeText(400, "A name of the CSR is not one that the caller may have"),
+    C.NAMES_OF_RECORD: CodeText(400, "The template takes names from an orchestrator's record"),
     C.KEY_REUSE: CodeText(400, "The key has a certificate already"),
     C.REQUESTER_NOT_ALLOWED: CodeText(403, "The CA or template is for others"),
     C.ENROLLMENT_FAILED: CodeText(400, "The CA did not issue"),

@@ -38,6 +38,8 @@ _SAN_KINDS = {"dns": "dns", "ip": "ip", "ip4": "ip", "ip6": "ip", "uri": "uri", 
 _SAN_WORDS = {"dns": "DNS Name", "ip": "IP Address", "uri": "URI", "email": "RFC822 Name"}
 _REFUSALS = {
     "permission_missing": (ErrorCode.REQUESTER_NOT_ALLOWED, 403),
+    "name_not_covered": (ErrorCode.NAME_NOT_COVERED, 400),
+    "names_of_record": (ErrorCode.NAMES_OF_RECORD, 400),
     "key_reuse": (ErrorCode.KEY_REUSE, 400),
     "authority_disabled": (ErrorCode.AUTHORITY_UNKNOWN, 400),
 }

@@ -17,7 +17,7 @@ Requests for key usages, CA certificates, templates and the like are refused in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -154,6 +154,18 @@ class GrantedNames:
         return self.subject.public_bytes()
 
 
+@dataclass(frozen=True, slots=True)
+class NameBeyond:
+    """A name that is not granted, with its kind as a pattern has it; as text it may be shown."""
+
+    kind: str
+    value: str
+
+    def __str__(self) -> str:
+        what = self.kind if self.kind == "subject" else f"{self.kind} name"
+        return f"{what} {_shown(self.value)}"
+
+
 def check_names(parsed: ParsedCSR, policy: NamesPolicy) -> GrantedNames:
     """Return the names to be certified, or raise ``CSRRefused`` with CSR_NAMES and which one."""
     _check_requests(parsed)
@@ -190,18 +202,32 @@ def _check_requests(parsed: ParsedCSR) -> None:
 
 
 def _matched_names(parsed: ParsedCSR, policy: NamesPolicy) -> GrantedNames:
-    machines = _machine_names(policy)
-    own_sans = _own_sans(policy, machines)
+    for beyond in _beyond(parsed, policy):
+        raise _refused(f"the {beyond} is not an own name")
     sans = _canonical_sans(parsed)
-    for san in sans:
-        if san not in own_sans and not matches_san(policy.patterns, san, machines):
-            raise _refused(f"the {san[0].value} name {_shown(san[1])} is not an own name")
     if not parsed.subject.rdns:
         return GrantedNames(_record_subject(policy), sans)
-    subject = _rebuilt(parsed.subject)
-    if not _is_own_subject(subject, policy, machines, own_sans):
-        raise _refused(f"the subject {_shown(distinguished_name(subject))} is not an own name")
-    return GrantedNames(subject, sans)
+    return GrantedNames(_rebuilt(parsed.subject), sans)
+
+
+def names_beyond(parsed: ParsedCSR, policy: NamesPolicy) -> tuple[NameBeyond, ...]:
+    """Return the names of a CSR that ``match`` does not grant. Raises CSRRefused for bad names."""
+    try:
+        return tuple(_beyond(parsed, policy))
+    except (NameInvalid, PatternInvalid) as error:
+        raise _refused(str(error)) from error
+
+
+def _beyond(parsed: ParsedCSR, policy: NamesPolicy) -> Iterator[NameBeyond]:
+    machines = _machine_names(policy)
+    own_sans = _own_sans(policy, machines)
+    for san in _canonical_sans(parsed):
+        if san not in own_sans and not matches_san(policy.patterns, san, machines):
+            yield NameBeyond(san[0].value, san[1])
+    if parsed.subject.rdns:
+        subject = _rebuilt(parsed.subject)
+        if not _is_own_subject(subject, policy, machines, own_sans):
+            yield NameBeyond("subject", distinguished_name(subject))
 
 
 def _open_names(parsed: ParsedCSR, policy: NamesPolicy) -> GrantedNames:

@@ -20,6 +20,7 @@ from renewal.authorities import Wanted, create_local
 from renewal.models import Certificate, Template
 from renewal.rules.standing import Standing
 from renewal.selectors import certificates as selectors
+from renewal.templates import Contents, save_template
 from renewal.x509.certificates import read_certificate
 from tests import pki
 from tests.portal.pages import fleet as rows
@@ -215,3 +216,15 @@ def test_a_certificate_is_made_from_a_csr(db, now, admin):
     bad = admin.post("/certificates/from-csr", {**form, "csr": "nonsense"})
     assert bad.status_code == 400
     assert 'id="id_csr_error"' in bad.content.decode()
+
+
+def test_a_csr_gets_no_name_that_its_template_does_not_grant(db, now, admin):
+    authority = rows.authority(now)
+    contents = Contents(key_types=("EC-P256",), name_patterns=("dns:*.example.com",))
+    save_template("Narrow", contents, actor=rows.ALICE, now=now)
+    csr = base64.b64encode(pki.csr("CN=the-boss")).decode()
+    form = {"csr": csr, "authority": authority.name, "template": "Narrow"}
+    refused = admin.post("/certificates/from-csr", form)
+    assert refused.status_code == 400
+    assert "is covered by no pattern of the template" in refused.content.decode()
+    assert not Certificate.objects.filter(common_name="the-boss").exists()

@@ -172,9 +172,10 @@ def portal_ca(db: None, ca_folder: Path) -> CertificateAuthority:
         actor=TESTER,
         now=now,
     )
-    templates.save_template(
-        "Orchestrator", templates.Contents(key_types=("EC-P256",)), actor=TESTER, now=now
+    contents = templates.Contents(
+        key_types=("EC-P256",), name_patterns=("subject:CN=*", "dns:*.example.com")
     )
+    templates.save_template("Orchestrator", contents, actor=TESTER, now=now)
     authorities.trust_authority(row, actor=TESTER, now=now)
     return row
 

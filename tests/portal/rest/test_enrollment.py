@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from django.utils import timezone
 
+from orchestrators.models import Status
 from portal.access.catalogue import ROLES, Permission
 from portal.audit.models import AuditEntry
 from portal.preferences import store
@@ -23,6 +24,10 @@ from tests.portal.pages import fleet as rows
 from tests.portal.rest.conftest import Caller, basic, caller_with, refused
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+
+def dns(name: str) -> x509.DNSName:
+    return x509.DNSName(name)
 
 
 def go_request(csr: bytes, **changes: Any) -> dict[str, Any]:
@@ -162,6 +167,73 @@ def test_the_key_of_another_certificate_is_refused(
     rows.certificate(None, now=now)
     Certificate.objects.update(spki_sha256=pki_digest(csr))
     refused(admin.post("Enrollment/CSR", go_request(csr)), 400, "key_reuse")
+
+
+PATTERNS = ("subject:CN=unit-*", "dns:*.example.com", "dns:{name}.internal")
+ID = "7c4f0f0e-6f1c-4d9c-8a30-0a4ef1ad3f01"
+
+NAMES: dict[str, tuple[str, str, list[x509.GeneralName], str]] = {
+    "any name, where the template is open": ("open", "CN=web02", [dns("x.test")], ""),
+    "names that patterns cover": ("match", "CN=unit-1", [dns("a.example.com")], ""),
+    "SANs alone that patterns cover": ("match", "", [dns("a.example.com")], ""),
+    "a SAN that nothing covers": ("match", "CN=unit-1", [dns("a.test")], "dns name 'a.test'"),
+    "a subject that nothing covers": ("match", "CN=ceo", [dns("a.example.com")], "'CN=ceo'"),
+    "a wildcard": ("match", "CN=unit-1", [dns("*.example.com")], "*"),
+    "the names of an orchestrator in reach": (
+        "match", "CN=web01", [dns("web01"), dns("web01.corp.test"), dns("extra.test"),
+         dns("web01.internal"), x509.UniformResourceIdentifier(f"urn:uuid:{ID}")], ""),
+    "some by pattern, the rest of one orchestrator": (
+        "match", "CN=unit-1", [dns("a.example.com"), dns("web01.corp.test")], ""),
+    "names of two orchestrators in reach": (
+        "match", "CN=web01", [dns("web03")], "dns name 'web03'"),
+    "a name of one and of nobody": ("match", "CN=web01", [dns("a.test")], "dns name 'a.test'"),
+    "the name of one out of reach": ("match", "CN=web02", [], "'CN=web02'"),
+    "the name of one that is only seen": ("match", "CN=web04", [], "'CN=web04'"),
+    "the name of one that is New": ("match", "CN=web05", [], "'CN=web05'"),
+    "names of a record": ("portal", "CN=web01", [], "portal"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "subject", "sans", "said"), NAMES.values(), ids=NAMES.keys())
+def test_a_person_is_granted(
+    portal_ca: CertificateAuthority,
+    policy: str,
+    subject: str,
+    sans: list[x509.GeneralName],
+    said: str,
+) -> None:
+    now = timezone.now()
+    mine = [
+        rows.orchestrator("web01", now=now, id=ID, extra_names=["extra.test"]),
+        rows.orchestrator("web03", now=now),
+        rows.orchestrator("web05", now=now, status=Status.NEW),
+    ]
+    rows.orchestrator("web02", now=now)
+    seen = group("Seen", rows.orchestrator("web04", now=now))
+    berlin = group("Berlin", *mine)
+    person = user(
+        "ida",
+        role("Enrollers", [Permission.ENROLL_CSR, Permission.CERTIFICATES_READ]),
+        role("Seers", [Permission.AGENTS_READ], only_groups=[seen]),
+        role("Berliners", [Permission.AGENTS_READ, Permission.AGENTS_MODIFY], only_groups=[berlin]),
+    )
+    store.change("OrchestratorDomainSuffixes", "corp.test", actor=TESTER, now=now)
+    contents = templates.Contents(names_policy=policy, name_patterns=PATTERNS)
+    templates.save_template("Orchestrator", contents, actor=TESTER, now=now)
+    body = go_request(pki.csr(subject, sans=sans))
+    ida = Caller({"Authorization": basic(person.username, rows.PASSWORD)})
+    answer = ida.post("Enrollment/CSR", body)
+    if not said:
+        assert answer.status_code == 200, answer.content
+        made = x509.load_der_x509_certificate(bytes(Certificate.objects.get().der))
+        assert made.subject.rfc4514_string() == subject
+        return
+    code = "names_of_record" if policy == "portal" else "name_not_covered"
+    if "*" in said:
+        code = "csr_refused"
+    assert said in refused(answer, 400, code)["Message"]
+    refused(ida.post("Enrollment/CSR", body, query={"dry_run": "true"}), 400, code)
+    assert not Enrollment.objects.exists()
 
 
 def pki_digest(csr: bytes) -> str:

@@ -266,7 +266,7 @@ def test_what_each_other_call_is_answered_can_be_read(
     role = ada.groups.get().pk
     entry = AuditEntry.objects.latest("pk").pk
     request = Enrollment(
-        csr=pki.b64(pki.csr("CN=x", key_name="ec-p256-other")),
+        csr=pki.b64(pki.csr(f"CN={fleet.calm.client_machine}", key_name="ec-p256-other")),
         certificate_authority=authority.name,
         template=template.name,
         include_chain=True,
