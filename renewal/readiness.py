@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import Count, Min, QuerySet
 
 from orchestrators.models import Orchestrator
 from orchestrators.reach import lacking_for, within
@@ -30,6 +30,8 @@ from renewal.configuration import Chosen, NotConfigured, choose
 from renewal.models import CertificateAuthority, GroupIssuance, Template
 
 LONGEST_CALL_SECONDS = 10
+_MOST_ACCOUNTS = 20
+_FOR_A_RENEWAL = (Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
 _NEEDED = (
     (Permission.ENROLL_CSR, "no renewal works"),
     (Permission.CERTIFICATES_READ, "no renewal works"),
@@ -105,6 +107,39 @@ def _reaches_all(account: User, permission: Permission) -> bool:
         return far.everything
     own = Orchestrator.objects.filter(service_account=account)
     return not own.exclude(pk__in=within(own, far).values("pk")).exists()
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Orchestrators that cannot renew, because their service account may not."""
+
+    account: User
+    number: int
+    missing: str
+    """The permissions, in words."""
+
+
+def lacking_among(rows: QuerySet[Orchestrator]) -> list[Lacking]:
+    """Return for whom of some records no CSR leads to a certificate, by service account.
+
+    One query over the records and a few for each account; at most `_MOST_ACCOUNTS` of them, those
+    with the most records.
+    """
+    counted = rows.order_by().values_list("service_account").annotate(number=Count("pk"))
+    most = sorted(counted.order_by("-number", "service_account")[:_MOST_ACCOUNTS])
+    accounts = User.objects.in_bulk([key for key, _ in most])
+    found = []
+    for key, number in most:
+        reaches = {p: reach(accounts[key], p) for p in _FOR_A_RENEWAL}
+        lacks = [p for p, far in reaches.items() if far.is_nothing]
+        if not lacks and not all(far.everything for far in reaches.values()):
+            lacks = [p for p, far in reaches.items() if not far.everything]
+            own = rows.filter(service_account=key)
+            number -= within(own, *reaches.values()).count()
+        if lacks and number:
+            missing = " and ".join(entry_for(p).older_name for p in lacks)
+            found.append(Lacking(accounts[key], number, missing))
+    return found
 
 
 def test_call(authority: CertificateAuthority, *, actor: Actor, now: datetime) -> Health:

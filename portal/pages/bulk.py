@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from orchestrators.models import Status
 from orchestrators.reach import act_reaches
 from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing, holds
@@ -27,11 +28,12 @@ from portal.pages.fields import NOTHING, fields, one_of
 from portal.pages.gate import ACT, actor_of, demand, page, refuse
 from portal.preferences import store
 from renewal.bulk import selectors, service, since, work
-from renewal.bulk.selection import Selection
+from renewal.bulk.selection import Selection, chosen
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
 from renewal.configuration import periods
 from renewal.models import BulkJob
-from renewal.rules.acts import SENTENCES, VOTE, Act, Outcome
+from renewal.readiness import Lacking, lacking_among
+from renewal.rules.acts import FLAGS, SENTENCES, VOTE, Act, Outcome
 from renewal.rules.bulk_lifecycle import RETRIED, BulkState, ItemState
 from renewal.selectors import fleet
 from renewal.selectors.counting import Count
@@ -79,6 +81,8 @@ def submit(request: HttpRequest) -> HttpResponseBase:
     )
     if _must_type(act, frozen.count) and given.get("typed", "").strip() != str(frozen.count):
         return _ask(request, order, error=f"Type {frozen.count} to confirm.", field="typed")
+    if act is Act.REQUIRE and not order.reason and _lacking(request, order):
+        return _ask(request, order, error=_LOCKS_OUT, field="message")
     now = timezone.now()
     try:
         job = service.submit(order, frozen, user=request.user, actor=actor_of(request), now=now)
@@ -224,6 +228,8 @@ def _ask(
 
 def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
     skipped = seen.of(Outcome.SKIP)
+    lacking = _lacking(request, seen.order)
+    locks_out = bool(lacking) and seen.order.act is Act.REQUIRE
     number = min(_number(request.GET.get("page", "1") or "1") or 1, 1_000_000)
     shown = skipped[(number - 1) * _PER_PAGE : number * _PER_PAGE]
     names = fleet.names_of(entry.pk for entry in shown)
@@ -239,6 +245,9 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
         "unchanged": len(seen.of(Outcome.UNCHANGED)),
         "skipped": len(skipped),
         "deaf": _deaf(request, seen.order.act, seen.order.selection.filters),
+        "lacking": lacking,
+        "locks_out": locks_out,
+        "needs_reason": ACTS[seen.order.act].needs_reason or locks_out,
         "reasons": sorted(
             (count, SENTENCES.get(verdict.reason, verdict.reason))
             for verdict, count in tally.items()
@@ -281,6 +290,18 @@ def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple
         for state, words in _DEAF.items()
         if filters.state in (None, state) and counts[state].value
     ]
+
+
+_LOCKS_OUT = "Say why: some of them will be locked out."
+
+
+def _lacking(request: HttpRequest, order: Order) -> list[Lacking]:
+    """Return who of those that the act would ask cannot renew for want of a permission."""
+    if not ACTS[order.act].is_renewal:
+        return []
+    reaches = act_reaches(request.user, PERMISSIONS[order.act])
+    rows = chosen(order.selection, periods(store.load()), *reaches, now=timezone.now())
+    return lacking_among(rows.filter(status=Status.APPROVED).exclude(flag=FLAGS[order.act]))
 
 
 def _must_type(act: Act, count: int) -> bool:

@@ -6,8 +6,15 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group
+from django.utils import timezone
+from django.utils.html import strip_tags
 
-from orchestrators.models import Orchestrator
+from orchestrators import groups
+from orchestrators.models import Orchestrator, Status
+from portal.access.catalogue import Permission
+from portal.access.reach import EVERYTHING, Reach
+from portal.access.role_changes import save_role
 from portal.audit.models import AuditEntry
 from renewal.bulk import work
 from renewal.models import BulkJob
@@ -129,6 +136,53 @@ def test_what_a_form_says_of_the_records_only_helps_to_name_the_changes(keys, fl
     assert response.status_code == 400
     assert "has changed since it was shown" in response.content.decode()
     assert not BulkJob.objects.exists()
+
+
+def of_role(*permissions, limit=EVERYTHING):
+    save_role("Some", permissions=permissions, limit=limit, giver=None, actor=rows.ALICE)
+    account = rows.service_account()
+    account.groups.set([Group.objects.get(name="Some")])
+
+
+def test_a_preview_says_who_cannot_renew_for_want_of_a_permission(fleet, admin, as_role):
+    def told(act="request", client=admin, query=""):
+        page = client.get(f"{PREVIEW}?act={act}{query}").content.decode()
+        return re.findall(r"(\d+) of them ([a-z ]+): (their [^.]+)", strip_tags(page))
+
+    assert told() == []
+    of_role(Permission.CERTIFICATES_READ)
+    asked = Orchestrator.objects.filter(status=Status.APPROVED).exclude(flag=1).count()
+    lacks = f"{rows.service_account().username} lacks CertificateEnrollment: EnrollCSR"
+    assert told() == [(str(asked), "cannot renew", f"their service account {lacks}")]
+    assert told(client=as_role("Operator")) == told()
+    assert told(query="&q=db-primary")[0][0] == "1"
+    assert told("require")[0][1] == "will be locked out"
+    assert told("clear") == []
+
+
+def test_an_account_whose_role_is_limited_lacks_it_for_the_others(fleet, admin):
+    group, _ = groups.save_group("mended", actor=rows.ALICE, now=timezone.now())
+    groups.assign([fleet.calm.pk], group, actor=rows.ALICE)
+    both = (Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
+    of_role(*both, limit=Reach(groups=frozenset({group.pk})))
+    (each,) = admin.get(f"{PREVIEW}?act=request").context["lacking"]
+    assert (
+        each.number
+        == Orchestrator.objects.filter(status=Status.APPROVED).exclude(flag=1).count() - 1
+    )
+    assert admin.get(f"{PREVIEW}?act=request&group=mended").context["lacking"] == []
+
+
+def test_to_require_of_who_cannot_renew_is_dangerous_and_needs_a_reason(fleet, admin):
+    of_role(Permission.CERTIFICATES_READ)
+    page = admin.get(f"{PREVIEW}?act=require&q=db-primary")
+    assert "btn btn-danger" in page.content.decode()
+    refused = submit(admin, "require", "&q=db-primary", typed="1")
+    assert refused.status_code == 400
+    assert "Say why: some of them will be locked out." in refused.content.decode()
+    assert not BulkJob.objects.exists()
+    submit(admin, "require", "&q=db-primary", typed="1", message="stolen disk")
+    assert BulkJob.objects.get().reason == "stolen disk"
 
 
 @pytest.mark.parametrize("act", ["require", "reset"])
