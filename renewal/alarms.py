@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from orchestrators.registration.health import handlers_without_place
 from portal.audit.sealing import unsealed_since
 from renewal.census import Begun
 from renewal.models import Certificate, CertificateAuthority, RevocationList
@@ -20,7 +21,10 @@ _MOST = 100
 
 
 def alarms(begun: Begun | None, *, now: datetime) -> list[Alarm]:
-    """Return what is wrong, the critical first: five queries. ``begun``: `census.last_begun`."""
+    """Return what is wrong, the critical first, in at most six queries.
+
+    ``begun`` is `census.last_begun`.
+    """
     due = _work_due(begun)
     found: list[Alarm | None] = [rules.of_workers(due, now=now) if due else None]
     for authority in CertificateAuthority.objects.filter(type="local", enabled=True)[:_MOST]:
@@ -36,6 +40,9 @@ def alarms(begun: Begun | None, *, now: datetime) -> list[Alarm]:
             )
         )
     found.append(rules.of_sealer(unsealed_since(), now=now))
+    for handler in handlers_without_place(since=now - rules.TOLD_OF_A_HANDLER_FOR):
+        if handler.without_place_at is not None:
+            found.append(rules.of_handler(handler.path, handler.without_place_at, now=now))
     return sorted((alarm for alarm in found if alarm), key=lambda alarm: not alarm.is_critical)
 
 

@@ -1,8 +1,9 @@
 """Loading the deployment's registration handlers and asking them, in order, each within its time.
 
-Owns the isolation: a call runs in a thread of its own, outside of any transaction, in a bounded
-number of places; what raises, hangs or answers wrongly is a failure of that handler, noted in its
-health, and never one of the portal. What an answer leads to is decided elsewhere.
+Owns the isolation: a call runs in a thread of its own, outside of any transaction, in one of the
+few places that a handler has for each of its methods; what raises, hangs or answers wrongly is a
+failure of that handler, noted in its health, and never one of the portal. What an answer leads to
+is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connections
@@ -37,8 +38,12 @@ from orchestrators.registration.rules import Assignment, Outcome
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _PLACES = max(2, int(os.environ.get("PORTAL_WEB_THREADS", "16")) // 4)
-_places = threading.BoundedSemaphore(_PLACES)
+_places: dict[tuple[str, str], threading.BoundedSemaphore] = {}
+"""Of each handler's path and method: whoever hangs in one takes no place of another."""
+_making_places = threading.Lock()
 _ANSWERS_NOTED_EVERY = timedelta(minutes=1)
 _MOST_TEXT = 300
 
@@ -51,6 +56,10 @@ class HandlerFailed(Exception):
         self.problem = problem
         self.timed_out = timed_out
         super().__init__(f"The registration handler {handler} {problem}")
+
+
+class _WrongAnswer(Exception):
+    """An answer is, or has in it, a value of this type, which it may not."""
 
 
 @dataclass(frozen=True)
@@ -104,26 +113,33 @@ def _load(path: str) -> LoadedHandler:
         return LoadedHandler(path, name, problem=f"cannot be loaded: {_said(error)}")
 
 
-def _each_with_its_end(seconds: float) -> Iterator[tuple[LoadedHandler, float]]:
-    """Yield each handler of the chain with the moment (monotonic) by which it has to answer.
+def _each_with_its_end(method: str, seconds: float) -> Iterator[tuple[LoadedHandler, float]]:
+    """Yield each handler that has a method of its own (or could not be loaded), in order, with the
+    moment (monotonic) by which it has to answer.
 
     An equal share of what is left at its turn: a slow one takes no time from those after it, and
     what a quick one leaves is theirs.
     """
     end = time.monotonic() + seconds
-    chain = handlers()
+    chain = [loaded for loaded in handlers() if _has_its_own(loaded, method)]
     for number, loaded in enumerate(chain):
         now = time.monotonic()
         yield loaded, now + max(0.0, end - now) / (len(chain) - number)
 
 
+def _has_its_own(loaded: LoadedHandler, method: str) -> bool:
+    """Say whether a method is not the base class's: that one has nothing to say."""
+    if loaded.handler is None:
+        return True
+    of_base = getattr(RegistrationHandler, method)
+    return getattr(getattr(loaded.handler, method), "__func__", None) is not of_base
+
+
 def ask_to_decide(request: RegistrationRequest, *, seconds: float) -> HandlerVerdict:
     """Return the first Allow or Deny of the chain; a handler that fails counts as Defer."""
-    for loaded, end in _each_with_its_end(seconds):
+    for loaded, end in _each_with_its_end("decide", seconds):
         try:
-            answer = _ask(loaded, "decide", request, end=end, now=request.now)
-            if not isinstance(answer, Allow | Deny | Defer) or not _is_text(answer):
-                raise _wrong_answer(loaded, answer, now=request.now)
+            answer = _ask(loaded, "decide", request, read=_decision, end=end, now=request.now)
         except HandlerFailed:
             continue
         reason = answer.reason[:_MOST_TEXT]
@@ -137,29 +153,57 @@ def ask_to_decide(request: RegistrationRequest, *, seconds: float) -> HandlerVer
     return HandlerVerdict()
 
 
-def _is_text(answer: Allow | Deny | Defer) -> bool:
-    """Say whether an answer is made of text: its class says so, and code may do otherwise."""
-    values: list[object] = [answer.reason]
-    if isinstance(answer, Allow):
-        if not isinstance(answer.labels, Mapping):
-            return False
-        values += [answer.group, answer.service_account]
-        values += [*answer.labels.keys(), *answer.labels.values()]
-    return all(isinstance(value, str) for value in values)
+def _decision(answer: object) -> Allow | Deny | Defer:
+    """Return an answer made of plain values: its class says so, and code may do otherwise.
+
+    Reading it runs code of the handler's. Raises what that raises, and _WrongAnswer.
+    """
+    match answer:
+        case Deny():
+            return Deny(_text(answer.reason))
+        case Defer():
+            return Defer(_text(answer.reason))
+        case Allow():
+            if not isinstance(answer.labels, Mapping):
+                raise _WrongAnswer(type(answer.labels).__name__)
+            return Allow(
+                _text(answer.reason),
+                _text(answer.group),
+                {_text(key): _text(value) for key, value in answer.labels.items()},
+                _text(answer.service_account),
+            )
+    raise _WrongAnswer(type(answer).__name__)
+
+
+def _choice(answer: object) -> Issuance | None:
+    """Return an answer made of plain values. Raises as `_decision`."""
+    match answer:
+        case None:
+            return None
+        case Issuance():
+            return Issuance(_text(answer.certificate_authority), _text(answer.certificate_template))
+    raise _WrongAnswer(type(answer).__name__)
+
+
+def _nothing(_answer: object) -> None:
+    """Read an answer that counts for nothing."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _WrongAnswer(type(value).__name__)
+    # Not str(): a subclass may answer that with code of its own.
+    return str.__str__(value)
 
 
 def ask_to_enroll(request: EnrollmentRequest, *, seconds: float) -> HandlerChoice | None:
     """Return the first choice of the chain, or None. Raises HandlerFailed: then no CA is asked."""
     now = request.registration.now
-    for loaded, end in _each_with_its_end(seconds):
-        answer = _ask(loaded, "enroll", request, end=end, now=now)
+    for loaded, end in _each_with_its_end("enroll", seconds):
+        answer = _ask(loaded, "enroll", request, read=_choice, end=end, now=now)
         if answer is None:
             continue
-        if not isinstance(answer, Issuance):
-            raise _wrong_answer(loaded, answer, now=now)
         authority, template = answer.certificate_authority, answer.certificate_template
-        if not isinstance(authority, str) or not isinstance(template, str):
-            raise _wrong_answer(loaded, answer, now=now)
         if authority or template:
             return HandlerChoice(loaded.name, authority, template)
     return None
@@ -167,9 +211,9 @@ def ask_to_enroll(request: EnrollmentRequest, *, seconds: float) -> HandlerChoic
 
 def tell(request: RegistrationRequest, what: str, *, seconds: float) -> None:
     """Tell every handler what an orchestrator asked for; failures are noted and nothing else."""
-    for loaded, end in _each_with_its_end(seconds):
+    for loaded, end in _each_with_its_end("requested", seconds):
         try:
-            _ask(loaded, "requested", request, what, end=end, now=request.now)
+            _ask(loaded, "requested", request, what, read=_nothing, end=end, now=request.now)
         except HandlerFailed:
             continue
 
@@ -181,28 +225,42 @@ def note_failure(handler_name: str, problem: str, *, now: datetime) -> None:
             _note_failure(loaded, problem, timed_out=False, now=now)
 
 
-def _ask(loaded: LoadedHandler, method: str, *arguments: Any, end: float, now: datetime) -> Any:
-    """Call one method in a thread of its own and return its answer. Raises HandlerFailed."""
+def _ask(
+    loaded: LoadedHandler,
+    method: str,
+    *arguments: Any,
+    read: Callable[[object], T],
+    end: float,
+    now: datetime,
+) -> T:
+    """Call one method in a thread of its own and return what ``read`` makes there of its answer.
+
+    Raises HandlerFailed.
+    """
     if loaded.handler is None:
         raise _failed(loaded, loaded.problem, now=now)
     call: Callable[..., Any] = getattr(loaded.handler, method)
-    places = _places
+    places = _places_of(loaded, method)
     if not places.acquire(blocking=False):
+        HandlerHealth.objects.update_or_create(
+            path=loaded.path[:300], defaults={"without_place_at": now}
+        )
         raise _failed(
             loaded,
-            f"was not asked: {_PLACES} earlier calls have not come back.",
+            f"was not asked to {method}: {_PLACES} earlier calls have not come back.",
             timed_out=True,
             now=now,
         )
     answered = threading.Event()
-    outcome: list[tuple[bool, Any]] = []
+    answers: list[T] = []
+    errors: list[BaseException] = []
     context = contextvars.copy_context()
 
     def run() -> None:
         try:
-            outcome.append((True, context.run(call, *arguments)))
+            answers.append(context.run(lambda: read(call(*arguments))))
         except BaseException as error:
-            outcome.append((False, error))
+            errors.append(error)
         finally:
             # A place is given back when the call is over, not when nobody waits for it any more.
             places.release()
@@ -212,12 +270,18 @@ def _ask(loaded: LoadedHandler, method: str, *arguments: Any, end: float, now: d
     threading.Thread(target=run, name=f"handler {loaded.name}", daemon=True).start()
     if not answered.wait(max(0.0, end - time.monotonic())):
         raise _failed(loaded, f"did not answer {method} in time.", timed_out=True, now=now)
-    is_answer, value = outcome[0]
-    if not is_answer:
-        log.error("the registration handler %s failed", loaded.path, exc_info=value)
-        raise _failed(loaded, f"failed: {_said(value)}", now=now)
+    for error in errors:
+        if isinstance(error, _WrongAnswer):
+            raise _failed(loaded, f"answered with a {error}.", now=now)
+        log.error("the registration handler %s failed", loaded.path, exc_info=error)
+        raise _failed(loaded, f"failed: {_said(error)}", now=now)
     _note_answer(loaded, now=now)
-    return value
+    return answers[0]
+
+
+def _places_of(loaded: LoadedHandler, method: str) -> threading.BoundedSemaphore:
+    with _making_places:
+        return _places.setdefault((loaded.path, method), threading.BoundedSemaphore(_PLACES))
 
 
 # --- health -----------------------------------------------------------------------------------
@@ -247,10 +311,6 @@ def _failed(
 ) -> HandlerFailed:
     _note_failure(loaded, problem, timed_out=timed_out, now=now)
     return HandlerFailed(loaded.name, problem, timed_out=timed_out)
-
-
-def _wrong_answer(loaded: LoadedHandler, answer: object, *, now: datetime) -> HandlerFailed:
-    return _failed(loaded, f"answered with a {type(answer).__name__}.", now=now)
 
 
 def _said(error: BaseException) -> str:

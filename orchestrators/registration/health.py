@@ -1,9 +1,11 @@
-"""Which registration handlers of this deployment fail: for alerts.
+"""Which registration handlers of this deployment fail or hang: for alerts.
 
-Owns the one query. What counts as failing is `HandlerHealth.is_failing`; calls are `chain.py`'s.
+Owns the queries. What counts as failing is `HandlerHealth.is_failing`; calls are `chain.py`'s.
 """
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from django.conf import settings
 
@@ -20,3 +22,14 @@ def failing_handlers() -> list[HandlerHealth]:
         return []
     rows = {row.path: row for row in HandlerHealth.objects.filter(path__in=paths)}
     return [rows[path] for path in paths if path in rows and rows[path].is_failing]
+
+
+def handlers_without_place(*, since: datetime) -> list[HandlerHealth]:
+    """Return the handlers of the deployment that were not asked since then, because calls of them
+    hang (at most one query).
+    """
+    paths = [path[:300] for path in settings.CONFIG.registration_handlers]
+    if not paths:
+        return []
+    rows = HandlerHealth.objects.filter(path__in=paths, without_place_at__gt=since)
+    return list(rows.order_by("path"))

@@ -79,6 +79,8 @@ class HandlerHealth(models.Model):
     time_outs = models.PositiveBigIntegerField(default=0)
     last_error = models.CharField(max_length=1000, blank=True)
     last_error_at = models.DateTimeField(null=True)
+    without_place_at = models.DateTimeField(null=True)
+    """When it was last not asked, because its earlier calls had not come back."""
 
     class Meta:
         default_permissions = ()

@@ -17,6 +17,8 @@ SILENT_AFTER = timedelta(minutes=5)
 """No worker has begun what was due so long ago: none runs, or nothing tells it to."""
 UNSEALED_AFTER = timedelta(minutes=1)
 """A row of the audit log is sealed within a second; until then its change would leave no trace."""
+TOLD_OF_A_HANDLER_FOR = timedelta(hours=1)
+"""A registration handler without a place for a call is told so long after the last such call."""
 GIVEN_UP_AFTER = timedelta(days=30)
 """A server certificate that ended so long ago serves nobody: TLS ends elsewhere by now."""
 
@@ -33,6 +35,7 @@ class Kind(StrEnum):
     CA_KEY = "ca_key"
     BACKGROUND_WORK = "background_work"
     AUDIT_SEAL = "audit_seal"
+    REGISTRATION_HANDLER = "registration_handler"
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,21 @@ def of_sealer(unsealed_since: datetime | None, *, now: datetime) -> Alarm | None
         _ADMINISTRATOR,
         "See that worker and beat run, and read the worker's log for what the sealer says.",
         False,
+    )
+
+
+def of_handler(path: str, without_place_at: datetime, *, now: datetime) -> Alarm | None:
+    """Judge a registration handler: when it was last not asked, as its earlier calls hang."""
+    if now > without_place_at + TOLD_OF_A_HANDLER_FOR:
+        return None
+    return Alarm(
+        Kind.REGISTRATION_HANDLER,
+        f"The registration handler {path}",
+        f"Its earlier calls have not come back; at {_moment(without_place_at)} it was not asked: "
+        "what it decides waits for an operator; where it chooses CA and template, nobody enrolls.",
+        "whoever wrote the handler",
+        "Let its calls end within their time; restarting the web processes ends those that hang.",
+        True,
     )
 
 

@@ -6,7 +6,6 @@ Owns first registrations that no operator decides, and the handlers' choice of C
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -31,8 +30,10 @@ from orchestrators.registration.handler import Defer
 from portal.access.models import User
 from portal.audit.models import AuditEntry
 from renewal import issuers
+from renewal.alarms import alarms
 from renewal.identity import approvals
 from renewal.models import CertificateAuthority, Enrollment, GroupIssuance, Template
+from renewal.rules.alarms import Kind
 from tests.agent_api.front_door import (
     DAY,
     OPERATOR,
@@ -67,7 +68,7 @@ def rule(door: FrontDoor) -> Callable[..., AutoRegistrationRule]:
 @pytest.fixture
 def chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Names the handlers of the deployment, in order. Whoever hangs takes no other test's place."""
-    monkeypatch.setattr(registration_chain, "_places", threading.BoundedSemaphore(4))
+    monkeypatch.setattr(registration_chain, "_places", {})
 
     def name(*classes: str) -> None:
         paths = tuple(f"{handlers.__name__}.{cls}" for cls in classes)
@@ -513,7 +514,9 @@ class TestHandlers:
         door.register(door.certificate(subject="CN=web02"), ClientMachine="web02")
         assert handlers.asked[-1][2].certificate.subject == "CN=web02"
 
-    @pytest.mark.parametrize("broken", ["Raises", "AnswersNonsense", "CannotBeMade", "NoHandler"])
+    @pytest.mark.parametrize(
+        "broken", ["Raises", "AnswersNonsense", "AnswersLater", "CannotBeMade", "NoHandler"]
+    )
     def test_one_that_fails_leaves_it_to_the_next(
         self, door: FrontDoor, basic: Basic, chain: Callable[..., None], broken: str
     ) -> None:
@@ -582,12 +585,35 @@ class TestHandlers:
         chain: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(registration_chain, "_places", threading.BoundedSemaphore(1))
+        monkeypatch.setattr(registration_chain, "_PLACES", 1)
         door.setting("RegistrationHandlerTimeoutSeconds", 1)
         chain("Hangs")
         for number in range(2):
             assert register(door, basic, f"web{number}").said == NOT_APPROVED
         assert "was not asked" in HandlerHealth.objects.get().last_error
+
+    def test_one_that_hangs_in_decide_stops_no_enrollment_and_is_an_alarm(
+        self,
+        door: FrontDoor,
+        make_host: Callable[..., Host],
+        basic: Basic,
+        chain: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(registration_chain, "_PLACES", 1)
+        door.setting("RegistrationHandlerTimeoutSeconds", 1)
+        chain("HangsInDecide", "Spy")
+        for number in range(2):
+            register(door, basic, f"web{number}")
+        first, second = make_host("first"), make_host("second")
+        for host in (first, second):
+            assert host.send_csr()[0].said == FULL
+        # Another handler is asked all the same, and what hangs is not asked what it cannot say.
+        assert [method for _, method, _ in handlers.asked].count("enroll") == 2
+        (alarm,) = [a for a in alarms(None, now=door.now) if a.kind is Kind.REGISTRATION_HANDLER]
+        assert "HangsInDecide" in alarm.what
+        later = alarms(None, now=door.now + 2 * DAY)
+        assert Kind.REGISTRATION_HANDLER not in {alarm.kind for alarm in later}
 
     def test_the_second_register_of_the_c_agent_is_told(
         self, door: FrontDoor, host: Host, chain: Callable[..., None]

@@ -6,6 +6,7 @@ Owns no state but a list of what was asked, which a fixture empties.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrators.registration.handler import (
@@ -76,6 +77,14 @@ class Hangs(RegistrationHandler):
         return None
 
 
+class HangsInDecide(RegistrationHandler):
+    """Says nothing of enrollments."""
+
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        release.wait(30)
+        return Defer()
+
+
 class AllowsInATenth(RegistrationHandler):
     """Takes a tenth of a second, as one that asks an inventory."""
 
@@ -90,6 +99,26 @@ class AnswersNonsense(RegistrationHandler):
 
     def enroll(self, request: EnrollmentRequest) -> Issuance | None:
         return "Second CA"  # type: ignore[return-value]
+
+
+class Unreadable(Mapping[str, str]):
+    """Labels that are fetched when somebody looks at them."""
+
+    def __getitem__(self, key: str) -> str:
+        raise RuntimeError("the inventory is down")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("the inventory is down")
+
+    def __len__(self) -> int:
+        return 1
+
+
+class AnswersLater(RegistrationHandler):
+    """Its answer fails when it is read."""
+
+    def decide(self, request: RegistrationRequest) -> Allow | Deny | Defer:
+        return Allow("a host", labels=Unreadable())
 
 
 class NamesSecond(RegistrationHandler):
