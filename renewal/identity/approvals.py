@@ -139,9 +139,9 @@ def approve_by_rule(
             raise ActRefused("conflict", "Several strangers came forward: a person must choose.")
         if not candidates or not claimants.is_of(candidates[0], seen):
             raise ActRefused("nobody_seen", "Whoever calls did not come forward for this record.")
-        barring = risks.barring_a_rule(request, now=now)
-        if barring:
-            raise ActRefused("risk", barring[0].sentence)
+        if risks.bars_a_rule(request, now=now):
+            # Without the hint itself: it names records that a reader of this one may not see.
+            raise ActRefused("risk", "It may be taken for another: a person must look at its name.")
         (prospect,) = prospects.of([orchestrator], Approver(), now=now)
         named = _permitted(prospect)
         if named is None:

@@ -128,12 +128,15 @@ def said_of(caller: Caller, orchestrator: Orchestrator | None, verdict: HandlerV
 
 
 def obstacle(caller: Caller, orchestrator: Orchestrator | None, assignment: Assignment) -> str:
-    """Return why an allowed registration is left to an operator all the same; empty for none."""
+    """Return why an allowed registration is left to an operator all the same; empty for none.
+
+    It is kept in the record's history, which others read than those who see the twin: it does not
+    name that. Whoever decides sees its name among the hints, within their reach.
+    """
     if not caller.body.client_machine:
         return "It has no name."
-    twin = twin_of(caller.body.client_machine, besides=orchestrator)
-    if twin is not None:
-        return f"Its name is, or looks like, that of “{twin.client_machine}”, which is approved."
+    if twin_of(caller.body.client_machine, besides=orchestrator) is not None:
+        return "Its name is, or looks like, that of an approved orchestrator."
     credential = caller.seen.credential
     if credential is not None and _is_used_up(credential):
         return f"The credential “{credential.name}” has enrolled {credential.record_limit:,} times."

@@ -91,10 +91,10 @@ def assess(
     ]
 
 
-def barring_a_rule(request: ApprovalRequest, *, now: datetime) -> list[Hint]:
-    """Return the hints for which a request is never approved by a rule."""
+def bars_a_rule(request: ApprovalRequest, *, now: datetime) -> bool:
+    """Say whether there is a hint for which a request is never approved by a rule."""
     (assessed,) = assess([request], now=now)
-    return [hint for hint in assessed.hints if hint.risk in BARS_RULES]
+    return any(hint.risk in BARS_RULES for hint in assessed.hints)
 
 
 def _facts(

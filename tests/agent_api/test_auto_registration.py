@@ -387,6 +387,9 @@ class TestSafety:
         assert register(door, basic, "web_20260601120000").said == NOT_APPROVED
         record = door.record("web_20260601120000")
         assert actions(record) == ["registered", "auto_registration_withheld"]
+        # Who reads this record's history may not know of the other.
+        told = AuditEntry.objects.get(action="auto_registration_withheld").message
+        assert told == "Its name is, or looks like, that of an approved orchestrator."
         assert register(door, basic, "db_20260601120000").said == FULL
 
     def test_when_two_came_forward_an_operator_chooses(
