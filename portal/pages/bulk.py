@@ -123,7 +123,7 @@ def jobs(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@page(Permission.AGENTS_READ, query=fields("item", "reason", "cursor"))
+@page(Permission.AGENTS_READ, query=fields("item", "reason", "since", "cursor"))
 def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One job: how far it is, and what became of each orchestrator."""
     row = _found(request, pk)
@@ -131,8 +131,15 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     wanted = one_of(request.GET, "item", set(ItemState))
     state = ItemState(wanted) if wanted else None
     reason = request.GET.get("reason", "")[:40].replace("\x00", "")
+    # Of a job whose outcomes are not counted, none leads anywhere.
+    place = one_of(request.GET, "since", set(since.Since)) if since.is_counted(row) else ""
     items = selectors.items_of(
-        row, seen, state=state, reason=reason, cursor=request.GET.get("cursor", "")
+        row,
+        seen,
+        state=state,
+        reason=reason,
+        place=since.Since(place) if place else None,
+        cursor=request.GET.get("cursor", ""),
     )
     names = fleet.names_of((item.orchestrator_id for item in items.rows), seen)
     left = row.skipped + row.failed + (row.left if not row.is_open else 0)
@@ -164,7 +171,10 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
             "asks": asks,
             "asked": row.changed + row.unchanged,
             "most_counted": since.MOST_COUNTED,
-            "since": [(label, counts[each]) for each, label in SINCE_LABELS.items() if counts],
+            "since": [
+                (each, label, counts[each]) for each, label in SINCE_LABELS.items() if counts
+            ],
+            "place": place,
             "states": [(each, labels[each], _count(row, each)) for each in ItemState],
             "state": state,
             "reason": reason,

@@ -14,6 +14,7 @@ from django.db.models import Count, QuerySet
 from orchestrators.reach import within
 from portal.access.reach import Reach, reach
 from renewal.bulk.service import PERMISSIONS
+from renewal.bulk.since import Since, narrowed
 from renewal.models import BulkItem, BulkJob
 from renewal.rules.acts import Act
 from renewal.rules.bulk_lifecycle import RETRIED, ItemState
@@ -42,6 +43,7 @@ def items_of(
     *,
     state: ItemState | None = None,
     reason: str = "",
+    place: Since | None = None,
     cursor: str = "",
 ) -> Slice[BulkItem]:
     """Return one page of a job's items within a reach."""
@@ -50,6 +52,8 @@ def items_of(
         rows = rows.filter(state=state)
     if reason:
         rows = rows.filter(reason=reason)
+    if place is not None:
+        rows = narrowed(rows, job, seen, place)
     return cut([Segment(rows, ("id",))], cursor=cursor, size=50)
 
 

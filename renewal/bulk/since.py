@@ -54,6 +54,12 @@ def counts(job: BulkJob, reach: Reach) -> dict[Since, int]:
     return {since: found.get(since, 0) for since in Since}
 
 
+def narrowed(items: QuerySet[BulkItem], job: BulkJob, reach: Reach, place: Since) -> QuerySet[Any]:
+    """Narrow a job's items to those that it asked and that are in one place now."""
+    there = _placed(job, reach).filter(since=place).values("pk")
+    return items.filter(state__in=_ASKED, orchestrator_id__in=there)
+
+
 def places(job: BulkJob, items: Iterable[BulkItem], reach: Reach) -> dict[UUID, Since]:
     """Return where the orchestrators of a few items are; whom the job did not ask is nowhere."""
     asked = [item.orchestrator_id for item in items if item.state in _ASKED]

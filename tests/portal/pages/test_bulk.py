@@ -59,7 +59,11 @@ def test_a_job_that_asks_tells_what_came_of_it_and_asked_is_not_renewed(fleet, a
 
     def told() -> dict[str, int]:
         page = admin.get(f"/jobs/{job.pk}")
-        counts = {label.word: count for label, count in page.context["since"]}
+        counts = {label.word: count for _, label, count in page.context["since"]}
+        for place, _, count in page.context["since"]:
+            there = admin.get(f"/jobs/{job.pk}?since={place}")
+            assert len(there.context["items"]) == count
+            assert (f'href="?since={place}"' in page.content.decode()) == bool(count)
         assert sum(counts.values()) == job.changed + job.unchanged == asked
         found = [label.word for _, _, _, label in page.context["items"]]
         assert {word: found.count(word) for word in counts} == counts
