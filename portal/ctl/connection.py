@@ -18,7 +18,14 @@ from socket import gaierror
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+from urllib.request import (
+    BaseHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
 from uuid import uuid4
 
 _SECONDS = 60
@@ -148,7 +155,7 @@ class Portal:
     ) -> tuple[Any, Mapping[str, str]]:
         path = "/".join(quote(part, safe="") for part in parts)
         query = f"?{urlencode(parameters)}" if parameters else ""
-        request = Request(  # noqa: S310  (the scheme is checked below)
+        request = Request(  # noqa: S310  (`sign_in.py` lets no other scheme pass)
             f"{self.url.rstrip('/')}/KeyfactorAPI/{path}{query}",
             method=method,
             data=None if method == "GET" else json.dumps(body).encode(),
@@ -160,11 +167,12 @@ class Portal:
                 **more,
             },
         )
-        scheme = urlsplit(self.url).scheme
-        if scheme not in ("http", "https"):
-            raise CallFailed("PORTAL_URL begins with https://, or with http:// on this host.")
         context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-        opener = build_opener(_NoRedirect, HTTPSHandler(context=context))
+        handlers: list[BaseHandler] = [_NoRedirect(), HTTPSHandler(context=context)]
+        if urlsplit(self.url).scheme == "http":
+            # It stays on this host: no proxy of the environment reads the token.
+            handlers.append(ProxyHandler({}))
+        opener = build_opener(*handlers)
         try:
             with opener.open(request, timeout=_SECONDS) as response:
                 return _read(response), dict(response.headers)

@@ -9,7 +9,9 @@ import argparse
 import getpass
 import os
 import sys
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from portal.ctl.connection import Portal, basic, bearer
 from portal.ctl.statuses import Usage
@@ -17,13 +19,33 @@ from portal.ctl.statuses import Usage
 
 def portal(options: argparse.Namespace) -> Portal:
     """Return the portal that a command is for. Raises Usage."""
-    url = os.environ.get("PORTAL_URL", "")
-    if not url:
-        raise Usage("PORTAL_URL must be set.")
+    url = _address()
     makes_token = options.command == "token" and options.action == "create"
     ca_file = os.environ.get("PORTAL_CA_FILE")
     who = _password() if makes_token else _token()
     return Portal(url, who, Path(ca_file) if ca_file else None)
+
+
+def _address() -> str:
+    """Return where the portal is; a secret goes in clear to nobody but this host."""
+    url = os.environ.get("PORTAL_URL", "")
+    if not url:
+        raise Usage("PORTAL_URL must be set.")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        raise Usage("PORTAL_URL is no address.") from None
+    if not (host and (parts.scheme == "https" or (parts.scheme == "http" and _is_here(host)))):
+        raise Usage("PORTAL_URL begins with https://, or with http:// for this host alone.")
+    return url
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _token() -> str:

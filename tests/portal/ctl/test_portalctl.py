@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,8 +21,11 @@ import pytest
 from django.utils import timezone
 
 from orchestrators.models import Orchestrator, Reenrollment, Status
+from portal.access.models import User
 from portal.access.tokens import issue_token
+from portal.ctl import acts
 from portal.ctl.build import build
+from portal.ctl.commands import main
 from portal.ctl.output import as_table
 from renewal.bulk import work
 from renewal.models import BulkJob
@@ -68,6 +72,26 @@ def ctl(program: Path, fleet: rows.Fleet, live_server: Any) -> Ctl:
     return run
 
 
+@pytest.fixture
+def portalctl_here(
+    ctl: Ctl, live_server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """The command in this process, with parts of another size: nobody has 1,000 to wait for."""
+    user = User.objects.get(username="ada")
+    lasts = timedelta(days=1)
+    _, token = issue_token(user, "here", lasts=lasts, actor=TESTER, now=timezone.now())
+    monkeypatch.setenv("PORTAL_URL", live_server.url)
+    monkeypatch.setenv("PORTAL_TOKEN", token)
+
+    def run(*arguments: str, part: int) -> tuple[int, str, str]:
+        monkeypatch.setattr(acts, "_AT_ONCE", part)
+        out = StringIO()
+        status = main(arguments, out)
+        return status, out.getvalue(), capsys.readouterr().err
+
+    return run
+
+
 def fresh(orchestrator: Orchestrator) -> Orchestrator:
     return Orchestrator.objects.get(pk=orchestrator.pk)
 
@@ -99,8 +123,9 @@ def test_it_asks_for_a_renewal_and_takes_it_back(ctl: Ctl, fleet: rows.Fleet) ->
 
 def test_many_need_a_yes_and_a_dry_run_asks_nobody(ctl: Ctl, fleet: rows.Fleet) -> None:
     which = ("renew", "--request", "--expiring-days", "400")
+    now = timezone.now()
     expected = Orchestrator.objects.filter(
-        status=2, certificate_not_after__lte=timezone.now() + timedelta(days=400)
+        status=2, certificate_not_after__range=(now, now + timedelta(days=400))
     )
     before = Orchestrator.objects.filter(flag=Reenrollment.REQUESTED).count()
     dry = ctl("--output", "json", *which, "--dry-run")
@@ -114,6 +139,43 @@ def test_many_need_a_yes_and_a_dry_run_asks_nobody(ctl: Ctl, fleet: rows.Fleet) 
     before = expected.filter(flag=Reenrollment.REQUESTED).count()
     assert ctl(*which, "--yes").stdout.splitlines()[-1].startswith(f"{expected.count()} of")
     assert expected.filter(flag=Reenrollment.REQUESTED).count() > before
+
+
+def test_who_has_expired_cannot_renew_and_is_left_out_unless_named(
+    ctl: Ctl, fleet: rows.Fleet
+) -> None:
+    few = ("--expiring-days", "1")
+    asked = ctl("--output", "json", "renew", "--require", *few, "--dry-run")
+    assert str(fleet.expired.pk) not in asked.stdout
+    assert "1 left out" in asked.stderr
+    assert "Reset is their way back" in asked.stderr
+    done = ctl("renew", "--request", "--state", "expired", "--yes")
+    assert (done.returncode, "nobody is meant" in done.stderr) == (0, True)
+    assert fresh(fleet.expired).flag == Reenrollment.NONE
+    named = ctl("renew", "--request", fleet.expired.client_machine)
+    assert (named.stdout, named.stderr) == ("1 of 1 done.\n", "")
+    # A request can be taken back from whoever has one.
+    taken = ctl("renew", "--clear", "--state", "expired")
+    assert (taken.stdout, fresh(fleet.expired).flag) == ("1 of 1 done.\n", Reenrollment.NONE)
+
+
+@pytest.mark.parametrize("is_json", [False, True], ids=["as a table", "as JSON"])
+def test_a_refusal_after_a_part_was_done_says_how_many_were(
+    portalctl_here: Callable[..., tuple[int, str, str]], fleet: rows.Fleet, is_json: bool
+) -> None:
+    """Approve refuses a part whole if one of it cannot be approved."""
+    assert fleet.waiting.status == Status.NEW
+    ids = (str(fleet.waiting.pk), str(fleet.calm.pk))
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(status=Status.NEW)
+    output = ("--output", "json") if is_json else ()
+    status, out, err = portalctl_here(*output, "approve", *ids, "--yes", part=1)
+    assert status == 1
+    if is_json:
+        assert json.loads(out) == {"asked": 2, "done": 1, "failed": []}
+    else:
+        assert out == "1 of 2 done.\n"
+    assert "1 were answered before; of the next 1 this was said: " in err
+    assert fresh(fleet.waiting).status == Status.APPROVED
 
 
 def test_a_dry_run_of_what_would_be_refused_whole_ends_as_it_would(
@@ -183,7 +245,15 @@ FAILS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
     "nobody at the address": (
         ("list",), {"PORTAL_URL": "http://127.0.0.1:9"}, 3, "does not answer",
     ),
-    "an address that is none": (("list",), {"PORTAL_URL": "file:///etc"}, 3, "https://"),
+    **{
+        f"an address that would get the token in clear, or is none: {url}": (
+            ("list",), {"PORTAL_URL": url}, 2, "PORTAL_URL",
+        )
+        for url in (
+            "file:///etc", "portal.example.com", "https://", "http://[::1", "http://192.0.2.1",
+            "http://127.0.0.1@portal.invalid", "http://localhost.portal.invalid", "http://0.0.0.0",
+        )
+    },
     "a name that nobody has": (("explain", "nobody"), {}, 2, "No orchestrator"),
     "a query that is none": (("list", "--query", "Name -eq x"), {}, 1, "("),
     "names and a filter": (("reset", "a", "--state", "ok"), {}, 2, "one of the two"),

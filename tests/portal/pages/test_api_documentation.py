@@ -113,6 +113,9 @@ def test_the_recipe_asks_exactly_the_orchestrators_of_the_region_that_end_soon(
         user=user, name="recipe", created_at=now, expires_at=now + timedelta(days=1)
     )
     monkeypatch.setenv("PORTAL", "http://portal")
+    with pytest.raises(SystemExit, match="https://"):
+        exec(recipe, {})
+    monkeypatch.setenv("PORTAL", "https://portal")
     monkeypatch.setenv("TOKEN", token)
     script = Client()
 
