@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +30,7 @@ from portal.audit.trail import Actor
 CHALLENGE = 'Basic realm="KeyfactorAPI", charset="UTF-8"'
 _LAST_USED_STEP = timedelta(minutes=1)
 _LONGEST_NAME = 300
+_LONGEST_COUNTED = 150
 _WRONG = "User name or password is wrong."
 _NO_TOKEN = "The token is unknown, expired, revoked, or not for this network."  # noqa: S105
 
@@ -145,7 +147,7 @@ def _signed_in(name: str, password: str, request: HttpRequest) -> User:
     """
     found = {u.username: u for u in User.objects.filter(username__in={name, _undomained(name)})}
     user = found.get(name) or found.get(_undomained(name))
-    account = {"username": user.username if user else name[:150]}
+    account = {"username": name}
     attempt = _attempt(request)
     if not AxesProxyHandler.is_allowed(attempt, account):
         raise SignInLocked(wait=_lock_seconds(attempt))
@@ -158,6 +160,15 @@ def _signed_in(name: str, password: str, request: HttpRequest) -> User:
     if attempt.axes_locked_out:  # type: ignore[attr-defined]
         raise SignInLocked(wait=_lock_seconds(attempt))
     raise exceptions.AuthenticationFailed(_WRONG)
+
+
+def counted_name(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str:
+    """Return the name under which axes counts wrong passwords: that without its domain.
+
+    It is the same whether or not such a user exists, so that no count tells who does.
+    """
+    given = request.POST if credentials is None else credentials
+    return _undomained(str(given.get("username") or ""))[:_LONGEST_COUNTED]
 
 
 def _is_right(user: User, password: str) -> bool:

@@ -305,6 +305,22 @@ def test_guessing_of_unknown_names_is_locked_in_the_same_way() -> None:
     assert [wrong.get("Agents").status_code for _ in range(11)] == [401] * 9 + [429] * 2
 
 
+@pytest.mark.parametrize("made", ["ada", "CORP\\ada", None])
+@pytest.mark.parametrize("named", ["ada", "CORP\\ada", "{n}\\ada", "D" * 147 + "{n}\\ada"])
+def test_no_lock_tells_whether_a_name_is_a_user_s(made: str | None, named: str) -> None:
+    """One name under many domains is counted as one, whoever of them there is."""
+    if made is not None:
+        user_with("Administrator", made)
+    answers = [
+        Caller({"Authorization": basic(named.format(n=n), "wrong")}).get("Agents").status_code
+        for n in range(11)
+    ]
+    assert answers == [401] * 9 + [429] * 2
+    assert Caller({"Authorization": basic("CORP\\ada")}).get("Agents").status_code == 429
+    page = Client().post("/sign-in", {"username": made or "ada", "password": PASSWORD})
+    assert page.status_code == 429
+
+
 def test_guesses_leave_neither_body_nor_query_in_the_database() -> None:
     from axes.models import AccessAttempt
 
