@@ -28,6 +28,8 @@ _THUMBPRINT = re.compile(r"[0-9A-F]{40}")
 _SEPARATORS = re.compile(r"[\s:\u200e\u200f-]")
 _STATUS = {"1": 1, "new": 1, "2": 2, "approved": 2, "3": 3, "disapproved": 3}
 _PLATFORMS = range(8)
+_LONGEST_VERSION = 64
+_MOST_CAPABILITIES = 100
 _OURS = ("Certificate", "LegacyCertificate", "OvertakenCertificate", "Group", "Labels")
 _READ = ("AgentId", "ClientMachine", "Username", "AgentPlatform", "Version", "Status",
          "Capabilities", "Thumbprint", "AuthCertificateReenrollment", *_OURS)  # fmt: skip
@@ -117,6 +119,10 @@ def csv_rows(text: str) -> Iterator[Listed | Unreadable]:
     header = next(_lines(reader), None)
     if not header or "clientmachine" not in {name.strip().lower() for name in header}:
         raise FleetFileInvalid("The first line of the CSV must name the column ClientMachine.")
+    columns = [name.strip().lower() for name in header]
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise FleetFileInvalid(f"The first line of the CSV names the column {twice[:40]!r} twice.")
     for number, cells in enumerate(_lines(reader), start=1):
         if number > MOST_ROWS:
             raise FleetFileInvalid(f"The file has more than {MOST_ROWS:,} rows.")
@@ -146,7 +152,7 @@ def _row(place: str, entry: object) -> Listed | Unreadable:
             agent_id=_guid(_text(given, "AgentId")),
             username=_text(given, "Username").strip(),
             platform=_platform(given.get("AgentPlatform")),
-            version=_text(given, "Version").strip()[:64],
+            version=_version(given),
             status=_status(given.get("Status")),
             capabilities=_capabilities(given.get("Capabilities")),
             thumbprint=_thumbprint(_text(given, "Thumbprint")),
@@ -197,6 +203,13 @@ def _guid(text: str) -> UUID | None:
         raise _RowInvalid(f"AgentId {text[:40]!r} is not a GUID.") from None
 
 
+def _version(given: Mapping[str, Any]) -> str:
+    text = _text(given, "Version").strip()
+    if len(text) > _LONGEST_VERSION:
+        raise _RowInvalid(f"Version has more than {_LONGEST_VERSION} characters.")
+    return text
+
+
 def _platform(value: object) -> int:
     number = _number(value)
     if value in (None, ""):
@@ -238,7 +251,9 @@ def _capabilities(value: object) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise _RowInvalid("Capabilities is a list of texts.")
-    return tuple(_storable(each, "Capabilities") for each in value[:100])
+    if len(value) > _MOST_CAPABILITIES:
+        raise _RowInvalid(f"Capabilities has more than {_MOST_CAPABILITIES} entries.")
+    return tuple(_storable(each, "Capabilities") for each in value)
 
 
 def _thumbprint(text: str) -> str:

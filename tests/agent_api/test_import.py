@@ -280,6 +280,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"Thumbprint": "0" * 40, "AuthCertificateReenrollment": "Maybe"}, "row_unreadable",
     ),
     "a version with a NUL": ({"Version": "24\0", "Thumbprint": "0" * 40}, "row_unreadable"),
+    "a version that would be cut": (
+        {"Version": "2" * 65, "Thumbprint": "0" * 40}, "row_unreadable",
+    ),
+    "more capabilities than are kept": (
+        {"Capabilities": ["x"] * 101, "Thumbprint": "0" * 40}, "row_unreadable",
+    ),
     "half a surrogate pair in a capability": (
         {"Capabilities": ["\ud800"], "Thumbprint": "0" * 40}, "row_unreadable",
     ),

@@ -86,6 +86,11 @@ BAD_CSV: dict[str, tuple[bytes, str]] = {
     "a quote that is not closed": (b'ClientMachine\n"web01', "body_wrong_shape"),
     "bytes that are no text": (b"ClientMachine\n\xff\xfe", "body_wrong_shape"),
     "a first line alone": (b"ClientMachine,Thumbprint\n", "list_empty"),
+    "a column twice": (
+        b"ClientMachine,Thumbprint,thumbprint\nx," + b"AB" * 20 + b",\n",
+        "body_wrong_shape",
+    ),
+    "the same column twice": (b"ClientMachine,ClientMachine\nx,y\n", "body_wrong_shape"),
     "too many rows": (b"ClientMachine\n" + b"x\n" * 1001, "list_too_long"),
 }
 
