@@ -33,7 +33,7 @@ from renewal.identity.approvals import ActRefused
 from renewal.identity.policies import policies
 from renewal.identity.risks import assess
 from renewal.models import ApprovalRequest
-from renewal.rules.approval import RequestKind, RequestState
+from renewal.rules.approval import RequestState
 from renewal.selectors import inbox
 from renewal.selectors.inbox import WORDS, Tab
 
@@ -49,6 +49,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         a.request.pk: a
         for a in assessed_for(request, [r for r in found.rows if _is_open(r)], now=now)
     }
+    asked = questions.of_each([row.orchestrator for row in found.rows if _is_open(row)])
     return render(
         request,
         "approvals/list.html",
@@ -60,7 +61,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
                 {
                     "request": row,
                     "assessed": assessed.get(row.pk),
-                    "needed": rules.needed(RequestKind(row.kind)),
+                    "needed": rules.needed(asked[row.orchestrator_id]) if _is_open(row) else 1,
                 }
                 for row in found.rows
             ],
@@ -137,7 +138,7 @@ def comment(request: HttpRequest, pk: int) -> HttpResponseBase:
 def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> HttpResponseBase:
     now = timezone.now()
     rules = policies(store.load())
-    kind = RequestKind(row.kind)
+    question = questions.of(row.orchestrator)
     actor = actor_of(request)
     me = approval_requests.key_of(actor)
     assessed = assessed_for(request, [row], now=now)[0] if _is_open(row) else None
@@ -161,12 +162,11 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             # A New record has none.
             "holds_again": row.orchestrator.thumbprint if _is_open(row) else "",
             "votes": votes,
-            "needed": rules.needed(kind),
-            "roles": rules.roles(kind),
+            "needed": rules.needed(question),
+            "roles": rules.roles(question),
             "counted": sum(v.voided_at is None for v in votes),
             "has_voted": any(v.voter_key == me and v.voided_at is None for v in votes),
-            "is_barred": rules.differs_from_resetter
-            and rules.bars(questions.of(row.orchestrator), approver=me),
+            "is_barred": rules.bars(question, approver=me),
             "may_decide": is_mine and _is_open(row),
             "api_calls": api_calls.of_approval(row.orchestrator_id)
             if is_mine and _is_open(row)

@@ -29,7 +29,7 @@ from renewal.identity.importing import Outcome as Became
 from renewal.identity.importing import Result, take_in
 from renewal.identity.policies import policies
 from renewal.rules.acts import Outcome as Foreseen
-from renewal.rules.approval import RequestKind
+from renewal.rules.approval import FIRST_QUESTION
 
 
 class ImportRequest(TypedDict):
@@ -76,7 +76,7 @@ class AgentsImport(AgentView):
         self.demand_everywhere(*self.needed("POST"))
         rows, is_dry = _rows(request.data)
         policy = policies(store.load())
-        if policy.needed(RequestKind.FIRST) > 1 or policy.roles(RequestKind.FIRST):
+        if policy.needed(FIRST_QUESTION) > 1 or policy.roles(FIRST_QUESTION):
             # One person would approve alone what takes several, or somebody of a role.
             self.demand_everywhere(Permission.APPROVALS_OVERRIDE)
         if any(isinstance(row, Listed) and (row.group or row.labels) for row in rows):

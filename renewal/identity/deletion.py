@@ -54,7 +54,7 @@ def delete(
         )
         if not force and open_jobs.exists():
             raise ActRefused("has_jobs", "It has jobs that are not done; force deletes them too.")
-        is_eased = policies(store.load()).is_eased_by_deletion(questions.of(orchestrator).kind)
+        is_eased = policies(store.load()).is_eased_by_deletion(questions.of(orchestrator))
         if is_eased and not may_override:
             raise ActRefused("return_eased", _EASED)
         before = state_of(orchestrator)

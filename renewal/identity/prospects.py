@@ -169,9 +169,9 @@ class _Ballots:
         open_ones = [
             row.pk for rows in requests.values() for row in rows if row.state == RequestState.OPEN
         ]
-        is_alone = all(rules.needed(each.kind) <= 1 for each in asked.values())
+        is_alone = all(rules.needed(each) <= 1 for each in asked.values())
         votes = {} if is_alone else _votes(open_ones, approver.key)
-        has_roles = any(rules.roles(each.kind) for each in asked.values())
+        has_roles = any(rules.roles(each) for each in asked.values())
         own = User.objects.filter(pk=approver.user_id or 0) if has_roles else User.objects.none()
         roles = frozenset(name for name in own.values_list("groups__name", flat=True) if name)
         return cls(approver, rules, roles, asked, votes)
@@ -189,7 +189,7 @@ class _Ballots:
             question=question,
             policies=self.policies,
         )
-        number, roles = lacking(voters, kind=question.kind, policies=self.policies)
+        number, roles = lacking(voters, question=question, policies=self.policies)
         has_voted = any(v.voter == mine.voter and v.named == digest for v in votes)
         return _Ballot(False, has_voted, len(voters), number, roles)
 

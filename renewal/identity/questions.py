@@ -38,6 +38,12 @@ def asked_of(record: Orchestrator, requests: Sequence[ApprovalRequest]) -> Quest
     )
 
 
+def of_each(records: Sequence[Orchestrator]) -> Mapping[UUID, Question]:
+    """Return what an approval of each record decides."""
+    requests = requests_of(record.pk for record in records)
+    return {record.pk: asked_of(record, requests.get(record.pk, ())) for record in records}
+
+
 def of(record: Orchestrator) -> Question:
     """Return what an approval of the record decides."""
-    return asked_of(record, requests_of([record.pk]).get(record.pk, ()))
+    return of_each([record])[record.pk]

@@ -79,6 +79,9 @@ class Question:
     kind: RequestKind
     resetters: frozenset[str] = frozenset()
     """Everybody who Reset the record since it was last approved."""
+    is_also_first: bool = False
+    """A return of a record that registered and was never approved: it would work for the first
+    time, though it was Reset."""
 
 
 def question_of(
@@ -89,7 +92,8 @@ def question_of(
     ``history``: its requests, oldest first; none of one that was entered by hand, as Approved.
     What was asked and never granted is asked again, so that neither a Disapprove nor an expiry
     turns the return of a Reset record into something else, nor does a Reset by somebody else free
-    those who Reset it before.
+    those who Reset it before. A record that registered and was never approved is let work for the
+    first time, though it was Reset.
     """
     since: list[Asked] = []
     for asked in history:
@@ -103,7 +107,17 @@ def question_of(
     else:
         kind = RequestKind.FIRST
     resets = (asked for asked in since if asked.kind is RequestKind.AFTER_RESET)
-    return Question(kind, frozenset(asked.caused_by for asked in resets if asked.caused_by))
+    is_also_first = (
+        kind is not RequestKind.FIRST
+        and any(asked.kind is RequestKind.FIRST for asked in history)
+        and all(asked.state is not RequestState.APPROVED for asked in history)
+    )
+    resetters = frozenset(asked.caused_by for asked in resets if asked.caused_by)
+    return Question(kind, resetters, is_also_first)
+
+
+FIRST_QUESTION = Question(RequestKind.FIRST)
+"""What is asked of a record that registers, or is taken in, for the first time."""
 
 
 class Approval(IntEnum):
@@ -126,14 +140,19 @@ class Policies:
     roles_again: tuple[str, ...] = ()
     """Each of these roles must be spoken for by a person of its own."""
 
-    def needed(self, kind: RequestKind) -> int:
-        """Return how many people must approve a request of this kind."""
-        number = self.needed_first if kind is RequestKind.FIRST else self.needed_again
-        return max(number, len(self.roles(kind)))
+    def needed(self, question: Question) -> int:
+        """Return how many people must approve."""
+        number = self.needed_first if question.kind is RequestKind.FIRST else self.needed_again
+        if question.is_also_first:
+            number = max(number, self.needed_first)
+        return max(number, len(self.roles(question)))
 
-    def roles(self, kind: RequestKind) -> tuple[str, ...]:
+    def roles(self, question: Question) -> tuple[str, ...]:
         """Return the roles from each of which somebody must approve."""
-        return self.roles_first if kind is RequestKind.FIRST else self.roles_again
+        if question.kind is RequestKind.FIRST:
+            return self.roles_first
+        first = self.roles_first if question.is_also_first else ()
+        return tuple(dict.fromkeys((*first, *self.roles_again)))
 
     def bars(self, question: Question, *, approver: str) -> bool:
         """Say whether this approver may not approve: whoever Reset a record, its return."""
@@ -143,14 +162,14 @@ class Policies:
             and approver in question.resetters
         )
 
-    def is_eased_by_deletion(self, kind: RequestKind) -> bool:
+    def is_eased_by_deletion(self, question: Question) -> bool:
         """Say whether a host whose return these policies judge would come back under milder ones
         if its record were deleted: as somebody unknown, it asks for a first registration.
         """
-        return kind is not RequestKind.FIRST and (
+        return question.kind is not RequestKind.FIRST and (
             self.differs_from_resetter
-            or self.needed(kind) > self.needed(RequestKind.FIRST)
-            or not set(self.roles(kind)) <= set(self.roles(RequestKind.FIRST))
+            or self.needed(question) > self.needed(FIRST_QUESTION)
+            or not set(self.roles(question)) <= set(self.roles(FIRST_QUESTION))
         )
 
 
@@ -179,7 +198,7 @@ def counted(
 
 
 def lacking(
-    voters: Mapping[str, frozenset[str]], *, kind: RequestKind, policies: Policies
+    voters: Mapping[str, frozenset[str]], *, question: Question, policies: Policies
 ) -> tuple[int, tuple[str, ...]]:
     """Return how many more people must approve, and the roles that nobody speaks for yet.
 
@@ -187,9 +206,11 @@ def lacking(
     """
     speakers: dict[str, str] = {}
     missing = tuple(
-        role for role in policies.roles(kind) if not _finds_speaker(role, voters, speakers, set())
+        role
+        for role in policies.roles(question)
+        if not _finds_speaker(role, voters, speakers, set())
     )
-    return max(policies.needed(kind) - len(voters), len(missing)), missing
+    return max(policies.needed(question) - len(voters), len(missing)), missing
 
 
 def _finds_speaker(

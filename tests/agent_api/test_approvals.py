@@ -254,6 +254,21 @@ class TestVotes:
         assert door.record().status == 2
         assert actions(waiting)[-2:] == ["approval_vote", "approved"]
 
+    def test_a_reset_does_not_make_a_first_registration_easier(
+        self, door: FrontDoor, person: Callable[[str], Actor]
+    ) -> None:
+        door.setting("ApprovalsForFirstRegistration", 2)
+        amy, certificate = person("amy"), door.certificate()
+        door.register(certificate)
+        record = door.record()
+        reset(door, record, amy)
+        door.register(certificate)
+        assert approve(door, record, amy) is Approval.VOTED
+        assert approve(door, record, person("bob")) is Approval.APPROVED
+        reset(door, record, amy)
+        door.register(door.certificate(), AgentId=str(record.pk))
+        assert approve(door, record, amy) is Approval.APPROVED
+
     def test_the_same_person_counts_once(
         self, door: FrontDoor, waiting: Orchestrator, person: Callable[[str], Actor]
     ) -> None:

@@ -72,7 +72,7 @@ CASES = {
 
 @pytest.mark.parametrize(("policies", "kind", "voters", "expected"), CASES.values(), ids=CASES)
 def test_what_is_lacking(policies, kind, voters, expected) -> None:
-    assert lacking(voters, kind=kind, policies=policies) == expected
+    assert lacking(voters, question=Question(kind), policies=policies) == expected
 
 
 @given(
@@ -81,7 +81,8 @@ def test_what_is_lacking(policies, kind, voters, expected) -> None:
 )
 def test_roles_are_spoken_for_if_any_choice_of_people_does(people, roles) -> None:
     voters = {f"p{number}": held for number, held in enumerate(people)}
-    number, missing = lacking(voters, kind=FIRST, policies=Policies(roles_first=tuple(roles)))
+    policies = Policies(roles_first=tuple(roles))
+    number, missing = lacking(voters, question=Question(FIRST), policies=policies)
     possible = any(
         all(role in voters[person] for role, person in zip(roles, chosen, strict=True))
         for chosen in permutations(voters, len(roles))
@@ -149,7 +150,22 @@ QUESTIONS = {
     "whoever Reset it before is a resetter still": (
         [CAME, by("rita", RequestState.WITHDRAWN), by("ruth", RequestState.EXPIRED), by("ruth")],
         {"was_reset": True},
-        Question(AGAIN, frozenset({"rita", "ruth"})),
+        Question(AGAIN, frozenset({"rita", "ruth"}), is_also_first=True),
+    ),
+    "a first registration that was Reset is a first one too": (
+        [CAME, by("rita")],
+        {"was_reset": True},
+        Question(AGAIN, frozenset({"rita"}), is_also_first=True),
+    ),
+    "what was approved once is no first registration any more": (
+        [Asked(FIRST, RequestState.APPROVED), by("rita")],
+        {"was_reset": True},
+        Question(AGAIN, frozenset({"rita"})),
+    ),
+    "what was entered by hand never was a first registration": (
+        [by("rita")],
+        {"was_reset": True},
+        Question(AGAIN, frozenset({"rita"})),
     ),
     "whoever Reset it before it was granted is none": (
         [by("rita", RequestState.APPROVED), by("ruth")],
@@ -158,6 +174,29 @@ QUESTIONS = {
     ),
     "a Reset by nobody who is known names nobody": ([by("")], {"was_reset": True}, Question(AGAIN)),
 }
+
+
+STRICTER = {
+    "the first one asks for more": (
+        Policies(needed_first=2, roles_first=("Security",)),
+        (2, ("Security",)),
+    ),
+    "the return asks for more": (
+        Policies(needed_again=3, roles_again=("Network",)),
+        (3, ("Network",)),
+    ),
+    "both name roles": (
+        Policies(roles_first=("Security",), roles_again=("Security", "Network")),
+        (2, ("Security", "Network")),
+    ),
+}
+
+
+@pytest.mark.parametrize(("policies", "expected"), STRICTER.values(), ids=STRICTER)
+def test_a_first_registration_that_was_reset_is_decided_by_the_stricter_policy(
+    policies, expected
+) -> None:
+    assert lacking({}, question=Question(AGAIN, is_also_first=True), policies=policies) == expected
 
 
 @pytest.mark.parametrize(("history", "record", "expected"), QUESTIONS.values(), ids=QUESTIONS)
