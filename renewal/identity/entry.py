@@ -13,10 +13,10 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from orchestrators.models import Orchestrator, Status
-from orchestrators.names import canonical
+from orchestrators.names import canonical, claim_key
 from orchestrators.protocol.requests import MessageError, checked_text
 from orchestrators.records import rename
 from portal.access.models import User
@@ -26,7 +26,7 @@ from portal.audit.trail import Actor, record
 from renewal import certificates
 from renewal.identity import standings
 from renewal.identity.approvals import ActRefused
-from renewal.models import Certificate, Enrollment
+from renewal.models import Certificate, Claimant, Enrollment
 from renewal.rules.standing import ACCEPTED, Standing
 from renewal.x509.certificates import CertificateFacts
 
@@ -40,11 +40,16 @@ class Entry:
     name: str
     id: UUID | None = None
     certificate: CertificateFacts | None = None
+    beside: Sequence[CertificateFacts] = ()
+    """What it may come back with besides: looked at here, and bound by who enters it."""
     service_account: User | None = None
     account_if_new: User | None = None
     """The service account of a record that is made now; one that exists keeps its own."""
     extra_names: Sequence[str] | None = None
     demonstration: bool | None = None
+    may_override: bool = False
+    """Who enters it may approve against the policies: with an id of its own, also beside a record
+    that waits for the approval of its return."""
 
 
 def enter(entry: Entry, *, actor: Actor, now: datetime) -> tuple[Orchestrator, bool]:
@@ -58,6 +63,8 @@ def enter(entry: Entry, *, actor: Actor, now: datetime) -> tuple[Orchestrator, b
         check_certificate(entry.certificate)
     with transaction.atomic():
         orchestrator = _found(entry)
+        if entry.id is None or not entry.may_override:
+            _refuse_returning(entry, is_new=orchestrator is None)
         before = state_of(orchestrator) if orchestrator is not None else {}
         if orchestrator is None:
             account = entry.service_account or entry.account_if_new
@@ -132,8 +139,6 @@ def _found(entry: Entry) -> Orchestrator | None:
     key = canonical(entry.name)[:255]
     named = rows.filter(status=Status.APPROVED, name_key=key).first()
     if entry.id is None:
-        if named is None:
-            _refuse_returning(key)
         return named
     found = rows.filter(pk=entry.id).first()
     if named is not None and (found is None or found.pk != named.pk):
@@ -155,18 +160,39 @@ def _found(entry: Entry) -> Orchestrator | None:
     return found
 
 
-def _refuse_returning(name_key: str) -> None:
-    """Do not make a second record beside one of this name that was Reset or disapproved."""
-    found = (
-        Orchestrator.objects.filter(name_key=name_key)
-        .filter(Q(status=Status.DISAPPROVED) | Q(reset_at__isnull=False))
-        .first()
+def returning() -> QuerySet[Orchestrator]:
+    """Return the records whose return is to be decided, by the policies of a return."""
+    rows = Orchestrator.objects.exclude(status=Status.APPROVED)
+    return rows.filter(Q(status=Status.DISAPPROVED) | Q(reset_at__isnull=False))
+
+
+def came_with(certificates: Q) -> Q:
+    """Return the records that somebody came forward for with one of these certificates."""
+    rows = Certificate.objects.filter(certificates, standing=Standing.SEEN)
+    return Q(pk__in=rows.filter(orchestrator__isnull=False).values("orchestrator")) | Q(
+        pk__in=Claimant.objects.filter(certificate__in=rows).values("orchestrator")
     )
+
+
+def _refuse_returning(entry: Entry, *, is_new: bool) -> None:
+    """Let no record in beside one of this name, or with a certificate or key of one, that was Reset
+    or disapproved: whoever comes back is approved by its policies.
+    """
+    meant = Q(pk__in=[])
+    if is_new:
+        meant |= Q(name_key=canonical(entry.name)[:255]) | Q(claim_key=claim_key(entry.name))
+    for facts in (entry.certificate, *entry.beside):
+        if facts is not None:
+            meant |= came_with(
+                Q(fingerprint_sha256=facts.fingerprint_sha256) | Q(spki_sha256=facts.spki_sha256)
+            )
+    found = returning().filter(meant).first()
     if found is not None:
         raise ActRefused(
             "not_approved",
-            f"The orchestrator {found.pk} of this name is {found.get_status_display()}: approve "
-            "it, or enter another one with an id of its own.",
+            f"The orchestrator {found.pk} of this name or certificate is "
+            f"{found.get_status_display()}: approve it. Who may override the policies may enter "
+            "another one with an id of its own.",
         )
 
 

@@ -27,14 +27,20 @@ from orchestrators.names import canonical, claim_key, without_start_stamp
 from orchestrators.protocol.requests import RegisterRequest
 from orchestrators.registration.chain import HandlerVerdict
 from orchestrators.registration.rules import Applicant, Assignment, Outcome, evaluate
+from portal.access.catalogue import Permission
 from portal.access.models import User
+from portal.access.permissions import holds
+from portal.access.reach import reach
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
-from renewal.identity import approvals
+from portal.preferences import store
+from renewal.identity import approval_requests, approvals
 from renewal.identity.approvals import ActRefused
 from renewal.identity.claimants import Seen
+from renewal.identity.policies import policies
 from renewal.models import Claimant
+from renewal.rules.approval import FIRST_QUESTION
 from renewal.rules.decision import RegistrationFacts
 
 
@@ -95,7 +101,7 @@ def said_of(caller: Caller, orchestrator: Orchestrator | None, verdict: HandlerV
             RegistrationFacts(
                 ruling=Outcome.ALLOW,
                 source=f"the import by {orchestrator.announced_by}",
-                obstacle=obstacle(caller, orchestrator, Assignment()),
+                obstacle=_outvoted(orchestrator) or obstacle(caller, orchestrator, Assignment()),
                 is_contested=_others_came(orchestrator, caller.seen),
             )
         )
@@ -263,6 +269,23 @@ def _is_announced(orchestrator: Orchestrator, seen: Seen) -> bool:
     """Say whether an import announced the certificate that is shown. Its chain is verified."""
     announced = orchestrator.announced_thumbprint
     return bool(announced) and seen.facts is not None and seen.facts.thumbprint_sha1 == announced
+
+
+def _outvoted(orchestrator: Orchestrator) -> str:
+    """Return why who announced a record does not approve it alone, by the policies as they are now;
+    empty if he may: who runs the host, or may override the policies everywhere.
+    """
+    policy = policies(store.load())
+    if policy.needed(FIRST_QUESTION) <= 1 and not policy.roles(FIRST_QUESTION):
+        return ""
+    request = approval_requests.open_of(orchestrator)
+    if request is not None and request.caused_by_key.startswith("name:"):
+        return ""
+    author = User.objects.filter(pk=request.caused_by_user_id or 0).first() if request else None
+    may_override = author is not None and holds(author, Permission.APPROVALS_OVERRIDE)
+    if may_override and reach(author, Permission.APPROVALS_OVERRIDE).everything:
+        return ""
+    return "By policy, who imported it does not approve it alone."
 
 
 def _claimants(orchestrator: Orchestrator, seen: Seen) -> QuerySet[Claimant]:

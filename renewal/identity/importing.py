@@ -32,7 +32,14 @@ from portal.audit.trail import Actor
 from renewal.identity import newcomers
 from renewal.identity.acting import ActRefused
 from renewal.identity.earlier_rows import EarlierRows
-from renewal.identity.entry import Entry, check_certificate, check_names, enter
+from renewal.identity.entry import (
+    Entry,
+    came_with,
+    check_certificate,
+    check_names,
+    enter,
+    returning,
+)
 from renewal.identity.listed_certificates import certificate_of, others_of
 from renewal.identity.newcomers import Coming
 from renewal.identity.resumption import resume
@@ -261,8 +268,9 @@ def _taken_in(
     each: Coming, author: User | None, *, actor: Actor, now: datetime
 ) -> tuple[Orchestrator, bool, bool]:
     """Return the record of a row, whether it was made, and whether it changed."""
+    may_override = author is None or reach(author, Permission.APPROVALS_OVERRIDE).everything
     if each.facts is None:
-        existing = _announced(each.row)
+        existing = _announced(each.row, may_override)
         if existing is not None:
             return existing, False, False
         made = newcomers.make([each], author=author, actor=actor, now=now)
@@ -271,7 +279,9 @@ def _taken_in(
         name=each.row.client_machine,
         id=each.row.agent_id,
         certificate=each.facts,
+        beside=tuple(each.others.values()),
         account_if_new=each.account,
+        may_override=may_override,
     )
     is_new = not _records_of(each.row).exists()
     orchestrator, changed = enter(entry, actor=actor, now=now)
@@ -295,7 +305,7 @@ def _records_of(row: Listed) -> QuerySet[Orchestrator]:
     )
 
 
-def _announced(row: Listed) -> Orchestrator | None:
+def _announced(row: Listed, may_override: bool) -> Orchestrator | None:
     """Return the record that waits for the row's thumbprint or has it; None if it may be made.
 
     Raises ActRefused.
@@ -315,6 +325,12 @@ def _announced(row: Listed) -> Orchestrator | None:
     if held.exclude(standing=Standing.SEEN).exists():
         raise ActRefused(
             "certificate_of_another", "The certificate of this thumbprint is another one's."
+        )
+    if not may_override and returning().filter(came_with(Q(thumbprint=row.thumbprint))).exists():
+        raise ActRefused(
+            "not_approved",
+            "An orchestrator that was Reset or disapproved came with the certificate of this "
+            "thumbprint: approve its return.",
         )
     if Orchestrator.objects.filter(announced_thumbprint=row.thumbprint).exists():
         raise ActRefused("announced_twice", "This thumbprint was announced for another one.")

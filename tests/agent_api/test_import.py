@@ -14,13 +14,16 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import connection
 
 from orchestrators import labels
 from orchestrators.fleet_file import FleetFileInvalid, read
 from orchestrators.models import Orchestrator, OrchestratorGroup
+from portal.access.models import User
 from portal.audit.models import AuditEntry
+from portal.audit.trail import Actor
 from renewal.identity.importing import SLICE, Outcome, Result, take_in
 from renewal.invariants.verify import verify
 from renewal.models import Certificate, Enrollment
@@ -129,6 +132,27 @@ class TestThumbprint:
         )
         # Two have come forward now: the announced one is not approved over the other.
         assert door.register(der, ClientMachine="web01", AgentId=ID).said[2] is False
+
+    @pytest.mark.parametrize(
+        ("role", "code"), [("Approver", "A01F0001"), ("Administrator", "")], ids=str
+    )
+    def test_a_policy_that_was_raised_since_is_judged_when_the_certificate_is_shown(
+        self, door: FrontDoor, role: str, code: str
+    ) -> None:
+        der = door.certificate(new_key(), subject="CN=web01")
+        amy = User.objects.create_user("amy")
+        amy.groups.add(Group.objects.get(name=role))
+        rows = read(json.dumps([agent(Thumbprint=thumbprint(der))]).encode())
+        take_in(rows, actor=Actor("amy", amy.pk), author=amy, now=door.now)
+        door.setting("ApprovalsForFirstRegistration", 2)
+        assert door.register(der, ClientMachine="web01", AgentId=ID).said[1] == code
+        assert (door.record("web01").status == 2) is (role == "Administrator")
+
+    def test_what_the_host_announced_counts_whatever_the_policy(self, door: FrontDoor) -> None:
+        der = door.certificate(new_key(), subject="CN=web01")
+        door.setting("ApprovalsForFirstRegistration", 2)
+        imported(door, agent(Thumbprint=thumbprint(der)))
+        assert door.register(der, ClientMachine="web01", AgentId=ID).said[1] == ""
 
     def test_after_a_reset_the_announcement_counts_no_more(self, door: FrontDoor) -> None:
         der = door.certificate(new_key(), subject="CN=web01")

@@ -60,6 +60,7 @@ class Command(JSONCommand):
                 service_account=the_service_account(account) if account else None,
                 extra_names=options["extra_names"],
                 demonstration=options["demonstration"],
+                may_override=True,
             ),
             actor=actor,
             now=now,

@@ -13,6 +13,11 @@ from orchestrators.models import Orchestrator
 from portal.access.accounts import save_user
 from portal.access.catalogue import ROLES, Permission
 from portal.preferences import store
+from renewal import certificates
+from renewal.identity import approvals
+from renewal.models import Claimant
+from renewal.rules.standing import Standing
+from renewal.x509.certificates import read_certificate
 from tests import pki
 from tests.portal.access.conftest import TESTER, group, role, user
 from tests.portal.pages import fleet as rows
@@ -246,3 +251,36 @@ def test_a_record_that_exists_keeps_its_service_account(accounts: None, caller: 
     assert messages == {"Its Username was not taken over: the record is here."}
     holder.refresh_from_db()
     assert holder.service_account == rows.service_account()
+
+
+@pytest.mark.parametrize("is_disapproved", [False, True], ids=["Reset", "disapproved since"])
+@pytest.mark.parametrize("override", [False, True], ids=["held to it", "may override"])
+def test_a_return_is_not_approved_by_an_import(is_disapproved: bool, override: bool) -> None:
+    now = timezone.now()
+    store.change("ApproverDiffersFromResetter", "true", actor=TESTER, now=now)
+    amy = caller_with("Administrator" if override else "Approver", "amy")
+    victim = rows.approved("web01", now=now, left=timedelta(days=300))
+    approvals.reset(victim.pk, actor=TESTER, now=now)
+    victim.refresh_from_db()
+    lasting = {"not_before": now - timedelta(days=1), "not_after": now + timedelta(days=300)}
+    facts = read_certificate(pki.certificate("CN=web01", key_name="rsa-2048", **lasting))
+    seen = certificates.create(facts, standing=Standing.SEEN, now=now)
+    Claimant.objects.create(
+        orchestrator=victim, generation=1, certificate=seen, first_seen=now, last_seen=now
+    )
+    if is_disapproved:
+        approvals.disapprove(victim.pk, actor=TESTER, now=now)
+    der = pki.b64(facts.der)
+    other = pki.b64(pki.certificate(key_name="rsa-3072", serial_number=7, **lasting))
+    fresh = {"Status": 2, "AgentId": "7c4f0f0e-6f1c-4d9c-8a30-0a4ef1ad3f01"}
+    attempts = [
+        fresh | {"ClientMachine": "WEB01", "Certificate": other},
+        fresh | {"ClientMachine": "web02", "Certificate": der},
+        fresh | {"ClientMachine": "web02", "Thumbprint": seen.thumbprint},
+    ]
+    for attempt in attempts:
+        dry = amy.post("Agents/Import", {"Agents": [attempt], "DryRun": True}).json()
+        assert (dry[0]["Outcome"] == "refused") is not override, dry[0]["Message"]
+    if not override:
+        assert [each[1] for each in outcomes(amy, attempts)] == ["not_approved"] * 3
+        assert list(Orchestrator.objects.values_list("pk", flat=True)) == [victim.pk]
