@@ -6,6 +6,7 @@ list can be filtered by. A decision is on the orchestrator: Approve and Disappro
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypedDict
 
 from django.utils import timezone
@@ -31,12 +32,12 @@ from portal.rest.codes import ErrorCode, act_code
 from portal.rest.errors import ApiError
 from portal.rest.paging import Listing
 from portal.rest.refusals import actor_of
-from renewal.identity import approval_comments
+from renewal.identity import approval_comments, questions
 from renewal.identity.approvals import ActRefused
 from renewal.identity.policies import policies
 from renewal.identity.risks import assess
 from renewal.models import ApprovalRequest
-from renewal.rules.approval import RequestState
+from renewal.rules.approval import Question, RequestKind, RequestState
 from renewal.selectors import inbox
 from renewal.selectors.inbox import Tab
 
@@ -89,10 +90,23 @@ class _RequestView(ApiView):
         return whole_response(
             row,
             policies(store.load()),
+            _asked([row])[row.pk],
             assess([row], seen=seen, now=timezone.now())[0] if is_open else None,
             inbox.votes_of(row),
             inbox.comments_of(row),
         )
+
+
+def _asked(rows: Sequence[ApprovalRequest]) -> Mapping[int, Question]:
+    """Return what each request asks: an open one as its record stands now."""
+    is_open = {row.pk: row.state == RequestState.OPEN for row in rows}
+    now_asked = questions.of_each([row.orchestrator for row in rows if is_open[row.pk]])
+    return {
+        row.pk: now_asked[row.orchestrator_id]
+        if is_open[row.pk]
+        else Question(RequestKind(row.kind))
+        for row in rows
+    }
 
 
 class ApprovalRequestList(_RequestView):
@@ -105,9 +119,9 @@ class ApprovalRequestList(_RequestView):
     def get(self, request: Request) -> Response:
         rows = inbox.of_tab(self._tab(), request.user, now=timezone.now())
         found, headers = self.listed(rows, APPROVAL_REQUESTS)
-        rules = policies(store.load())
+        rules, asked = policies(store.load()), _asked(found)
         shown = [
-            request_response(row, row.vote_count, rules)  # type: ignore[attr-defined]
+            request_response(row, row.vote_count, rules, asked[row.pk])  # type: ignore[attr-defined]
             for row in found
         ]
         return Response(shown, headers=headers)

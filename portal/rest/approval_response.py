@@ -8,7 +8,7 @@ from typing import TypedDict
 from portal.rest.moments import zulu, zulu_or_none
 from renewal.identity.risks import Assessed
 from renewal.models import ApprovalComment, ApprovalRequest, ApprovalVote, Claimant
-from renewal.rules.approval import Policies, RequestKind
+from renewal.rules.approval import Policies, Question
 
 
 class ApprovalRequestResponse(TypedDict):
@@ -99,7 +99,9 @@ class WholeApprovalRequest(ApprovalRequestResponse):
     Comments: list[ApprovalCommentResponse]
 
 
-def request_response(row: ApprovalRequest, count: int, rules: Policies) -> ApprovalRequestResponse:
+def request_response(
+    row: ApprovalRequest, count: int, rules: Policies, question: Question
+) -> ApprovalRequestResponse:
     """Return a request as a list shows it. ``count``: how many approvals count."""
     return {
         "Id": row.pk,
@@ -112,7 +114,7 @@ def request_response(row: ApprovalRequest, count: int, rules: Policies) -> Appro
         "Address": row.address or None,
         "Reason": row.reason or None,
         "Approvals": count,
-        "Needed": rules.needed(RequestKind(row.kind)),
+        "Needed": rules.needed(question),
         "Decided": zulu_or_none(row.decided_at),
         "DecidedBy": row.decided_by or None,
         "DecisionReason": row.decision_reason or None,
@@ -124,6 +126,7 @@ def request_response(row: ApprovalRequest, count: int, rules: Policies) -> Appro
 def whole_response(
     row: ApprovalRequest,
     rules: Policies,
+    question: Question,
     assessed: Assessed | None,
     votes: Sequence[ApprovalVote],
     comments: Sequence[ApprovalComment],
@@ -131,8 +134,8 @@ def whole_response(
     """Return a request with all that its page shows. ``assessed``: of an open one."""
     counted = sum(vote.voided_at is None for vote in votes)
     return {
-        **request_response(row, counted, rules),
-        "NeededRoles": sorted(rules.roles(RequestKind(row.kind))),
+        **request_response(row, counted, rules, question),
+        "NeededRoles": sorted(rules.roles(question)),
         "Before": {
             "ClientMachine": row.old_client_machine or None,
             "Thumbprint": row.old_thumbprint or None,
