@@ -205,7 +205,7 @@ def ends_url(first: date, last: date | None = None, *, real: str) -> str:
 
 def day_url(day: date) -> str:
     """Return the page of one day of the forecast."""
-    return f"{reverse('forecast')}?{urlencode({'day': str(day)})}"
+    return f"{reverse('forecast')}?{urlencode({'day': str(day)})}#day"
 
 
 def keys_url(kind: KeyKind, *, real: str) -> str:

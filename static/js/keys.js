@@ -79,14 +79,15 @@
     });
   }
 
-  const rows = () => [...document.querySelectorAll("main .grid tbody tr")].filter((row) => row.querySelector("a[href]"));
+  // Where a row leads: never to an act or a file, which Enter would start.
+  const leads = (row) => row.querySelector("a.name[href]") ?? row.querySelector("th a[href]") ?? row.querySelector("a[href]:not(.btn, [download])");
+  const rows = () => [...document.querySelectorAll("main .grid tbody tr")].filter(leads);
   const move = (step) => {
     const all = rows();
     if (!all.length) return;
     const at = all.indexOf(document.activeElement?.closest("tr"));
     const next = all[at < 0 ? 0 : Math.min(Math.max(at + step, 0), all.length - 1)];
-    const link = next.querySelector("a.name[href], th a[href], a[href]");
-    link.focus();
+    leads(next).focus();
     next.scrollIntoView({ block: "nearest" });
   };
   const select = () => {

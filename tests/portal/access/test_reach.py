@@ -434,4 +434,4 @@ def test_a_setting_tells_only_of_those_that_its_reader_may_see() -> None:
     whole = role("Settings", [P.PORTAL_READ, P.SETTINGS_READ])
     client = page_of(user("ada", limited, whole))
     page = client.get("/settings/SessionLengthMinutes").content.decode()
-    assert "Counts for 1 approved orchestrator, of those that you may see." in page
+    assert "Affects 1 approved orchestrator, of those that you may see." in page

@@ -78,6 +78,17 @@ class TestLists:
             assert (record.client_machine in waiting) == bool(usable)
         assert inbox.count_waiting_for(user, now=now).value == 3
 
+    def test_acts_on_several_are_offered_where_one_can_be_ticked(self, fleet, admin):
+        # Whoever shows a risk is decided alone: two of the three that wait.
+        both = admin.get("/approvals").content.decode()
+        assert both.count('name="requests"') == 1
+        assert both.count('name="decision"') == 2
+        Orchestrator.objects.filter(pk=fleet.returning.pk).update(status=Status.APPROVED)
+        request_of(fleet.returning).delete()
+        risky = admin.get("/approvals").content.decode()
+        assert 'name="requests"' not in risky
+        assert 'name="decision"' not in risky
+
     def test_it_is_counted_in_the_navigation_and_on_the_first_page(self, fleet, admin):
         page = admin.get("/").content.decode()
         assert '<span class="visually-hidden">, waiting for you: </span>3</span>' in page
