@@ -161,7 +161,7 @@ def test_try_tells_of_a_twin(fleet, now, admin):
     rows.approved("build-l", now=now, left=timedelta(days=300))
     shown = text_of(admin.get(f"{LIST}/try", {"client_machine": "build-1", "address": "10.1.2.3"}))
     assert "an operator has to look at it" in shown
-    assert "build-l" in shown
+    assert "is, or looks like, that of an approved orchestrator" in shown
 
 
 def test_try_takes_a_new_record_and_hides_what_a_role_does_not_reach(fleet, now, admin):
