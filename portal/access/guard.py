@@ -18,6 +18,8 @@ from portal.access.catalogue import Permission, entry_for
 from portal.access.models import User
 from portal.access.reach import EVERYTHING, NOTHING, Grants, grants_of
 
+BEYOND_OWN_PERMISSIONS = "beyond_own_permissions"
+
 
 class AccountRefused(ValueError):
     """Access cannot be changed like this; ``reason`` is stable, the message for a person."""
@@ -45,7 +47,7 @@ def check_covers(giver: User | None, asked: Grants, what: str) -> None:
     names = ", ".join(entry_for(p).access_string for p in lacking[:3])
     more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
     raise AccountRefused(
-        "beyond_own_permissions",
+        BEYOND_OWN_PERMISSIONS,
         f"{what} holds {names}{more}, which you do not hold with the same reach: nobody gives, "
         "takes or uses more than they have.",
     )

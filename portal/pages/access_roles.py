@@ -24,7 +24,7 @@ from portal.access.models import User
 from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import RoleContent
 from portal.pages.fields import NOTHING, fields
-from portal.pages.gate import ACT, BOTH, actor_of, demand, page
+from portal.pages.gate import ACT, BOTH, actor_of, demand, note_beyond, page
 
 
 def reach_words(reaches: Iterable[Reach]) -> dict[Reach, str]:
@@ -140,6 +140,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponseBase:
     try:
         role_changes.delete_role(pk, giver=_person(request), actor=actor_of(request))
     except AccountRefused as refused:
+        note_beyond(request, refused)
         messages.error(request, str(refused))
         return redirect("role", pk=pk)
     messages.success(request, f"The role {role.name} was removed.")
@@ -153,6 +154,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponseBase:
     try:
         changed = role_changes.restore_role(pk, giver=_person(request), actor=actor_of(request))
     except AccountRefused as refused:
+        note_beyond(request, refused)
         messages.error(request, str(refused))
     else:
         said = "is as it was shipped again" if changed else "was as it was shipped already"
@@ -212,6 +214,7 @@ def _save(request: HttpRequest, role: Group | None, form: RoleForm) -> Group | N
             actor=actor_of(request),
         )
     except AccountRefused as refused:
+        note_beyond(request, refused)
         form.add_error(None, str(refused))
         return None
     messages.success(

@@ -21,7 +21,7 @@ from portal.access.guard import AccountRefused
 from portal.access.models import User
 from portal.pages.access_roles import reach_words
 from portal.pages.fields import NOTHING, fields, one_of
-from portal.pages.gate import ACT, BOTH, actor_of, demand, page
+from portal.pages.gate import ACT, BOTH, actor_of, demand, note_beyond, page
 from portal.pages.tokens import TOKEN_FIELDS, TokenForm, newest_of
 from portal.preferences import store
 from renewal import readiness
@@ -110,6 +110,7 @@ def add(request: HttpRequest) -> HttpResponseBase:
                 actor=actor_of(request),
             )
         except AccountRefused as refused:
+            note_beyond(request, refused)
             form.add_error("username", str(refused))
         else:
             messages.success(request, f"{made.username} was added.")
@@ -148,6 +149,7 @@ def set_password(request: HttpRequest, pk: int) -> HttpResponseBase:
             account.username, password=password, giver=_person(request), actor=actor_of(request)
         )
     except AccountRefused as refused:
+        note_beyond(request, refused)
         messages.error(request, str(refused))
         return redirect("user", pk=pk)
     return _shown(request, account, secret=("Password", password))
@@ -181,6 +183,7 @@ def _save(request: HttpRequest, account: User, form: UserForm) -> bool:
             actor=actor_of(request),
         )
     except AccountRefused as refused:
+        note_beyond(request, refused)
         form.add_error(None, str(refused))
         return False
     messages.success(request, f"{account.username} was saved." if changed else "Nothing changed.")

@@ -27,7 +27,7 @@ from portal.audit.wording import one_line
 from portal.pages import api_calls, bulk
 from portal.pages.act_catalogue import ACTS, Act, Order
 from portal.pages.fields import fields, one_of
-from portal.pages.gate import ACT, BOTH, actor_of, demand, page
+from portal.pages.gate import ACT, BOTH, actor_of, demand, note_policy, page
 from portal.preferences import store
 from renewal.bulk import service
 from renewal.bulk.selection import BY_GENERATION, Foreseen, Selection, shown_as
@@ -110,7 +110,7 @@ def perform(request: HttpRequest) -> HttpResponseBase:
     if not names:
         raise Http404(_NO_SUCH)
     name = names[pk] or "without a name"
-    is_done, text = _one(act, pk, order)
+    is_done, text = _one(request, act, pk, order)
     level = messages.success if is_done else messages.error
     level(request, f"{name}: {text}.".replace("..", "."))
     return redirect("orchestrator", pk=pk)
@@ -141,10 +141,11 @@ def _foreseen(pk: UUID, value: str) -> Foreseen:
     )
 
 
-def _one(act: Act, pk: UUID, order: Order) -> tuple[bool, str]:
+def _one(request: HttpRequest, act: Act, pk: UUID, order: Order) -> tuple[bool, str]:
     try:
         changed = act.perform(pk, order)
     except ActRefused as refused:
+        note_policy(request, refused)
         return False, str(refused)
     if changed is Approval.VOTED:
         return True, "your approval counts; others must follow"

@@ -26,7 +26,7 @@ from portal.pages.approval_decision import (
     token_of,
 )
 from portal.pages.fields import fields, one_of
-from portal.pages.gate import ACT, actor_of, demand, page
+from portal.pages.gate import ACT, actor_of, demand, note_policy, page
 from portal.preferences import store
 from renewal.identity import approval_comments, approval_requests, questions
 from renewal.identity.approvals import ActRefused
@@ -107,6 +107,7 @@ def decide(request: HttpRequest, pk: int) -> HttpResponseBase:
     try:
         said = decide_one(request, row, decision, shown, reason, is_override=is_override)
     except ActRefused as refused:
+        note_policy(request, refused)
         messages.error(request, str(refused))
         return redirect("approval", pk=pk)
     messages.success(request, f"{name_of(row)}: {said}.")

@@ -24,7 +24,7 @@ from portal.pages.approval_decision import (
     token_of,
 )
 from portal.pages.fields import fields
-from portal.pages.gate import ACT, page
+from portal.pages.gate import ACT, note_policy, page
 from renewal.identity.approvals import ActRefused
 from renewal.identity.risks import Assessed
 from renewal.selectors import inbox
@@ -69,6 +69,7 @@ def decide_several(request: HttpRequest) -> HttpResponseBase:
             decide_one(request, each.request, decision, shown, reason, is_override=False)
             done += 1
         except ActRefused as refused:
+            note_policy(request, refused)
             failed += 1
             messages.error(request, f"{name_of(each.request)}: {refused}")
     if done:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 
 from portal.access.catalogue import Permission, entry_for
+from portal.access.guard import BEYOND_OWN_PERMISSIONS, AccountRefused
 from portal.access.permissions import PermissionMissing, require
 from portal.access.reach import reach
 from portal.audit import search
@@ -29,6 +30,7 @@ from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
 from portal.pages.fields import NOTHING, Fields, check_form, check_query
 from portal.pages.zones import zone_of
+from renewal.identity.acting import ActRefused
 from renewal.selectors.filters import FilterInvalid
 
 P = ParamSpec("P")
@@ -130,6 +132,12 @@ def demand(request: HttpRequest, *needed: Permission) -> None:
 
 def refuse(request: HttpRequest, why: str, *, what: str) -> NoReturn:
     """Raise PermissionDenied, with an audit row that says who asked for what."""
+    note_refused(request, why, what=what)
+    raise PermissionDenied(why)
+
+
+def note_refused(request: HttpRequest, why: str, *, what: str) -> None:
+    """Note who was refused what. In a transaction of its own: outside of what is rolled back."""
     note(
         actor_of(request),
         "page_refused",
@@ -138,7 +146,18 @@ def refuse(request: HttpRequest, why: str, *, what: str) -> NoReturn:
         message=f"{request.method} {request.path[:300]}: {why} Roles: {_roles(request)}.",
         now=timezone.now(),
     )
-    raise PermissionDenied(why)
+
+
+def note_beyond(request: HttpRequest, refused: AccountRefused) -> None:
+    """Note a change of access that was refused because it goes beyond one's own permissions."""
+    if refused.reason == BEYOND_OWN_PERMISSIONS:
+        note_refused(request, str(refused), what=refused.reason)
+
+
+def note_policy(request: HttpRequest, refused: ActRefused) -> None:
+    """Note an act that a policy refuses to this person."""
+    if refused.reason == "policy":
+        note_refused(request, str(refused), what=refused.reason)
 
 
 def demand_everywhere(request: HttpRequest, *needed: Permission) -> None:

@@ -20,7 +20,7 @@ from portal.access.guard import AccountRefused
 from portal.access.models import ApiToken, User
 from portal.access.reach import grants_of
 from portal.pages.fields import NOTHING, fields, one_of
-from portal.pages.gate import ACT, BOTH, actor_of, page
+from portal.pages.gate import ACT, BOTH, actor_of, note_beyond, page
 from renewal.selectors.keyset import Segment, cut
 
 PAGE_SIZE = 50
@@ -70,6 +70,7 @@ class TokenForm(forms.Form):
                 now=timezone.now(),
             )
         except AccountRefused as refused:
+            note_beyond(request, refused)
             is_network = refused.reason == "token_network_invalid"
             self.add_error("networks" if is_network else "name", str(refused))
             return ""
@@ -158,6 +159,7 @@ def _revoke(request: HttpRequest, token: ApiToken) -> None:
             token, giver=person, actor=actor_of(request), now=timezone.now()
         )
     except AccountRefused as refused:
+        note_beyond(request, refused)
         messages.error(request, str(refused))
         return
     messages.success(

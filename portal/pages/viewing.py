@@ -15,14 +15,16 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.access import viewing
 from portal.access.catalogue import Permission
 from portal.access.guard import AccountRefused
 from portal.access.models import User
+from portal.audit.refusals import note
 from portal.edge.paths import API_PREFIX, is_under
 from portal.pages.fields import NOTHING, fields
-from portal.pages.gate import ACT, READ, actor_of, page
+from portal.pages.gate import ACT, READ, actor_of, note_beyond, page
 
 REFUSED = "You are viewing as somebody else: nothing can be changed until you stop."
 
@@ -63,6 +65,15 @@ def _always_allowed() -> set[str]:
 
 
 def _refused(request: HttpRequest) -> HttpResponse:
+    actor = actor_of(request)
+    note(
+        actor,
+        "page_refused",
+        object_type="permission",
+        object_id=f"{actor.user_id}:view_as",
+        message=f"{request.method} {request.path[:300]}: {REFUSED}",
+        now=timezone.now(),
+    )
     return render(request, "403.html", {"exception": REFUSED}, status=403)
 
 
@@ -78,6 +89,7 @@ def begin(request: HttpRequest) -> HttpResponseBase:
     try:
         viewing.begin(request.session, request.user, kind, int(number), actor=actor_of(request))
     except AccountRefused as refused:
+        note_beyond(request, refused)
         messages.error(request, str(refused))
         return redirect("roles")
     return redirect("home")

@@ -29,10 +29,22 @@ from portal.rest.errors import ApiError
 from portal.rest.listed_acts import ListedAct
 from portal.rest.negotiation import JSONNegotiation
 from portal.rest.paging import NEXT_CURSOR_HEADER, PARAMETERS, Listing, read_parameters
-from portal.rest.refusals import note_permission_missing, note_sign_in_failed
+from portal.rest.refusals import (
+    note_act_refused,
+    note_permission_missing,
+    note_sign_in_failed,
+)
 
 REQUESTED_WITH = ("apiclient", "xmlhttprequest")
 DRY_RUN = frozenset({"dry_run"})
+NOTED = frozenset(
+    {
+        ErrorCode.APPROVAL_FORBIDDEN,
+        ErrorCode.BEYOND_OWN_PERMISSIONS,
+        ErrorCode.DELETION_FORBIDDEN,
+    }
+)
+"""Refusals of one act by a policy: they stand in the audit log as a missing permission does."""
 API_VERSIONS = ("", "1", "1.0")
 
 M = TypeVar("M", bound=Model)
@@ -212,6 +224,8 @@ class ApiView(APIView):
                 note_sign_in_failed(self.request, locked=isinstance(exc, SignInLocked))
             elif isinstance(exc, _Lacking):
                 note_permission_missing(self.request, exc.permission)
+            elif isinstance(exc, ApiError) and exc.error_code in NOTED:
+                note_act_refused(self.request, exc.error_code, str(exc.detail))
         except DatabaseError as down:
             exc = down
         response: Response = super().handle_exception(exc)

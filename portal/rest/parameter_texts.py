@@ -16,6 +16,7 @@ class ParameterText(NamedTuple):
     name: str
     schema: Mapping[str, Any]
     about: str
+    is_required: bool = False
 
 
 _TEXT = {"type": "string"}
@@ -54,9 +55,9 @@ PARAMETERS: Mapping[str, ParameterText] = {
         ParameterText("includeRevoked", _FLAG, "Lists revoked certificates too."),
         ParameterText("includeExpired", _FLAG, "Lists expired certificates too."),
         ParameterText("force", _FLAG, "Removes what depends on it too."),
-        ParameterText("jobHistoryId", _number(1), "Number of the finished job."),
+        ParameterText("jobHistoryId", _number(1), "Number of the finished job.", is_required=True),
         ParameterText("forceEnroll", _FLAG, "Taken and without effect."),
-        ParameterText("accountName", _TEXT, "Name of a user."),
+        ParameterText("accountName", _TEXT, "Name of a user.", is_required=True),
         ParameterText("after", _number(0), "The value of X-Next-Cursor of the page before."),
         ParameterText(
             "tab",

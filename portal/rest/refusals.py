@@ -1,4 +1,4 @@
-"""Audit rows for calls of the API that were refused for want of a permission or of a sign-in.
+"""Audit rows for calls of the API refused for want of a permission or a sign-in, or by a policy.
 
 Owns what counts as the same refusal: one user and permission, one address. The bound on how often
 it is written is `portal/audit/refusals.py`'s.
@@ -37,6 +37,18 @@ def note_permission_missing(request: Any, permission: Permission) -> None:
         object_type="permission",
         object_id=f"{request.user.pk}:{permission}",
         message=f"{request.method} {request.path[:300]}: {PermissionMissing(permission)}",
+        now=timezone.now(),
+    )
+
+
+def note_act_refused(request: Any, code: str, why: str) -> None:
+    """Note that a caller may not do this act, whatever their permissions for others."""
+    note(
+        actor_of(request),
+        "act_refused",
+        object_type="permission",
+        object_id=f"{request.user.pk}:{code}",
+        message=f"{request.method} {request.path[:300]}: {why}",
         now=timezone.now(),
     )
 

@@ -177,7 +177,7 @@ def _parameters(view: type[ApiView], method: str, path: str) -> Iterator[dict[st
         yield {
             "name": text.name,
             "in": "query",
-            "required": False,
+            "required": text.is_required,
             "description": text.about,
             "schema": dict(text.schema),
         }

@@ -9,6 +9,7 @@ from django.test import Client
 from portal.access.catalogue import Permission
 from portal.access.models import ApiToken, User
 from portal.access.role_changes import content_of
+from portal.audit.models import AuditEntry
 from tests.portal.access.conftest import group, page_of, role, user
 from tests.portal.access.matrix import World, state, table
 from tests.portal.pages import fleet as rows
@@ -61,6 +62,9 @@ def test_a_keeper_of_access_gives_nobody_more_than_he_holds(keeper: User) -> Non
         assert "which you do not hold" in said.content.decode(), path
         assert state() == before, path
     assert "view_as" not in client.session
+    # Once in ten minutes for one person and reason, so that a script does not fill the log.
+    (noted,) = rows_about("page_refused")
+    assert (noted.actor_name, noted.object_id) == ("kim", f"{keeper.pk}:beyond_own_permissions")
 
 
 MASS = {
@@ -267,11 +271,10 @@ def test_viewing_as_shows_what_they_see_and_changes_nothing_by_any_path() -> Non
     assert client.get("/audit").status_code == 200
     rows_of = rows_about("view_as_begun"), rows_about("view_as_ended")
     assert [row.actor_name for row in (*rows_of[0], *rows_of[1])] == ["administrator"] * 2
+    assert any(row.object_id.endswith(":view_as") for row in rows_about("page_refused"))
 
 
-def rows_about(action: str) -> list[object]:
-    from portal.audit.models import AuditEntry
-
+def rows_about(action: str) -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(action=action))
 
 

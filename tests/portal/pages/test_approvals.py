@@ -244,6 +244,7 @@ class TestDecision:
         answer = decide(admin, fleet.calm, shown=token(fleet.calm))
         assert "somebody else approves" in answer.content.decode()
         assert _rows() == before
+        assert AuditEntry.objects.get(action="page_refused").object_id.endswith(":policy")
 
     def test_an_override_needs_its_permission_and_a_reason(self, fleet, admin, now):
         setting("ApprovalsForFirstRegistration", 2, now)

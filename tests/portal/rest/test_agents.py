@@ -330,6 +330,8 @@ def test_a_resetter_whom_the_policy_forbids_to_approve_is_told_with_403(
     come_forward(returning)
     body = refused(admin.post("Agents/Approve", [str(returning.pk)]), 403, "approval_forbidden")
     assert "somebody else approves" in body["Message"]
+    noted = AuditEntry.objects.get(action="act_refused")
+    assert noted.object_id.endswith(":approval_forbidden")
     returning.refresh_from_db()
     assert returning.status == Status.NEW
     second = caller_with("Approver", "bob")
