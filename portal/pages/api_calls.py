@@ -82,7 +82,7 @@ class ApiCall:
 
 def of_act(act: str, ids: Sequence[UUID], *, is_job: bool = False) -> list[ApiCall]:
     """Return the call for an act on named orchestrators; several are a job, as on the pages."""
-    if len(ids) == 1 and not is_job and act in ("approve", "reset"):
+    if len(ids) == 1 and not is_job and act in _LISTS:
         return [_of_one(act, ids[0])]
     is_job = is_job or len(ids) > 1
     is_long = len(ids) > _MOST_SHOWN
@@ -109,7 +109,7 @@ def of_all(act: str, ids: Iterable[UUID], filters: Filters, *, now: datetime) ->
 
 def of_approval(pk: UUID) -> list[ApiCall]:
     """Return the calls that decide a request for approval."""
-    return [_of_one("approve", pk), *(_about("Disapprove", c) for c in of_act("disapprove", [pk]))]
+    return [_of_one("approve", pk), _of_one("disapprove", pk)]
 
 
 def of_setting(number: int, value: str) -> list[ApiCall]:
@@ -168,12 +168,8 @@ def query_string(filters: Filters, *, now: datetime) -> str | None:
 
 def _of_one(act: str, pk: UUID) -> ApiCall:
     label = _LISTS[act]
-    body = {"Reason": _WHY} if act == "approve" else None
-    return ApiCall(label, "POST", f"/Agents/{{id}}/{label}", {"id": str(pk)}, body=body)
-
-
-def _about(about: str, call: ApiCall) -> ApiCall:
-    return ApiCall(about, call.method, call.path, body=call.body, is_job=call.is_job)
+    path = f"/Agents/{{id}}/{label}"
+    return ApiCall(label, "POST", path, {"id": str(pk)}, body={"Reason": _WHY})
 
 
 def _value(value: object) -> str:

@@ -205,7 +205,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
         *(411, "length_required"),
     ),
     "a body where none is taken": (
-        *("POST", f"Agents/{ID}/Reset", {"raw": b'{"Status": 1}'}),
+        *("POST", f"Agents/{ID}/FetchLogs", {"raw": b'{"Status": 1}'}),
         *(400, "body_wrong_shape"),
     ),
     "a list where no body is taken": (
