@@ -63,12 +63,13 @@ def save_group(
     *,
     description: str | None = None,
     pk: int | None = None,
+    is_new: bool = False,
     actor: Actor,
     now: datetime,
 ) -> tuple[OrchestratorGroup, bool]:
     """Make a group, or change the one with this number or else this name; say if it changed.
 
-    Raises GroupingRefused.
+    ``is_new``: make one only. Raises GroupingRefused.
     """
     name = " ".join(name.split())
     key = canonical(name)
@@ -82,7 +83,9 @@ def save_group(
     group = rows.filter(pk=pk).first() if pk is not None else rows.filter(name_key=key).first()
     if pk is not None and group is None:
         raise GroupingRefused("unknown_group", "There is no such group.")
-    taken = OrchestratorGroup.objects.filter(name_key=key).exclude(pk=group.pk if group else 0)
+    taken = OrchestratorGroup.objects.filter(name_key=key).exclude(
+        pk=group.pk if group and not is_new else 0
+    )
     if taken.exists():
         raise GroupingRefused("group_name_taken", f"There is a group {name!r} already.")
     before = _shown(group) if group else {}

@@ -37,20 +37,35 @@ class GroupingRefused(ValueError):
 
 def parse(text: str) -> tuple[str, str]:
     """Return key and value of ``key=value``. Raises GroupingRefused."""
-    raw_key, equals, raw_value = text.strip().partition("=")
-    key, value = raw_key.strip().lower(), raw_value.strip()
-    if not equals or not _KEY.match(key):
+    key, equals, value = text.strip().partition("=")
+    if not equals:
         raise GroupingRefused(
-            "label_invalid",
-            f"{text.strip()[:80]!r} is no label. A label is key=value; a key has 1 to "
-            f"{MOST_CHARACTERS} of a to z, 0 to 9, dot, dash, underscore and slash.",
+            "label_invalid", f"{text.strip()[:80]!r} is no label. A label is key=value."
         )
+    return checked(key, value)
+
+
+def checked(key: str, value: str) -> tuple[str, str]:
+    """Return a label's key and value in the form that is stored. Raises GroupingRefused."""
+    key, value = checked_key(key), value.strip()
     if not value or len(value) > MOST_CHARACTERS or not value.isprintable():
         raise GroupingRefused(
             "label_invalid",
             f"The value of {key} has 1 to {MOST_CHARACTERS} printable characters.",
         )
     return key, value
+
+
+def checked_key(text: str) -> str:
+    """Return a label's key in the form that is stored. Raises GroupingRefused."""
+    key = text.strip().lower()
+    if not _KEY.match(key):
+        raise GroupingRefused(
+            "label_invalid",
+            f"{text.strip()[:80]!r} is no key of a label: a key has 1 to {MOST_CHARACTERS} of a to "
+            "z, 0 to 9, dot, dash, underscore and slash.",
+        )
+    return key
 
 
 def labels_of(orchestrator: Orchestrator) -> dict[str, str]:

@@ -52,6 +52,8 @@ def accept_seen_name(orchestrator_id: UUID, shown: str, *, actor: Actor) -> bool
         orchestrator = _locked(orchestrator_id)
         seen = orchestrator.client_machine_seen
         if not seen:
+            if shown != orchestrator.client_machine:
+                raise NameRefused("It calls itself by its own name by now: look again.")
             return False
         if seen != shown:
             raise NameRefused(f"It now calls itself {seen!r}: look again before accepting.")

@@ -250,17 +250,15 @@ def _assigned(
 
 def _made(request: HttpRequest, form: GroupForm) -> OrchestratorGroup | None:
     try:
-        made, changed = groups.save_group(
+        made, _ = groups.save_group(
             form.cleaned_data["name"],
             description=form.cleaned_data["description"],
+            is_new=True,
             actor=actor_of(request),
             now=timezone.now(),
         )
     except GroupingRefused as refused:
         form.add_error("name", str(refused))
-        return None
-    if not changed:
-        form.add_error("name", "There is a group of this name already.")
         return None
     messages.success(request, f"The group {made.name} was added.")
     return made

@@ -71,9 +71,9 @@ class _RequestView(ApiView):
     unversioned = frozenset({"Candidates", "Hints"})
 
     def version(self, request_id: str) -> object:
-        found = self.found(request_id)
-        ApprovalRequest.objects.select_for_update(of=("self",)).get(pk=found.pk)
-        return self.whole(found)
+        pk = self.found(request_id).pk
+        ApprovalRequest.objects.select_for_update(of=("self",)).get(pk=pk)
+        return self.whole(self.found(request_id))
 
     def found(self, text: str) -> ApprovalRequest:
         """Return a request that the caller may see. Raises ApiError."""

@@ -7,7 +7,8 @@ is told by the function that decides it (`renewal/rules/acts.py`).
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from collections.abc import Callable
+from typing import ClassVar, NotRequired, TypedDict
 
 from django.db import IntegrityError
 from django.utils import timezone
@@ -102,40 +103,36 @@ class AgentApprove(AgentView):
         return Response(told)
 
 
-class AgentDisapprove(AgentView):
+class _ActOnOne(AgentView):
+    """An act on one orchestrator with a reason, if there is one."""
+
+    in_database = True
+    takes = {"POST": ReasonRequest}
+    versioned = frozenset({"POST"})
+    act: ClassVar[Callable[..., object]]
+
+    def post(self, request: Request, agent_id: str) -> Response:
+        reason = _reason_alone(request)
+        pk = found_agent(request, agent_id, *self.needed("POST")).pk
+        try:
+            self.act(pk, actor=actor_of(request), now=timezone.now(), message=reason)
+        except ActRefused as refused:
+            raise ApiError(act_code(refused.reason), str(refused)) from None
+        return Response(status=204)
+
+
+class AgentDisapprove(_ActOnOne):
     """POST /Agents/{id}/Disapprove: disapproves one orchestrator and its open request."""
 
     needs = {"POST": Permission.AGENTS_APPROVE}
-    in_database = True
-    takes = {"POST": ReasonRequest}
-    versioned = frozenset({"POST"})
-
-    def post(self, request: Request, agent_id: str) -> Response:
-        reason = _reason_alone(request)
-        pk = found_agent(request, agent_id, Permission.AGENTS_APPROVE).pk
-        try:
-            approvals.disapprove(pk, actor=actor_of(request), now=timezone.now(), message=reason)
-        except ActRefused as refused:
-            raise ApiError(act_code(refused.reason), str(refused)) from None
-        return Response(status=204)
+    act = staticmethod(approvals.disapprove)
 
 
-class AgentReset(AgentView):
+class AgentReset(_ActOnOne):
     """POST /Agents/{id}/Reset: Resets one orchestrator."""
 
     needs = {"POST": Permission.AGENTS_RESET}
-    in_database = True
-    takes = {"POST": ReasonRequest}
-    versioned = frozenset({"POST"})
-
-    def post(self, request: Request, agent_id: str) -> Response:
-        reason = _reason_alone(request)
-        pk = found_agent(request, agent_id, Permission.AGENTS_RESET).pk
-        try:
-            approvals.reset(pk, actor=actor_of(request), now=timezone.now(), message=reason)
-        except ActRefused as refused:
-            raise ApiError(act_code(refused.reason), str(refused)) from None
-        return Response(status=204)
+    act = staticmethod(approvals.reset)
 
 
 def _reason_alone(request: Request) -> str:

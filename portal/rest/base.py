@@ -252,7 +252,7 @@ class ApiView(APIView):
         wanted = paging.page_request(self.given, listing)
         if not is_filtered:
             rows = paging.matching(rows, wanted, listing)
-        with time_limit.unless_light(wanted, listing):
+        with time_limit.unless_light(rows, wanted, listing):
             found, cursor = paging.page_of(rows, wanted, listing)
         if cursor is None:
             return found, {}

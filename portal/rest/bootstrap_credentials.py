@@ -7,7 +7,7 @@ that makes it and nowhere else.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -156,6 +156,9 @@ class CredentialDetail(_CredentialView):
         row = self.found(credential_id)
         credentials.revoke(row, actor=actor_of(request), now=timezone.now())
         return Response(status=204)
+
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [("bootstrap_credential", str(self.found(kwargs["credential_id"]).pk))]
 
 
 def _shown(row: BootstrapCredential, now: datetime) -> CredentialResponse:

@@ -126,9 +126,7 @@ class GroupList(_GroupView):
     def post(self, request: Request) -> Response:
         self.managed()
         body = bodies.members(request.data, known=("Name",), optional=("Description",))
-        made, changed = _saved(request, body)
-        if not changed:
-            raise ApiError(ErrorCode.NAME_TAKEN, "There is a group of this name already.")
+        made, _ = _saved(request, body)
         return Response(_shown(made))
 
 
@@ -250,9 +248,7 @@ class AgentsSetLabels(_AssignView):
     def post(self, request: Request) -> Response:
         body = bodies.members(request.data, known=("AgentIds",), optional=("Set", "Remove"))
         ids = bodies.agent_ids(body["AgentIds"])
-        put = _labels(body.get("Set"))
-        given = bodies.texts(body.get("Remove") or [], "Remove", may_be_empty=True)
-        remove = [key.strip().lower() for key in given]
+        put, remove = _labels(body.get("Set")), _keys(body.get("Remove"))
         if not put and not remove:
             raise ApiError(ErrorCode.MEMBER_MISSING, "Give Set or Remove.")
         return self.assigned(
@@ -269,10 +265,21 @@ def _labels(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ApiError(ErrorCode.VALUE_INVALID, "Set is an object of keys and values.")
     try:
-        return dict(
-            labels.parse(f"{key}={bodies.text(word, 'A value of Set')}")
-            for key, word in value.items()
+        found = dict(
+            labels.checked(key, bodies.text(word, "A value of Set")) for key, word in value.items()
         )
+    except GroupingRefused as refused:
+        raise _error(refused) from None
+    if len(found) < len(value):
+        raise ApiError(ErrorCode.VALUE_INVALID, "Set names a key more than once.")
+    return found
+
+
+def _keys(value: object) -> list[str]:
+    if value is None:
+        return []
+    try:
+        return [labels.checked_key(key) for key in bodies.texts(value, "Remove", may_be_empty=True)]
     except GroupingRefused as refused:
         raise _error(refused) from None
 
@@ -288,6 +295,7 @@ def _saved(
             if "Description" in given
             else None,
             pk=pk,
+            is_new=pk is None,
             actor=actor_of(request),
             now=timezone.now(),
         )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import QuerySet
 
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
@@ -22,13 +23,13 @@ _QUERY_CANCELED = "57014"
 
 
 @contextmanager
-def unless_light(wanted: PageRequest, listing: Listing[Any]) -> Iterator[None]:
+def unless_light(rows: QuerySet[Any], wanted: PageRequest, listing: Listing[Any]) -> Iterator[None]:
     """Bound the statements of a page, unless it takes all rows in the order of an index.
 
     Raises ApiError for one that was cut off.
     """
     key = listing.key(wanted.sort)
-    is_light = not wanted.query and key is not None and key.is_indexed
+    is_light = not rows.query.where and key is not None and key.is_indexed
     if is_light or connection.vendor != "postgresql":
         yield
         return

@@ -5,8 +5,9 @@ Owns the way from a request to `renewal/identity/trust.py`, which judges what ma
 
 from __future__ import annotations
 
-from typing import ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
@@ -75,6 +76,8 @@ class TrustedIssuerList(ApiView):
     returns = {"GET": list[TrustedIssuerResponse], "POST": TrustedIssuerResponse}
     summaries = {"GET": "The issuers that orchestrators may come from", "POST": "Trusts an issuer"}
     in_database = True
+    issuer: int
+    """The one that a POST was about."""
 
     def get(self, request: Request) -> Response:
         rows, headers = self.listed(TrustAnchor.objects.defer("der"), TRUSTED_ISSUERS)
@@ -91,16 +94,24 @@ class TrustedIssuerList(ApiView):
         if len(name) > _LONGEST_NAME:
             raise ApiError(ErrorCode.VALUE_INVALID, f"Name has at most {_LONGEST_NAME} characters.")
         try:
-            row, _ = trust.add_anchor(
-                pem,
-                name=name,
-                actor=actor_of(request),
-                now=timezone.now(),
-                is_intermediate=bodies.flag(body, "Intermediate"),
-            )
+            with transaction.atomic():
+                row, _ = trust.add_anchor(
+                    pem,
+                    name=name,
+                    actor=actor_of(request),
+                    now=timezone.now(),
+                    is_intermediate=bodies.flag(body, "Intermediate"),
+                )
+                if name not in ("", row.name):
+                    # The name of a known one stays, and the one sent is not dropped in silence.
+                    raise trust.AnchorRefused(f"It is known as {row.name!r}: leave Name out.")
         except trust.AnchorRefused as refused:
             raise ApiError(ErrorCode.VALUE_INVALID, str(refused)) from None
+        self.issuer = row.pk
         return Response(_shown(row))
+
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [("trust_anchor", str(self.issuer))]
 
 
 class TrustedIssuerDetail(ApiView):
@@ -124,6 +135,9 @@ class TrustedIssuerDetail(ApiView):
         row = _found(issuer_id, TrustAnchor.objects.all())
         trust.remove_anchor(row, actor=actor_of(request), now=timezone.now())
         return Response(status=204)
+
+    def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [("trust_anchor", str(_found(kwargs["issuer_id"], TrustAnchor.objects.all()).pk))]
 
 
 def _found(text: str, rows: QuerySet[TrustAnchor]) -> TrustAnchor:

@@ -58,8 +58,8 @@ TOO_LONG = (
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
-_LAST_CHUNK = re.compile(rb"\r\n0+[ \t]*(?:;[^\r\n]*)?\r\n")
-"""RFC 9112 §7.1; where it is only the data of another chunk, a thread waits for the rest."""
+_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-f]{1,8})[ \t]*", re.IGNORECASE)
+_SIZE_LINE_LIMIT = 1024
 _EXPECTS_CONTINUE = re.compile(rb"\r\nexpect:", re.IGNORECASE)
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -76,6 +76,7 @@ class ArrivingConnection(gthread.TConn):  # type: ignore[misc]
         self.secured = not self.cfg.is_ssl
         self.ending = False
         self.arrived = bytearray()
+        self.walked = 0
         self.awaits = _READ
         self.deadline = time.monotonic() + ARRIVAL_SECONDS
 
@@ -108,6 +109,7 @@ class ArrivingConnection(gthread.TConn):  # type: ignore[misc]
         self.initialized = True
         self.parser.unreader.unread(bytes(self.arrived))
         self.arrived.clear()
+        self.walked = 0
 
     def expect_next(self) -> None:
         """Wait for the next request; take back what the parser has read ahead."""
@@ -159,15 +161,26 @@ class ArrivingConnection(gthread.TConn):  # type: ignore[misc]
             return True
         if _CHUNKED.search(head):
             is_long = len(self.arrived) >= end + 4 + AWAITED_BODY_BYTES
-            # From the end of the head on: the last chunk may be the first.
-            last = _LAST_CHUNK.search(self.arrived, end + 2)
-            return is_long or (
-                last is not None and self.arrived.find(b"\r\n\r\n", last.end() - 2) > 0
-            )
+            return is_long or self._has_last_chunk(end + 4)
         length = _CONTENT_LENGTH.search(head)
         if length is None:
             return True
         return len(self.arrived) >= end + 4 + min(int(length[1]), AWAITED_BODY_BYTES)
+
+    def _has_last_chunk(self, start: int) -> bool:
+        """Walk the chunks (RFC 9112 §7.1) from where the last look ended; return whether the body
+        is here, or what the parser will refuse.
+        """
+        at = max(start, self.walked)
+        while (end := self.arrived.find(b"\r\n", at, at + _SIZE_LINE_LIMIT)) >= 0:
+            size = _CHUNK_SIZE.fullmatch(self.arrived[at:end].partition(b";")[0])
+            if size is None:
+                return True
+            length = int(size[1], 16)
+            if length == 0:
+                return self.arrived.find(b"\r\n\r\n", end) >= 0
+            at = self.walked = end + 2 + length + 2
+        return len(self.arrived) - at >= _SIZE_LINE_LIMIT
 
 
 class QueueingWorker(gthread.ThreadWorker):  # type: ignore[misc]
@@ -182,7 +195,7 @@ class QueueingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Refuse a request line that is too long as the API refuses, where it is for the API."""
+        """Refuse a request line that is too long as the API does: whom it was for is not known."""
         if not isinstance(exc, LimitRequestLine):
             super().handle_error(req, client, addr, exc)
             return

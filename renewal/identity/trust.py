@@ -89,6 +89,8 @@ def add_anchor(
         facts = read_certificate(data)
     except CertificateUnreadable as error:
         raise AnchorRefused(f"This is not a certificate: {error}.") from error
+    if not name.isprintable():
+        raise AnchorRefused("A name has printable characters alone.")
     if not facts.is_ca:
         raise AnchorRefused("This certificate is not a CA's (basicConstraints CA:TRUE).")
     if now > facts.not_after:
@@ -106,7 +108,10 @@ def add_anchor(
                 "created_at": now,
             },
         )
-        if not created and row.enabled and row.is_intermediate == is_intermediate:
+        if not created and row.enabled:
+            if row.is_intermediate != is_intermediate:
+                known_as = "an intermediate" if row.is_intermediate else "a root"
+                raise AnchorRefused(f"It is trusted as {known_as} already: remove it first.")
             return row, False
         if not created:
             TrustAnchor.objects.filter(pk=row.pk).update(
@@ -135,7 +140,11 @@ def _changed(row: TrustAnchor, action: str, *, actor: Actor, now: datetime) -> N
         object_type="trust_anchor",
         object_id=row.pk,
         object_name=row.name,
-        after={"subject": row.subject_name, "fingerprint_sha256": row.fingerprint_sha256},
+        after={
+            "subject": row.subject_name,
+            "fingerprint_sha256": row.fingerprint_sha256,
+            "intermediate": row.is_intermediate,
+        },
     )
     transaction.on_commit(export_anchors)
 

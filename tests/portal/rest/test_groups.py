@@ -35,7 +35,8 @@ def test_a_group_is_made_filled_renamed_emptied_and_removed(
     new = admin.post("Groups", {"Name": "Bonn", "Description": "east wing"}).json()
     path = f"Groups/{new['Id']}"
     assert admin.get("Groups").json() == [admin.get(path).json()] == [new]
-    refused(admin.post("Groups", {"Name": "bonn"}), 400, "name_taken")
+    refused(admin.post("Groups", {"Name": "bonn", "Description": "x"}), 400, "name_taken")
+    assert admin.get(path).json() == new
     refused(admin.post("Groups", {"Name": " "}), 400, "value_invalid")
 
     put = {"AgentIds": [made], "Group": "BONN"}
@@ -81,6 +82,10 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "a key with a space": ("SetLabels", {"Set": {"a b": "c"}}, "value_invalid"),
     "a value that is a number": ("SetLabels", {"Set": {"a": 1}}, "value_invalid"),
     "a value with a NUL": ("SetLabels", {"Set": {"a": "b\0"}}, "value_invalid"),
+    "a key with an equals sign": ("SetLabels", {"Set": {"a=b": "c"}}, "value_invalid"),
+    "one key twice": ("SetLabels", {"Set": {"k": "1", " K": "2"}}, "value_invalid"),
+    "a key to remove that is none": ("SetLabels", {"Remove": ["a b\u202e"]}, "value_invalid"),
+    "keys to remove that are a number": ("SetLabels", {"Remove": 0}, "value_invalid"),
     "33 labels": ("SetLabels", {"Set": {f"k{n}": "v" for n in range(33)}}, "act_refused"),
     "nothing to do": ("SetLabels", {"Set": {}}, "member_missing"),
 }
@@ -139,4 +144,5 @@ def test_names_are_set_and_the_seen_one_is_accepted(admin: Caller, orchestrator:
     accepted = admin.post(f"{path}/Accept", {"Name": "web-2"}).json()
     assert accepted == {"ClientMachine": "web-2", "Seen": None, **body}
     assert admin.post(f"{path}/Accept", {"Name": "web-2"}).json() == accepted
+    refused(admin.post(f"{path}/Accept", {"Name": "web-9"}), 400, "act_refused")
     refused(admin.get(f"Agents/{NOBODY}/Names"), 404, "orchestrator_unknown")

@@ -30,6 +30,10 @@ def test_an_issuer_is_trusted_listed_and_removed(admin: Caller) -> None:
     made = admin.post("TrustedIssuers", body).json()
     assert (made["Name"], made["Trusted"], made["Intermediate"]) == ("Plant CA", True, False)
     assert admin.post("TrustedIssuers", body).json() == made
+    (again,) = admin.post("TrustedIssuers", body, query=DRY).json()["Changes"]
+    assert (again["Id"], again["Outcome"]) == (str(made["Id"]), "unchanged")
+    for other in ({"Intermediate": True}, {"Name": "Another"}):
+        refused(admin.post("TrustedIssuers", {**body, **other}), 400, "value_invalid")
     assert AuditEntry.objects.filter(action="trust_anchor_added").count() == 1
     path = f"TrustedIssuers/{made['Id']}"
     query = {"QueryString": f"Fingerprint -eq {made['Fingerprint']}"}
@@ -49,6 +53,7 @@ def test_an_issuer_is_trusted_listed_and_removed(admin: Caller) -> None:
         {"Certificate": 1},
         {"Certificate": "LEAF"},
         {"Certificate": "PEM", "Name": "x" * 201},
+        {"Certificate": "PEM", "Name": "a\r\nb\u202e"},
         {"Certificate": "PEM", "Intermediate": "yes"},
     ],
 )
@@ -81,6 +86,8 @@ def test_a_credential_is_made_with_its_secret_shown_once_and_revoked(admin: Call
     assert admin.send("DELETE", path, headers={"If-Match": tag}).status_code == 204
     assert admin.get(path).json() == {**made, "State": "Revoked"}
     assert credentials.refused_for(BootstrapCredential.objects.get(), None, now=timezone.now())
+    (still,) = admin.send("DELETE", path, query=DRY).json()["Changes"]
+    assert (still["Id"], still["Outcome"]) == (str(made["Id"]), "unchanged")
     refused(admin.get("BootstrapCredentials/4040404"), 404, "credential_unknown")
 
 
