@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.db.models import QuerySet
 
 from portal.audit import chain, signing
 from portal.audit.columns import UNREADABLE_MOMENT, UNREADABLE_NUMBER, numbered
@@ -19,7 +20,11 @@ LEAP = 10_000_000
 """So many numbers are not lost in transactions that were rolled back between two blocks."""
 LATE = timedelta(minutes=10)
 """No transaction that writes rows lasts longer."""
-_MOST = 100
+FULL = 2000
+"""Rows of one block at most. Never less than it was: a full one says that more may have waited."""
+_FAR = 2**62
+"""No number of the sealer's comes near it."""
+_AT_ONCE = 100
 
 Keys = Mapping[str, Ed25519PublicKey]
 
@@ -48,18 +53,23 @@ def is_readable(block: AuditBlock) -> bool:
 
 
 def newest(keys: Keys) -> AuditBlock | None:
-    """Return the newest block that is signed; without any, as after the loss of all keys, the
-    newest one.
+    """Return the newest block that is signed. Without any, as after the loss of all keys, or where
+    none is known, the newest one that something can follow.
     """
-    found = list(numbered(AuditBlock.objects.all(), "number").order_by("-number")[:_MOST])
-    return next((block for block in found if is_genuine(block, keys)), found[0] if found else None)
+    rows = numbered(AuditBlock.objects.all(), "number").order_by("-number")
+    if keys and (found := _first_signed(rows, keys)) is not None:
+        return found
+    return rows.filter(number__lt=_FAR, last_sequence__lt=_FAR).first()
 
 
 def sealed_up_to(moment: datetime, keys: Keys) -> int:
     """Return the highest row number that was sealed before a moment; 0 for none."""
     older = numbered(AuditBlock.objects.filter(sealed_at__lt=moment), "number")
-    for block in older.order_by("-number")[:_MOST]:
-        if is_genuine(block, keys):
-            highest: int = block.highest_entry_id
-            return max(0, highest)
-    return 0
+    block = _first_signed(older.order_by("-number"), keys)
+    return max(0, block.highest_entry_id) if block is not None else 0
+
+
+def _first_signed(rows: QuerySet[AuditBlock], keys: Keys) -> AuditBlock | None:
+    # Unbounded: however many somebody put in by hand, the sealer's are behind them.
+    signed = (block for block in rows.iterator(chunk_size=_AT_ONCE) if is_genuine(block, keys))
+    return next(signed, None)

@@ -123,6 +123,8 @@ class Numbers:
 
 def is_genuine(told: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> bool:
     """Say whether a checkpoint is signed: anybody can write a line into a file."""
+    if not is_complete(told):
+        return False
     try:
         message = chain.block_bytes(
             number=told["number"],

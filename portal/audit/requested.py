@@ -57,7 +57,7 @@ def run(*, now: Callable[[], datetime]) -> None:
         taken = AuditVerification.objects.filter(pk=row.pk, started_at=row.started_at)
         if not taken.update(started_at=started):
             continue
-        report = _report(started)
+        report = _report(now)
         with transaction.atomic():
             AuditVerification.objects.filter(pk=row.pk).update(
                 finished_at=now(),
@@ -70,13 +70,13 @@ def run(*, now: Callable[[], datetime]) -> None:
             _tell(row, PORTAL, "audit_verified", rows=report.rows, findings=found)
 
 
-def _report(now: datetime) -> Report:
+def _report(now: Callable[[], datetime]) -> Report:
     """Return what a run found, also if it broke off: whoever asked for it waits for its end."""
     config = settings.CONFIG
     try:
         sealing.seal(now=now)
         return verification.verify(
-            keys_in=config.audit_folder, checkpoints_file=config.audit_checkpoints, now=now
+            keys_in=config.audit_folder, checkpoints_file=config.audit_checkpoints, now=now()
         )
     except Exception:
         log.exception("the verification of the audit log broke off")

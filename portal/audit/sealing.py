@@ -8,7 +8,7 @@ sequence number exists once, so the slower one writes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from django.conf import settings
@@ -21,13 +21,12 @@ from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
 
 log = logging.getLogger(__name__)
 
-BLOCK_ROWS = 2000
 
-
-def seal(*, now: datetime, everything: bool = False) -> int:
+def seal(*, now: Callable[[], datetime], everything: bool = False) -> int:
     """Seal the committed rows that have no seal; return how many were sealed.
 
     Looks behind the newest row as far as transactions last; ``everything`` looks at the whole log.
+    ``now`` is asked for each block: a backlog takes its time, and rows come meanwhile.
     """
     config = settings.CONFIG
     signer = signing.signer(config.audit_folder)
@@ -35,12 +34,12 @@ def seal(*, now: datetime, everything: bool = False) -> int:
     sealed = 0
     while True:
         try:
-            count = _seal_block(signer, keys, now=now, everything=everything)
+            count = _seal_block(signer, keys, now=now(), everything=everything)
         except IntegrityError:
             log.info("another process seals the audit log at this moment")
             break
         sealed += count
-        if count < BLOCK_ROWS:
+        if count < blocks.FULL:
             break
     checkpoints.tell(config.audit_checkpoints, config.audit_syslog, keys=keys)
     return sealed
@@ -51,7 +50,12 @@ def unsealed_since() -> datetime | None:
 
     A row that waits behind a run of the sealer waits since that run.
     """
-    newest = numbered(AuditBlock.objects.all(), "number").order_by("-number").first()
+    try:
+        keys = signing.public_keys(settings.CONFIG.audit_folder)
+    except signing.SigningKeyUnusable:
+        # The sealer says so itself; whether rows wait is told in any case.
+        keys = {}
+    newest = blocks.newest(keys)
     highest = newest.highest_entry_id if newest else 0
     row = _unsealed(above=highest).order_by("id").first()
     if row is None:
@@ -71,7 +75,7 @@ def _seal_block(
     # Up to there no transaction can still be open.
     floor = 0 if everything else blocks.sealed_up_to(now - blocks.LATE, keys)
     with transaction.atomic():
-        rows = list(_unsealed(above=floor).order_by("id").values(*chain.FIELDS)[:BLOCK_ROWS])
+        rows = list(_unsealed(above=floor).order_by("id").values(*chain.FIELDS)[: blocks.FULL])
         if not rows:
             return 0
         head = blocks.newest(keys)
@@ -91,7 +95,7 @@ def _seal_block(
             sealed_at=now,
             key_id=signer.key_id,
         )
-        if head is not None:
+        if head is not None and blocks.is_genuine(head, keys):
             block.highest_entry_id = max(block.highest_entry_id, head.highest_entry_id)
         block.signature = signer.sign(blocks.signed_bytes(block))
         AuditSeal.objects.bulk_create(seals, batch_size=500)

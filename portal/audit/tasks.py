@@ -16,13 +16,13 @@ from portal.audit import refusals, requested, sealing
 @shared_task(ignore_result=True)
 def seal_audit_log() -> None:
     """Seal what was committed since the last look."""
-    sealing.seal(now=timezone.now())
+    sealing.seal(now=timezone.now)
 
 
 @shared_task(ignore_result=True)
 def seal_whole_audit_log() -> None:
     """Seal also what a very long transaction brought."""
-    sealing.seal(now=timezone.now(), everything=True)
+    sealing.seal(now=timezone.now, everything=True)
 
 
 @shared_task(ignore_result=True)

@@ -35,15 +35,16 @@ class Walk:
         self.genuine: AuditBlock | None = None
         """The last block that is signed."""
         self.sealed_before: datetime | None = None
-        """When the sealer ran before: a backlog becomes several blocks of one run."""
-        self._run_at: datetime | None = None
+        """When no row waited: a block that is not full took all that there were. A backlog becomes
+        several full ones, whoever seals them.
+        """
+        self._following: tuple[int, int | None] = (0, None)
+        """Up to which block the next signed one was looked for, and where what it seals begins."""
 
     def block(self, block: AuditBlock) -> None:
         report = self.report
         report.blocks += 1
         is_genuine = blocks.is_genuine(block, self.keys)
-        if is_genuine and block.sealed_at != self._run_at:
-            self.sealed_before, self._run_at = self._run_at, block.sealed_at
         follows = block.number == self.number + 1
         if is_genuine and not (follows and block.first_sequence == self.sequence + 1):
             report.add("block_missing", block=self.number + 1, sequence=self.sequence + 1)
@@ -65,6 +66,8 @@ class Walk:
         if is_genuine:
             self.link, self.genuine = block.link, block
             self.highest = max(self.highest, block.highest_entry_id)
+            if block.last_sequence - block.first_sequence + 1 < blocks.FULL:
+                self.sealed_before = block.sealed_at
 
     def _seal(self, seal: AuditSeal, row: dict[str, Any] | None, block: AuditBlock | None) -> None:
         report = self.report
@@ -108,18 +111,29 @@ class Walk:
 
     def _end_of(self, block: AuditBlock) -> int:
         """Return where the seals of a block end that does not count itself."""
-        following = numbered(AuditBlock.objects.filter(number__gt=block.number), "number")
-        signed = (
-            found.first_sequence - 1
-            for found in following.order_by("number")[:RUN]
-            if blocks.is_genuine(found, self.keys)
-        )
-        end = next(signed, None)
+        end = self._next_signed(block.number)
         if end is None:
             seals = numbered(AuditSeal.objects.filter(sequence__gt=self.sequence), "sequence")
             after = seals.order_by("-sequence").values_list("sequence", flat=True)
             end = after.filter(sequence__lte=self.sequence + LEAP).first() or self.sequence
         return block.last_sequence if self.sequence < block.last_sequence <= end else end
+
+    def _next_signed(self, number: int) -> int | None:
+        """Return where the seals before the next signed block end; None if none is near. What one
+        look found serves for all blocks up to there.
+        """
+        looked_up_to, end = self._following
+        if number < looked_up_to:
+            return end
+        following = numbered(AuditBlock.objects.filter(number__gt=number), "number")
+        looked_up_to, end = number, None
+        for found in following.order_by("number")[:RUN]:
+            looked_up_to = found.number
+            if blocks.is_genuine(found, self.keys):
+                end = found.first_sequence - 1
+                break
+        self._following = (looked_up_to, end)
+        return end
 
 
 def each_block(last: int) -> Iterator[AuditBlock]:

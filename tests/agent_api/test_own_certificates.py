@@ -90,7 +90,7 @@ def test_what_is_not_renewed_is_told_on_the_first_page_and_by_the_probes(
     own_certificates.ensure_server_certificate(authority, ["portal.test"], now=now)
     crl.publish(authority.pk, now=now)
     own_certificates.renew_due(now=now)
-    sealing.seal(now=now)
+    sealing.seal(now=lambda: now)
     assert told(now) == []
     # Nobody has worked since.
     later = now + 100 * DAY

@@ -312,7 +312,7 @@ def revoked_and_not_told(fleet: Healthy) -> None:
 
 
 def an_edited_audit_row(fleet: Healthy) -> None:
-    sealing.seal(now=timezone.now())
+    sealing.seal(now=timezone.now)
     rewrite(AuditEntry.objects.latest("pk"), message="x")
 
 

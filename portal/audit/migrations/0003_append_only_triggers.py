@@ -1,6 +1,6 @@
 """On PostgreSQL the database itself refuses to change, delete or truncate audit rows and seals.
 
-SQLite has no role beside the file's owner: there the chain alone tells.
+For SQLite see 0006.
 """
 
 from django.db import migrations

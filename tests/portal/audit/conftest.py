@@ -35,7 +35,7 @@ class Log:
         ]
 
     def seal(self) -> int:
-        return sealing.seal(now=self.now)
+        return sealing.seal(now=lambda: self.now)
 
     def sql(self, statement: str, *values: object) -> None:
         """Do what only the tables' owner can."""

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 
-from portal.audit import chain, sealing, verification
+from portal.audit import blocks, chain, sealing, verification
 from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
 from portal.metrics import exposition
 from renewal.alarms import alarms
@@ -52,7 +52,7 @@ def test_rows_that_wait_for_a_seal_raise_an_alarm_after_a_minute(log: Log) -> No
 
 
 def test_many_rows_become_several_blocks(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealing, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(blocks, "FULL", 4)
     before = AuditBlock.objects.count()
     log.write(10)
     assert log.seal() == 10
@@ -64,11 +64,58 @@ def test_a_backlog_of_several_blocks_is_no_tampering(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker was away for hours: one run seals old rows in several blocks."""
-    monkeypatch.setattr(sealing, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(blocks, "FULL", 2)
     log.now += timedelta(hours=5)
     log.write(7)
     assert log.seal() == 7
     assert log.findings() == []
+
+
+def test_a_backlog_that_two_runs_seal_is_no_tampering(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker ends after the first of several blocks; the next run goes on."""
+    monkeypatch.setattr(blocks, "FULL", 2)
+    log.now += timedelta(hours=5)
+    log.write(7)
+    moments = iter([log.now])
+
+    def clock() -> datetime:
+        for moment in moments:
+            return moment
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sealing.seal(now=clock)
+    log.now += timedelta(seconds=1)
+    assert log.seal() == 5
+    assert log.findings() == []
+
+
+@pytest.mark.both_databases
+def test_blocks_that_somebody_puts_in_stop_neither_the_sealer_nor_its_alarm(log: Log) -> None:
+    log.write()
+    log.seal()
+    last, far = AuditBlock.objects.latest("number").number, 2**63 - 1
+    AuditBlock.objects.bulk_create(
+        AuditBlock(
+            number=last + 1 + number,
+            first_sequence=1,
+            last_sequence=far,
+            highest_entry_id=far,
+            link="x",
+            sealed_at=log.now + timedelta(days=1),
+            key_id="x",
+            signature="00",
+        )
+        for number in range(101)
+    )
+    log.write(2)
+    assert sealing.unsealed_since() is not None
+    assert log.seal() == 2
+    assert sealing.unsealed_since() is None
+    assert AuditBlock.objects.latest("number").highest_entry_id < far
+    assert {kind for kind, _, _ in log.findings()} == {"signature_wrong"}
 
 
 def test_a_checkpoint_that_nobody_signed_accuses_nobody(log: Log) -> None:
@@ -106,7 +153,7 @@ def test_a_row_that_came_after_hours_is_found_by_the_look_at_the_whole_log(log: 
         AuditEntry(**kept).save()
     assert log.seal() == 0
     assert log.report().unsealed == 1
-    assert sealing.seal(now=log.now, everything=True) == 1
+    assert sealing.seal(now=lambda: log.now, everything=True) == 1
 
 
 def test_each_block_is_told_to_the_checkpoints(log: Log) -> None:

@@ -165,7 +165,7 @@ def test_rows_of_one_act_are_one_group(admin) -> None:
 def test_a_row_is_marked_until_it_is_sealed(admin) -> None:
     row = wrote()
     assert row.pk in admin.get("/audit").context["unsealed"]
-    sealing.seal(now=timezone.now())
+    sealing.seal(now=timezone.now)
     assert admin.get("/audit").context["unsealed"] == set()
 
 

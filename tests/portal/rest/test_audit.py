@@ -43,7 +43,7 @@ def log(settings: Settings, tmp_path: Path, orchestrator: Make) -> dict[str, Aud
         "failed": note(Category.CERTIFICATE, "revocation_failed", message="a <b> & c\x07"),
         "setting": note(Category.SETTING, "setting_changed"),
     }
-    sealing.seal(now=timezone.now())
+    sealing.seal(now=timezone.now)
     return made
 
 
