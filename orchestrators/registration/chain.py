@@ -44,6 +44,8 @@ _PLACES = max(2, int(os.environ.get("PORTAL_WEB_THREADS", "16")) // 4)
 _places: dict[tuple[str, str], threading.BoundedSemaphore] = {}
 """Of each handler's path and method: whoever hangs in one takes no place of another."""
 _making_places = threading.Lock()
+_waiters = threading.BoundedSemaphore(_PLACES)
+"""Of all handlers together: whoever waits for them is a web thread that serves nobody else."""
 _ANSWERS_NOTED_EVERY = timedelta(minutes=1)
 _MOST_TEXT = 300
 
@@ -239,6 +241,23 @@ def _ask(
     """
     if loaded.handler is None:
         raise _failed(loaded, loaded.problem, now=now)
+    if not _waiters.acquire(blocking=False):
+        problem = f"was not asked to {method}: {_PLACES} others wait for handlers."
+        raise _failed(loaded, problem, timed_out=True, now=now)
+    try:
+        return _answer(loaded, method, *arguments, read=read, end=end, now=now)
+    finally:
+        _waiters.release()
+
+
+def _answer(
+    loaded: LoadedHandler,
+    method: str,
+    *arguments: Any,
+    read: Callable[[object], T],
+    end: float,
+    now: datetime,
+) -> T:
     call: Callable[..., Any] = getattr(loaded.handler, method)
     places = _places_of(loaded, method)
     if not places.acquire(blocking=False):

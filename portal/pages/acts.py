@@ -19,7 +19,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from orchestrators import selectors as records
-from orchestrators.reach import act_reaches, reachable
+from orchestrators.models import Orchestrator
+from orchestrators.reach import act_reaches, reachable, within
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
@@ -35,6 +36,7 @@ from renewal.configuration import periods
 from renewal.identity import prospects
 from renewal.identity.approvals import ActRefused, Approval, Shown
 from renewal.models import Claimant
+from renewal.readiness import Lacking
 from renewal.rules import acts
 from renewal.rules.acts import CHANGE, SENTENCES, UNCHANGED, Outcome, Verdict
 from renewal.selectors import fleet, history
@@ -96,6 +98,8 @@ def perform(request: HttpRequest) -> HttpResponseBase:
     message = one_line(request.POST.get("message", ""))
     if act.needs_reason and not message:
         return _ask(request, act, ids, error="Say why: the audit log keeps it.")
+    if act.name == "require" and not message and _lacking(request, act, ids):
+        return _ask(request, act, ids, error=bulk.LOCKS_OUT)
     if len(message) > _REASON_LENGTH:
         return _ask(request, act, ids, error=f"At most {_REASON_LENGTH} characters.")
     if len(ids) > 1:
@@ -125,7 +129,7 @@ def _job(request: HttpRequest, act: Act, ids: Sequence[UUID], message: str) -> H
     job = service.submit_ticked(
         order,
         shown,
-        once=request.POST.get("once", "")[:32],
+        once=bulk.hexadecimal(request.POST.get("once", "")),
         user=request.user,
         actor=actor_of(request),
         now=timezone.now(),
@@ -133,11 +137,24 @@ def _job(request: HttpRequest, act: Act, ids: Sequence[UUID], message: str) -> H
     return bulk.follow(request, job)
 
 
+def _lacking(request: HttpRequest, act: Act, ids: Sequence[UUID]) -> list[Lacking]:
+    if not act.is_renewal:
+        return []
+    rows = Orchestrator.objects.filter(pk__in=list(ids))
+    reached = within(rows, *act_reaches(request.user, act.permission))
+    return bulk.lacking_of(acts.Act(act.name), reached)
+
+
 def _foreseen(pk: UUID, value: str) -> Foreseen:
     """Read what the page showed of one: nobody, where that makes no sense or is missing."""
     generation, claimant, fingerprint, mark = (*value.split(":")[:4], "", "", "", "")[:4]
     return Foreseen(
-        pk, CHANGE, _number(claimant, 18), fingerprint[:64], mark[:64], _number(generation, 9)
+        pk,
+        CHANGE,
+        _number(claimant, 18),
+        bulk.hexadecimal(fingerprint),
+        bulk.hexadecimal(mark),
+        _number(generation, 9),
     )
 
 
@@ -181,6 +198,7 @@ def _ask(
     if not rows:
         raise Http404(_NO_SUCH)
     is_approval = act.name == "approve"
+    lacking = _lacking(request, act, ids)
     candidates = (
         _candidates(request, rows, chosen, now) if is_approval else [Candidate(row) for row in rows]
     )
@@ -194,6 +212,8 @@ def _ask(
             "is_fenced": acts.Act(act.name) in BY_GENERATION,
             "is_possible": not all(candidate.problem for candidate in candidates),
             "once": service.new_once(),
+            "lacking": lacking,
+            "locks_out": bool(lacking) and act.name == "require",
             "only": only,
             "api_calls": api_calls.of_act(act.name, [row.orchestrator.pk for row in rows]),
             "error": error,

@@ -11,11 +11,12 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from orchestrators.models import Status
+from orchestrators.models import Orchestrator, Status
 from orchestrators.reach import act_reaches
 from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing, holds
@@ -75,14 +76,14 @@ def submit(request: HttpRequest) -> HttpResponseBase:
     )
     frozen = Frozen(
         _number(given.get("count", "")),
-        given.get("digest", "")[:64],
-        given.get("once", "")[:32],
+        hexadecimal(given.get("digest", "")),
+        hexadecimal(given.get("once", "")),
         service.unpacked(given.get("keys", "")),
     )
     if _must_type(act, frozen.count) and given.get("typed", "").strip() != str(frozen.count):
         return _ask(request, order, error=f"Type {frozen.count} to confirm.", field="typed")
     if act is Act.REQUIRE and not order.reason and _lacking(request, order):
-        return _ask(request, order, error=_LOCKS_OUT, field="message")
+        return _ask(request, order, error=LOCKS_OUT, field="message")
     now = timezone.now()
     try:
         job = service.submit(order, frozen, user=request.user, actor=actor_of(request), now=now)
@@ -302,16 +303,25 @@ def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple
     ]
 
 
-_LOCKS_OUT = "Say why: some of them will be locked out."
+LOCKS_OUT = "Say why: some of them will be locked out."
+
+
+def lacking_of(act: Act, rows: QuerySet[Orchestrator]) -> list[Lacking]:
+    """Return who of those that a renewal would be asked of cannot for want of a permission."""
+    return lacking_among(rows.filter(status=Status.APPROVED).exclude(flag=FLAGS[act]))
 
 
 def _lacking(request: HttpRequest, order: Order) -> list[Lacking]:
-    """Return who of those that the act would ask cannot renew for want of a permission."""
     if not ACTS[order.act].is_renewal:
         return []
     reaches = act_reaches(request.user, PERMISSIONS[order.act])
     rows = chosen(order.selection, periods(store.load()), *reaches, now=timezone.now())
-    return lacking_among(rows.filter(status=Status.APPROVED).exclude(flag=FLAGS[order.act]))
+    return lacking_of(order.act, rows)
+
+
+def hexadecimal(text: str) -> str:
+    """Return what a form carries of a preview; empty if it makes no sense."""
+    return text if len(text) <= 64 and set(text) <= set("0123456789abcdef") else ""
 
 
 def _must_type(act: Act, count: int) -> bool:

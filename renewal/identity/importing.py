@@ -283,8 +283,10 @@ def _taken_in(
         account_if_new=each.account,
         may_override=may_override,
     )
-    is_new = not _records_of(each.row).exists()
+    known = set(_records_of(each.row).values_list("pk", flat=True))
     orchestrator, changed = enter(entry, actor=actor, now=now)
+    # Beside a New record of its name: it called before it was imported.
+    is_new = orchestrator.pk not in known
     if changed and each.others:
         resume(orchestrator, each.others, actor=actor, now=now)
     if is_new:
