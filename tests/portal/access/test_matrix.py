@@ -10,7 +10,17 @@ from tests.portal.access.matrix import METHODS, TABLE, WHO, Row, World, table, u
 
 pytestmark = pytest.mark.django_db
 ROWS = table()
-PARTS = sorted({row.url.split("/")[0] for row in ROWS})
+
+
+def part_of(row: Row) -> str:
+    """Return where a row is tried: by the first word of its path, the API's by a letter more, so
+    that no test takes all the time.
+    """
+    first, _, rest = row.url.partition("/")
+    return f"{first}/{rest[:1]}" if first == "KeyfactorAPI" else first
+
+
+PARTS = sorted({part_of(row) for row in ROWS})
 
 
 def test_every_path_has_a_line() -> None:
@@ -35,7 +45,7 @@ def test_every_line_has_a_status_for_every_kind_of_caller() -> None:
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part or "first page")
 def test_each_caller_gets_the_status_of_the_table_and_a_refusal_changes_nothing(part: str) -> None:
     world, wrong = World.made(), []
-    for row in (row for row in ROWS if row.url.split("/")[0] == part):
+    for row in (row for row in ROWS if part_of(row) == part):
         seen = []
         for who, expected in zip(WHO, row.expected, strict=True):
             status, changed = world.send(row, who)
@@ -52,7 +62,7 @@ def test_each_caller_gets_the_status_of_the_table_and_a_refusal_changes_nothing(
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part or "first page")
 def test_a_method_without_a_line_is_refused_to_everybody(part: str) -> None:
     world, wrong = World.made(), []
-    for url in sorted({row.url for row in ROWS if row.url.split("/")[0] == part}):
+    for url in sorted({row.url for row in ROWS if part_of(row) == part}):
         taken = {row.method for row in ROWS if row.url == url}
         for method in sorted(set(METHODS) - taken):
             for who in ("Administrator", "not signed in"):

@@ -51,6 +51,17 @@ def test_a_renewal_is_asked_for_at_the_next_session_or_now(fleet, admin, act, fl
     assert (first.after["at_once"], second.after["at_once"]) == (False, True)
 
 
+def test_to_require_of_one_that_cannot_renew_needs_a_reason(fleet, admin):
+    rows.service_account().groups.clear()
+    page = admin.get(f"/orchestrators/act?act=require&ids={fleet.renewed.pk}").content.decode()
+    assert "will be locked out" in page
+    assert "btn btn-danger" in page
+    answer = perform(admin, "require", fleet.renewed)
+    assert (answer.status_code, fresh(fleet.renewed).flag) == (400, 0)
+    perform(admin, "require", fleet.renewed, message="stolen disk")
+    assert fresh(fleet.renewed).flag == 2
+
+
 def test_a_request_is_cleared(fleet, admin):
     perform(admin, "clear", fleet.requested)
     assert fresh(fleet.requested).flag == 0

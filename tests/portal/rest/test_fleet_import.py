@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from orchestrators.labels import labels_of
-from orchestrators.models import Orchestrator
+from orchestrators.models import Orchestrator, Status
 from portal.access.accounts import save_user
 from portal.access.catalogue import ROLES, Permission
 from portal.preferences import store
@@ -136,6 +136,26 @@ def test_what_is_not_taken_over_is_said(admin: Caller) -> None:
     again = [AGENT | {"AuthCertificateReenrollment": "2"}]
     assert "AuthCertificateReenrollment" in admin.post("Agents/Import", again).json()[0]["Message"]
     assert Orchestrator.objects.get(client_machine="web01").flag == 0
+
+
+def test_who_called_before_it_was_imported_gets_all_that_its_row_says(admin: Caller) -> None:
+    """An agent that nobody knew is a New record of its name; the import makes the Approved one."""
+    rows.orchestrator("web01", now=timezone.now(), status=Status.NEW)
+    group("East")
+    row = {
+        **AGENT,
+        "AgentId": "6f960000-0000-4000-8000-000000000001",
+        "Certificate": pki.pem(pki.certificate(), "CERTIFICATE"),
+        "Group": "East",
+        "Labels": {"site": "ber"},
+        "AuthCertificateReenrollment": "Requested",
+    }
+    del row["Thumbprint"]
+    (told,) = admin.post("Agents/Import", [row]).json()
+    assert (told["Outcome"], told["Message"]) == ("entered", None)
+    made = Orchestrator.objects.get(pk=told["AgentId"])
+    assert (made.flag, made.group and made.group.name) == (1, "East")
+    assert labels_of(made) == {"site": "ber"}
 
 
 def test_who_may_not_request_renewals_imports_no_flags() -> None:
