@@ -88,7 +88,8 @@ def test_a_rule_is_added_shown_changed_and_deleted(db, now, admin):
         ({"credential": "none"}, "Select a valid choice"),
         ({"service_account": "admin"}, "Select a valid choice"),
         ({"assign_group": "77"}, "Select a valid choice"),
-        ({"assign_labels": "Ä=1"}, "is no label"),
+        ({"assign_labels": "Ä=1"}, "is no key of a label"),
+        ({"assign_labels": "site"}, "is not key=value"),
     ],
 )
 def test_a_bad_rule_is_refused_where_it_was_typed(fleet, admin, wrong, said):
