@@ -59,6 +59,11 @@ def reach(user: Any, permission: Permission) -> Reach:
     return grants_of(user).get(permission, NOTHING)
 
 
+def is_limited(user: Any) -> bool:
+    """Say whether anything that a user holds is for some orchestrators only."""
+    return any(not far.everything for far in grants_of(user).values())
+
+
 def grants_of(user: Any) -> Grants:
     """Return what a user holds.
 

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, NoReturn, ParamSpec
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
@@ -23,7 +23,7 @@ from django.utils.cache import patch_cache_control
 from portal.access.catalogue import Permission, entry_for
 from portal.access.guard import BEYOND_OWN_PERMISSIONS, AccountRefused
 from portal.access.permissions import PermissionMissing, require
-from portal.access.reach import reach
+from portal.access.reach import is_limited, reach
 from portal.audit import search
 from portal.audit.refusals import note
 from portal.audit.trail import Actor
@@ -115,6 +115,10 @@ def _taking(view: View[P], form: Fields | None, query: Fields) -> View[P]:
             if form is not None and request.method == "POST":
                 check_form(request, form)
             return view(request, *args, **kwargs)
+        except Http404 as nowhere:
+            if request.method == "POST" and is_limited(request.user):
+                _note(request, "target_unknown", str(nowhere), what="target")
+            raise
         except (BadRequest, FilterInvalid, search.FilterInvalid) as problem:
             return render(request, "400.html", {"exception": problem}, status=400)
 
@@ -138,9 +142,13 @@ def refuse(request: HttpRequest, why: str, *, what: str) -> NoReturn:
 
 def note_refused(request: HttpRequest, why: str, *, what: str) -> None:
     """Note who was refused what. In a transaction of its own: outside of what is rolled back."""
+    _note(request, "page_refused", why, what=what)
+
+
+def _note(request: HttpRequest, action: str, why: str, *, what: str) -> None:
     note(
         actor_of(request),
-        "page_refused",
+        action,
         object_type="permission",
         object_id=f"{request.user.pk}:{what}",
         message=f"{request.method} {request.path[:300]}: {why} Roles: {_roles(request)}.",

@@ -25,7 +25,7 @@ from portal.rest.base import ApiView
 from portal.rest.codes import ErrorCode, act_code
 from portal.rest.errors import ApiError
 from portal.rest.listed_acts import ListedAct
-from portal.rest.refusals import actor_of
+from portal.rest.refusals import actor_of, note_target_unknown
 from renewal.identity import approvals, deletion
 from renewal.identity.approvals import ActRefused
 from renewal.rules.acts import Act
@@ -256,6 +256,9 @@ class AgentsSetReenrollment(AgentView):
             act_reaches(request.user, Permission.AGENTS_RENEW),
             lambda pk: approvals.request_renewal(pk, flag, actor=actor, now=now, at_once=at_once),
         )
+        unknown = (why for why in refused.values() if why.reason == "unknown")
+        if (why := next(unknown, None)) is not None:
+            note_target_unknown(request, act_code(why.reason), str(why))
         return Response(
             {
                 "FailedOrchestratorIds": [

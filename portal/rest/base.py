@@ -23,7 +23,7 @@ from portal.access.catalogue import Permission, entry_for
 from portal.access.permissions import PermissionMissing, holds
 from portal.access.reach import reach
 from portal.rest import bodies, chunked, limits, paging, time_limit, versions, writing
-from portal.rest.codes import ErrorCode
+from portal.rest.codes import CODES, ErrorCode
 from portal.rest.dry_run import Ask, Change
 from portal.rest.errors import ApiError
 from portal.rest.listed_acts import ListedAct
@@ -33,6 +33,7 @@ from portal.rest.refusals import (
     note_act_refused,
     note_permission_missing,
     note_sign_in_failed,
+    note_target_unknown,
 )
 
 REQUESTED_WITH = ("apiclient", "xmlhttprequest")
@@ -226,10 +227,16 @@ class ApiView(APIView):
                 note_permission_missing(self.request, exc.permission)
             elif isinstance(exc, ApiError) and exc.error_code in NOTED:
                 note_act_refused(self.request, exc.error_code, str(exc.detail))
+            elif isinstance(exc, ApiError) and self._names_nothing(exc):
+                note_target_unknown(self.request, exc.error_code, str(exc.detail))
         except DatabaseError as down:
             exc = down
         response: Response = super().handle_exception(exc)
         return response
+
+    def _names_nothing(self, exc: ApiError) -> bool:
+        """Say whether a write is refused because what it names does not exist for the caller."""
+        return self.request.method not in SAFE_METHODS and CODES[exc.error_code].status == 404
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any

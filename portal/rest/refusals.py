@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing
+from portal.access.reach import is_limited
 from portal.audit.refusals import note
 from portal.audit.trail import Actor
 from portal.edge.request_id import current_request_id
@@ -51,6 +52,22 @@ def note_act_refused(request: Any, code: str, why: str) -> None:
         message=f"{request.method} {request.path[:300]}: {why}",
         now=timezone.now(),
     )
+
+
+def note_target_unknown(request: Any, code: str, why: str) -> None:
+    """Note that a caller whose reach is limited named what does not exist within it.
+
+    The same row whether it exists beyond or nowhere: neither the answer nor its time tells which.
+    """
+    if is_limited(request.user):
+        note(
+            actor_of(request),
+            "target_unknown",
+            object_type="permission",
+            object_id=f"{request.user.pk}:{code}",
+            message=f"{request.method} {request.path[:300]}: {why}",
+            now=timezone.now(),
+        )
 
 
 def note_sign_in_failed(request: Any, *, locked: bool) -> None:

@@ -270,6 +270,8 @@ def test_what_is_outside_answers_like_what_does_not_exist(
         answers.append((response.status_code, body_of(response)))
     assert answers[0] == answers[1]
     assert answers[0][0] == 404
+    noted = AuditEntry.objects.filter(action="target_unknown", actor_name=scoped.username)
+    assert noted.count() == (1 if method == "POST" else 0)
     fleet.wrong.refresh_from_db()
     assert (fleet.wrong.status, fleet.wrong.flag, fleet.wrong.extra_names) == (2, 0, [])
 
@@ -382,6 +384,10 @@ def test_rest_answers_outside_like_unknown(
         told.pop("instance")
         answers.append(str(told).replace(str(pk), "ID"))
     assert answers[0] == answers[1]
+    noted = AuditEntry.objects.filter(action="target_unknown", actor_name=scoped.username)
+    assert [row.object_id for row in noted] == (
+        [] if method == "GET" else [f"{scoped.pk}:orchestrator_unknown"]
+    )
     fleet.warned.refresh_from_db()
     assert fleet.warned.status == Status.APPROVED
 
@@ -394,6 +400,8 @@ def test_rest_reenrollment_fails_outside_as_unknown_and_changes_the_rest(
         "Agents/SetAuthCertificateReenrollment", {"OrchestratorIds": ids, "Status": 2}
     )
     assert response.json() == {"FailedOrchestratorIds": ids[1:], "Status": 2}
+    noted = AuditEntry.objects.get(action="target_unknown")
+    assert noted.object_id == f"{scoped.pk}:orchestrator_unknown"
     fleet.calm.refresh_from_db()
     fleet.warned.refresh_from_db()
     assert (fleet.calm.flag, fleet.warned.flag) == (2, 0)
