@@ -35,7 +35,7 @@ from tests.portal.pages import fleet as rows
 
 TABLE = Path(__file__).with_name("matrix.md")
 WHO = (*ROLES, "Berlin admins", "no role", "service account", "not signed in")
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,10 @@ def test_each_caller_gets_the_status_of_the_table_and_a_refusal_changes_nothing(
         for who, expected in zip(WHO, row.expected, strict=True):
             status, changed = world.send(row, who)
             seen.append(str(status))
+            if row.method == "GET" and who in ("Administrator", "Read only", "not signed in"):
+                head, changed_by_head = world.send(replace(row, method="HEAD"), who)
+                if (head, changed_by_head) != (status, changed):
+                    wrong.append(f"HEAD /{row.url}, {who}: {head}, and GET {status}")
             if seen[-1] != expected:
                 wrong.append(f"{row.name}, {who}: {status}, not {expected}")
             if status >= 400 and changed:
@@ -64,6 +69,8 @@ def test_a_method_without_a_line_is_refused_to_everybody(part: str) -> None:
     world, wrong = World.made(), []
     for url in sorted({row.url for row in ROWS if part_of(row) == part}):
         taken = {row.method for row in ROWS if row.url == url}
+        # HEAD is what GET is, and tried beside it.
+        taken |= {"HEAD"} if "GET" in taken else set()
         for method in sorted(set(METHODS) - taken):
             for who in ("Administrator", "not signed in"):
                 status, changed = world.send(Row(method, url, "", ()), who)
