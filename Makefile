@@ -12,6 +12,10 @@
 #   make openapi   write the OpenAPI document of the REST API anew
 #   make clean     remove the virtual environment and what tools left; data stays
 
+# Compiled once and kept (`make clean` removes it): a shell that forbids this would have each of the
+# portal's processes and each worker of a test run compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -107,4 +111,5 @@ openapi: $(VENV)/.run-stamp
 	@$(BIN)/python manage.py shell --no-imports -c "from portal.rest import schema; schema.write()"
 
 clean:
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 	rm -rf $(VENV) dist screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

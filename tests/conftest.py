@@ -25,6 +25,7 @@ from tests.services.missing import find, skip_without, skips_are_failures
 from tests.services.portal import PortalUnderTest, Template, portal_under_test
 from tests.services.postgresql import Server, server_of
 from tests.services.processes import ROOT, Process, accepts, running
+from tests.services.run import BOTH_DATABASES
 from tests.services.shared import shared
 
 
@@ -36,6 +37,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
         report.outcome = "failed"
         report.longrepr = f"{report.longrepr}\nCI=true: nothing may be left out."
     return report
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The pass on SQLite does not even import a file of which it would run nothing."""
+    if config.option.markexpr != BOTH_DATABASES or not collection_path.match("test_*.py"):
+        return None
+    return True if BOTH_DATABASES not in collection_path.read_text() else None
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,6 +15,8 @@ import sys
 from tests.services.missing import skips_are_failures
 from tests.services.postgresql import PostgresqlMissing, private_server
 
+BOTH_DATABASES = "both_databases"
+"""The mark of a test that runs in the pass on SQLite too."""
 _NO_TESTS = 5
 
 
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> int:
         return serve()
     try:
         with private_server() as server:
-            on_sqlite = suite([*arguments, "-m", "both_databases"], "")
+            on_sqlite = suite([*arguments, "-m", BOTH_DATABASES], "")
             on_postgresql = suite(arguments, server.url("portal"))
     except PostgresqlMissing:
         print("PostgreSQL is not installed: the suite runs on SQLite alone.", flush=True)

@@ -213,7 +213,8 @@ class World:
         return text
 
     def send(self, row: Row, who: str, **headers: str) -> tuple[int, bool]:
-        """Send a row's request as somebody; return the status, and whether anything changed.
+        """Send a row's request as somebody; return the status, and whether anything changed: of
+        what is not refused, whether it wrote.
 
         What it changed is undone, so that there is one state before all of them.
         """
@@ -222,7 +223,8 @@ class World:
         with transaction.atomic(), override_settings(CONFIG=replace(settings.CONFIG, edge=edge)):
             with connection.execute_wrapper(wrote):
                 response = self._sent(row, who, headers)
-            changed = wrote.anything and state() != self.before
+            refused = response.status_code >= 400
+            changed = wrote.anything and (not refused or state() != self.before)
             transaction.set_rollback(True)
         return response.status_code, changed
 
@@ -261,12 +263,17 @@ class World:
 
 
 class Writes:
-    """Whether any statement may have changed a row: only then is the state worth comparing."""
+    """Whether any statement may have changed a row, a note of the refusal itself left aside: only
+    then is the state worth comparing.
+    """
 
     anything = False
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        self.anything |= not sql.startswith(
+        is_note = '"audit_notedrefusal"' in sql or (
+            sql.startswith('INSERT INTO "audit_auditentry"') and Category.REFUSAL in params
+        )
+        self.anything |= not is_note and not sql.startswith(
             ("SELECT", "(SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK")
         )
         return execute(sql, params, many, context)

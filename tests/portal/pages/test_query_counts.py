@@ -163,6 +163,8 @@ def test_each_page_costs_as_many_statements_with_3_rows_as_with_20(db, now):
     rows.user("admin", "Administrator")
     census.take_due(now=now)
     grow(0, 3, now)
+    # What a process looks up once and keeps is not what a page costs.
+    statements("/")
     few = {path: statements(path) for path in PAGES}
     grow(3, 20, now)
     many = {path: statements(path) for path in PAGES}
