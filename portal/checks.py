@@ -101,6 +101,7 @@ def secrets(config: PortalConfig) -> Iterator[CheckMessage]:
         ("PORTAL_SECRET_KEY", config.secret_key),
         ("PORTAL_ENCRYPTION_KEY", config.encryption_key),
         ("PORTAL_PROXY_SECRET", config.proxy_secret),
+        *(("PORTAL_SECRET_KEY_FALLBACKS", value) for value in config.secret_key_fallbacks),
     ):
         if value and (len(value) < _SHORTEST_SECRET or len(set(value)) < _FEWEST_CHARACTERS):
             yield Error(

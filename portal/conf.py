@@ -72,6 +72,9 @@ class PortalConfig:
     disk; default: audit/checkpoints.jsonl in the data folder."""
     audit_syslog: str = ""
     """PORTAL_AUDIT_SYSLOG: ``host:port`` (UDP) or a socket that gets each checkpoint."""
+    secret_key_fallbacks: tuple[str, ...] = ()
+    """PORTAL_SECRET_KEY_FALLBACKS: secrets before the present one, comma-separated, while what was
+    made under them is still to be believed: sessions, rows of the audit log without a seal."""
     database_conn_max_age: int | None = None
     database_prepares: bool = True
     """PORTAL_DATABASE_PREPARES: off behind a pooler that shares connections by transaction and
@@ -169,6 +172,7 @@ def load(environment: Mapping[str, str] | None = None) -> PortalConfig:
         api_calls_per_address=env.int("PORTAL_API_CALLS_PER_ADDRESS", default=3000),
         audit_checkpoints_file=env.str("PORTAL_AUDIT_CHECKPOINTS", default=""),
         audit_syslog=env.str("PORTAL_AUDIT_SYSLOG", default=""),
+        secret_key_fallbacks=tuple(env.list("PORTAL_SECRET_KEY_FALLBACKS", default=[])),
         database_conn_max_age=env.int("PORTAL_DATABASE_CONN_MAX_AGE", default=600),
         database_prepares=env.bool("PORTAL_DATABASE_PREPARES", default=True),
     )

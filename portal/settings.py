@@ -8,6 +8,7 @@ CONFIG = conf.load()
 BASE_DIR = conf.ROOT
 
 SECRET_KEY = CONFIG.secret_key
+SECRET_KEY_FALLBACKS = list(CONFIG.secret_key_fallbacks)
 DEBUG = False
 ALLOWED_HOSTS = list(CONFIG.allowed_hosts)
 ROOT_URLCONF = "portal.urls"

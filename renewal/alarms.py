@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from orchestrators.registration.health import handlers_without_place
+from portal.audit.authorship import last_forged
 from portal.audit.sealing import unsealed_since
 from renewal.census import Begun
 from renewal.models import Certificate, CertificateAuthority, RevocationList
@@ -21,7 +22,8 @@ _MOST = 100
 
 
 def alarms(begun: Begun | None, *, now: datetime) -> list[Alarm]:
-    """Return what is wrong, the critical first, in at most six queries.
+    """Return what is wrong, the critical first, in seven queries, and four more while a row of the
+    audit log is forged.
 
     ``begun`` is `census.last_begun`.
     """
@@ -40,6 +42,9 @@ def alarms(begun: Begun | None, *, now: datetime) -> list[Alarm]:
             )
         )
     found.append(rules.of_sealer(unsealed_since(), now=now))
+    if (forged := last_forged()) is not None:
+        row, sealed_at = forged
+        found.append(rules.of_forged(row, sealed_at, now=now))
     for handler in handlers_without_place(since=now - rules.TOLD_OF_A_HANDLER_FOR):
         if handler.without_place_at is not None:
             found.append(rules.of_handler(handler.path, handler.without_place_at, now=now))

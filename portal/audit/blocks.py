@@ -6,7 +6,7 @@ the sealer nor to a verification, so that nobody stops either by writing into it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from portal.audit import chain, signing
 from portal.audit.columns import UNREADABLE_MOMENT, UNREADABLE_NUMBER, numbered
-from portal.audit.models import AuditBlock
+from portal.audit.models import AuditBlock, AuditSeal
 
 LEAP = 10_000_000
 """So many numbers are not lost in transactions that were rolled back between two blocks."""
@@ -67,6 +67,14 @@ def sealed_up_to(moment: datetime, keys: Keys) -> int:
     older = numbered(AuditBlock.objects.filter(sealed_at__lt=moment), "number")
     block = _first_signed(older.order_by("-number"), keys)
     return max(0, block.highest_entry_id) if block is not None else 0
+
+
+def of_seal(seal: AuditSeal) -> Iterator[AuditBlock]:
+    """Yield the blocks that claim to have a seal, genuine or not."""
+    rows = AuditBlock.objects.filter(
+        first_sequence__lte=seal.sequence, last_sequence__gte=seal.sequence
+    )
+    yield from rows.order_by("number")[:FULL]
 
 
 def _first_signed(rows: QuerySet[AuditBlock], keys: Keys) -> AuditBlock | None:

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from portal.audit import chain, mac
 from portal.audit.acts import BULK_GROUP, BULK_JOB
 from portal.audit.columns import (
     EARLIEST,
@@ -69,6 +70,23 @@ class AppendOnly(models.Model):
         raise AuditEntryImmutable("audit rows are never deleted")
 
 
+class MacColumn(TextColumn):
+    """The MAC of a row that the ORM writes: made of what it is about to write."""
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        told: str = super().pre_save(model_instance, add)
+        if told:
+            return told
+        told = mac.made(
+            {
+                field.attname: field.to_python(getattr(model_instance, field.attname))
+                for field in self.model._meta.concrete_fields
+            }
+        )
+        setattr(model_instance, self.attname, told)
+        return told
+
+
 class AuditEntry(AppendOnly):
     """Who did what to which thing, from where, with its state before and after."""
 
@@ -90,6 +108,8 @@ class AuditEntry(AppendOnly):
     before = ObjectColumn(default=dict)
     after = ObjectColumn(default=dict)
     message = TextColumn(max_length=1000, blank=True)
+    # Empty in rows that are older than it; those were sealed by then.
+    mac = MacColumn(max_length=mac.LENGTH, editable=False)
 
     class Meta:
         indexes = [
@@ -110,24 +130,34 @@ class AuditEntry(AppendOnly):
             # PostgreSQL knows moments that Python does not, as infinity.
             models.CheckConstraint(
                 condition=Q(at__gte=EARLIEST, at__lt=LATEST), name="audit_at_is_a_moment"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["mac"], condition=~Q(mac=""), name="audit_mac_is_of_one_row"
+            ),
         ]
 
 
 class AuditSeal(AppendOnly):
     """The place of one row in the chain.
 
-    ``digest`` is of the row itself, ``link`` of the digest, the sequence number and the link
-    before it.
+    ``digest`` is of the row itself, ``link`` of the digest, the sequence number, the verdict and
+    the link before it.
     """
 
     sequence = NumberColumn(primary_key=True)
     entry_id = NumberColumn(unique=True)
     digest = TextColumn(max_length=64)
+    verdict = TextColumn(max_length=8)
+    """What the row's MAC was when it was sealed (`chain.py`)."""
     link = TextColumn(max_length=64)
 
     class Meta:
         default_permissions = ()
+        indexes = [
+            models.Index(
+                fields=["sequence"], name="audit_forged", condition=Q(verdict=chain.FORGED)
+            )
+        ]
 
 
 class AuditBlock(AppendOnly):

@@ -2,24 +2,27 @@
 
 Owns the order of the chain: that of the seals, not of the rows' numbers, for a transaction that
 began earlier may commit later. Inserts only; safe to run twice and in two processes at once: a
-sequence number exists once, so the slower one writes nothing.
+sequence number exists once, so the slower one writes nothing. A row that the portal did not write
+is sealed too, as forged.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
-from portal.audit import blocks, chain, checkpoints, signing
+from portal.audit import authorship, blocks, chain, checkpoints, signing
 from portal.audit.columns import numbered
 from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
 
 log = logging.getLogger(__name__)
+
+_MOST_TOLD = 20
 
 
 def seal(*, now: Callable[[], datetime], everything: bool = False) -> int:
@@ -75,17 +78,27 @@ def _seal_block(
     # Up to there no transaction can still be open.
     floor = 0 if everything else blocks.sealed_up_to(now - blocks.LATE, keys)
     with transaction.atomic():
-        rows = list(_unsealed(above=floor).order_by("id").values(*chain.FIELDS)[: blocks.FULL])
+        rows = list(_unsealed(above=floor).order_by("id").values(*chain.SEALED)[: blocks.FULL])
         if not rows:
             return 0
+        forged = authorship.forged(rows)
         head = blocks.newest(keys)
         sequence, link = _end_of_chain(head)
         first, seals = sequence + 1, []
         for row in rows:
             sequence += 1
-            digest = chain.digest(row)
-            link = chain.link(link, sequence, digest)
-            seals.append(AuditSeal(sequence=sequence, entry_id=row["id"], digest=digest, link=link))
+            verdict = chain.FORGED if row["id"] in forged else chain.GENUINE
+            digest = chain.digest(row, verdict)
+            link = chain.link(link, sequence, digest, verdict)
+            seals.append(
+                AuditSeal(
+                    sequence=sequence,
+                    entry_id=row["id"],
+                    digest=digest,
+                    verdict=verdict,
+                    link=link,
+                )
+            )
         block = AuditBlock(
             number=_highest(AuditBlock, "number", head.number if head else 0) + 1,
             first_sequence=first,
@@ -100,7 +113,14 @@ def _seal_block(
         block.signature = signer.sign(blocks.signed_bytes(block))
         AuditSeal.objects.bulk_create(seals, batch_size=500)
         block.save()
+    if forged:
+        log.error("the portal did not write these rows of the audit log: %s", _told(forged))
     return len(rows)
+
+
+def _told(numbers: Collection[int]) -> str:
+    text = ", ".join(map(str, sorted(numbers)[:_MOST_TOLD]))
+    return text if len(numbers) <= _MOST_TOLD else f"{text} and {len(numbers) - _MOST_TOLD} more"
 
 
 def _end_of_chain(head: AuditBlock | None) -> tuple[int, str]:

@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
-from portal.audit import blocks, chain, checkpoints, signing
+from portal.audit import authorship, blocks, chain, checkpoints, signing
 from portal.audit.blocks import LATE, Keys
 from portal.audit.columns import numbered
 from portal.audit.findings import MOST_FINDINGS, Report
@@ -42,7 +42,7 @@ def verify(
     return report
 
 
-def _unsealed() -> Any:
+def _unsealed() -> QuerySet[AuditEntry]:
     return AuditEntry.objects.exclude(Exists(AuditSeal.objects.filter(entry_id=OuterRef("pk"))))
 
 
@@ -59,15 +59,28 @@ def _check_end(report: Report, walk: Walk, last: int) -> None:
 
 
 def _check_strays(report: Report, walk: Walk) -> None:
-    """Rows without a seal whose numbers were given out long before what was sealed last: no
-    transaction is open that long.
+    """Rows without a seal: whose numbers were given out long before what was sealed last (no
+    transaction is open that long), and what the portal did not write.
     """
-    if walk.genuine is None:
-        return
-    old = blocks.sealed_up_to(walk.genuine.sealed_at - LATE, walk.keys)
-    strays = _unsealed().filter(id__lte=old).order_by("id")
-    for pk in strays.values_list("pk", flat=True)[:MOST_FINDINGS]:
-        report.add("inserted", entry=pk)
+    waiting = _unsealed().order_by("id")
+    if walk.genuine is not None:
+        old = blocks.sealed_up_to(walk.genuine.sealed_at - LATE, walk.keys)
+        strays = waiting.filter(id__lte=old)
+        for pk in strays.values_list("pk", flat=True)[:MOST_FINDINGS]:
+            report.add("inserted", entry=pk)
+        waiting = waiting.filter(id__gt=old)
+    for pk in _forged(waiting):
+        report.add("forged", entry=pk)
+
+
+def _forged(waiting: QuerySet[AuditEntry]) -> Iterator[int]:
+    run = waiting
+    while True:
+        rows = list(run.values(*chain.SEALED)[:RUN])
+        yield from sorted(authorship.forged(rows))
+        if len(rows) < RUN:
+            return
+        run = waiting.filter(id__gt=rows[-1]["id"])
 
 
 def _check_checkpoints(
@@ -135,34 +148,29 @@ def _check_missing(report: Report, told_of: checkpoints.Numbers, keys: Keys, now
 
 
 def entry_holds(entry_id: int, *, keys_in: Path) -> bool | None:
-    """Say whether one row is what was sealed, in its place, under a signed block; None if it is
-    not sealed yet. What stands before and after it is `verify`'s.
+    """Say whether one row is what the portal wrote and sealed, in its place, under a signed block;
+    None if it is not sealed yet. What stands before and after it is `verify`'s.
     """
     seal = AuditSeal.objects.filter(entry_id=entry_id).first()
     if seal is None:
         return None
     keys = signing.public_keys(keys_in)
-    block = next((found for found in _blocks_of(seal) if blocks.is_genuine(found, keys)), None)
-    row = AuditEntry.objects.filter(pk=entry_id).values(*chain.FIELDS).first()
+    block = next((found for found in blocks.of_seal(seal) if blocks.is_genuine(found, keys)), None)
+    row = AuditEntry.objects.filter(pk=entry_id).values(*chain.SEALED).first()
     before = AuditSeal.objects.filter(sequence=seal.sequence - 1).first()
     if block is None or row is None or (before is None and seal.sequence > 1):
         return False
-    if chain.digest(row) != seal.digest:
+    if chain.digest(row, seal.verdict) != seal.digest:
+        return False
+    if seal.verdict == chain.FORGED and authorship.forged([row]):
         return False
     # Each link up to the one that is signed: a row that was sealed anew would break the next.
     link = chain.START if before is None else before.link
     expected = seal.sequence
     onward = AuditSeal.objects.filter(sequence__range=(seal.sequence, block.last_sequence))
     for sealed in onward.order_by("sequence"):
-        link = chain.link(link, expected, sealed.digest)
+        link = chain.link(link, expected, sealed.digest, sealed.verdict)
         if (sealed.sequence, sealed.link) != (expected, link):
             return False
         expected += 1
     return bool(expected == block.last_sequence + 1 and link == block.link)
-
-
-def _blocks_of(seal: AuditSeal) -> Iterator[AuditBlock]:
-    rows = AuditBlock.objects.filter(
-        first_sequence__lte=seal.sequence, last_sequence__gte=seal.sequence
-    )
-    yield from rows.order_by("number")[:RUN]

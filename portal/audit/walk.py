@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from portal.audit import blocks, chain
+from portal.audit import authorship, blocks, chain
 from portal.audit.blocks import LATE, LEAP, Keys
 from portal.audit.columns import UNREADABLE_NUMBER, numbered
 from portal.audit.findings import Report
@@ -51,8 +51,8 @@ class Walk:
             self._skip_to(block.first_sequence)
         last = block.last_sequence if is_genuine else self._end_of(block)
         found = len(report.findings)
-        for seal, row in _sealed_rows(self.sequence, last):
-            self._seal(seal, row, block if is_genuine else None)
+        for seal, row, is_forged in _sealed_rows(self.sequence, last):
+            self._seal(seal, row, block if is_genuine else None, is_forged=is_forged)
         if self.sequence < last:
             self._missing(last + 1)
         place = {"block": block.number, "sequence": last}
@@ -69,7 +69,14 @@ class Walk:
             if block.last_sequence - block.first_sequence + 1 < blocks.FULL:
                 self.sealed_before = block.sealed_at
 
-    def _seal(self, seal: AuditSeal, row: dict[str, Any] | None, block: AuditBlock | None) -> None:
+    def _seal(
+        self,
+        seal: AuditSeal,
+        row: dict[str, Any] | None,
+        block: AuditBlock | None,
+        *,
+        is_forged: bool,
+    ) -> None:
         report = self.report
         if seal.sequence != self.sequence + 1:
             self._missing(seal.sequence)
@@ -78,14 +85,15 @@ class Walk:
             is_next = True
         report.rows += 1
         kind = ""
-        if is_next and chain.link(self.link, seal.sequence, seal.digest) != seal.link:
+        link = chain.link(self.link, seal.sequence, seal.digest, seal.verdict)
+        if is_next and link != seal.link:
             kind = "reordered"
         elif row is None:
             kind = "edited" if seal.entry_id == UNREADABLE_NUMBER else "deleted"
-        elif chain.digest(row) != seal.digest:
+        elif chain.digest(row, seal.verdict) != seal.digest:
             kind = "edited"
         elif block is not None:
-            kind = self._out_of_place(row, block)
+            kind = "forged" if is_forged else self._out_of_place(row, block)
         if kind:
             report.add(kind, sequence=seal.sequence, entry=seal.entry_id)
         self.sequence, self.link = seal.sequence, seal.link
@@ -148,14 +156,17 @@ def each_block(last: int) -> Iterator[AuditBlock]:
         number = found[-1].number
 
 
-def _sealed_rows(after: int, last: int) -> Iterator[tuple[AuditSeal, dict[str, Any] | None]]:
+def _sealed_rows(after: int, last: int) -> Iterator[tuple[AuditSeal, dict[str, Any] | None, bool]]:
+    """Yield each seal with its row, and whether the row was sealed as forged and is so still."""
     while True:
         between = AuditSeal.objects.filter(sequence__gt=after, sequence__lte=last)
         seals = list(numbered(between, "sequence").order_by("sequence")[:RUN])
         entries = AuditEntry.objects.filter(pk__in=[seal.entry_id for seal in seals])
-        rows = {row["id"]: row for row in entries.values(*chain.FIELDS)}
+        rows = {row["id"]: row for row in entries.values(*chain.SEALED)}
+        noted = {seal.entry_id for seal in seals if seal.verdict == chain.FORGED}
+        forged = authorship.forged([rows[pk] for pk in noted & rows.keys()])
         for seal in seals:
-            yield seal, rows.get(seal.entry_id)
+            yield seal, rows.get(seal.entry_id), seal.entry_id in forged
         if len(seals) < RUN:
             return
         after = seals[-1].sequence

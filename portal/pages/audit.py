@@ -19,7 +19,8 @@ from django.utils import timezone
 from orchestrators.reach import within
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.audit import export, requested, search
+from portal.audit import authorship, export, requested, search
+from portal.audit.chain import FORGED
 from portal.audit.models import AuditEntry, AuditSeal, Category
 from portal.audit.search import NAMES, FilterInvalid, Filters, Found
 from portal.audit.trail import record
@@ -66,18 +67,20 @@ def index(request: HttpRequest) -> HttpResponseBase:
     shown = cut(
         [Segment(found.rows, ("-id",))], cursor=request.GET.get("cursor", ""), size=_PAGE_ROWS
     )
-    sealed = set(
+    sealed = dict(
         AuditSeal.objects.filter(entry_id__in=[row.pk for row in shown.rows]).values_list(
-            "entry_id", flat=True
+            "entry_id", "verdict"
         )
     )
+    noted = {pk for pk, verdict in sealed.items() if verdict == FORGED}
     return render(
         request,
         "audit/list.html",
         {
             "page": shown,
             "groups": grouped(told(entry) for entry in shown.rows),
-            "unsealed": {row.pk for row in shown.rows} - sealed,
+            "unsealed": {row.pk for row in shown.rows} - sealed.keys(),
+            "forged": noted - authorship.cleared(noted),
             "filters": filters,
             "chips": [(name, _LABELS[name], value) for name, value in filters.chosen().items()],
             "categories": Category.choices,

@@ -1,11 +1,12 @@
 """Setting or clearing the flag of a batch: records, sessions, audit rows and items together.
 
-Owns how a batch of flags is written, on PostgreSQL in one statement and elsewhere row by row; the
+Owns how a batch of flags is written, on PostgreSQL all at once and elsewhere row by row; the
 verdict of each record is `renewal/rules/acts.py`'s in both. Runs in the transaction of the batch.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -17,6 +18,7 @@ from django.db import connection
 from django.db.models import F
 
 from orchestrators.models import AgentSession, Orchestrator, Reenrollment, Status
+from portal.audit import mac
 from portal.audit.models import AuditEntry, Category
 from renewal.models import BulkItem, BulkJob
 from renewal.rules.acts import FLAGS, Act, ActFacts, Outcome, foresee
@@ -35,7 +37,7 @@ def set_flags(
     What is not in ``reached`` is skipped as what does not exist.
     """
     if connection.vendor == "postgresql":
-        return _in_one_statement(job, items, reached, now=now)
+        return _all_at_once(job, items, reached, now=now)
     return _row_by_row(job, items, reached, now=now)
 
 
@@ -56,6 +58,10 @@ def _words(job: BulkJob) -> dict[str, Any]:
         "object_type": "orchestrator",
         "message": job.reason,
     }
+
+
+def _after(job: BulkJob) -> dict[str, Any]:
+    return {"flag": int(FLAGS[Act(job.act)]), "at_once": job.at_once}
 
 
 _STATEMENT = """
@@ -80,37 +86,36 @@ ended AS (
     UPDATE {sessions} AS row SET ended_at = %(now)s, end_reason = %(end_reason)s
     FROM changed
     WHERE %(ends)s AND row.orchestrator_id = changed.id AND row.ended_at IS NULL),
-told AS (
-    INSERT INTO {audit} ({columns}, at, object_id, object_name, orchestrator_id, before, after)
-    SELECT {values}, %(now)s, id::text, client_machine, id, jsonb_build_object('flag', flag),
-        jsonb_build_object('flag', %(flag)s, 'at_once', %(at_once)s)
-    FROM changed ORDER BY number),
 noted AS (
     UPDATE {item_table} AS row SET state = judged.state,
         reason = CASE judged.state WHEN %(skipped)s THEN %(gone)s ELSE '' END,
         message = CASE judged.state WHEN %(skipped)s THEN %(gone_words)s ELSE '' END
     -- The list of numbers says to the planner how few they are.
     FROM judged WHERE row.id = judged.number AND row.id = ANY(%(items)s::bigint[])
-    RETURNING row.state)
-SELECT state, count(*) FROM noted GROUP BY state
+    RETURNING judged.*)
+SELECT state, id, client_machine, flag FROM noted ORDER BY number
+"""
+_TOLD = """
+INSERT INTO {audit} ({columns}, at, object_id, object_name, orchestrator_id, before, after, mac)
+SELECT {values}, %(now)s, told.id::text, told.name, told.id,
+    jsonb_build_object('flag', told.flag), %(after)s::jsonb, told.mac
+FROM unnest(%(ids)s::uuid[], %(names)s::text[], %(flags)s::int[], %(macs)s::text[])
+    WITH ORDINALITY AS told (id, name, flag, mac, place)
+ORDER BY place
 """
 
 
-def _in_one_statement(
+def _all_at_once(
     job: BulkJob, items: Mapping[int, UUID], reached: Collection[UUID], *, now: datetime
 ) -> Counter[str]:
-    act, words = Act(job.act), _words(job)
+    act = Act(job.act)
     table = list(product(Status.values, Reenrollment.values))
     statement = _STATEMENT.format(
         orchestrators=Orchestrator._meta.db_table,
         sessions=AgentSession._meta.db_table,
-        audit=AuditEntry._meta.db_table,
         item_table=BulkItem._meta.db_table,
-        columns=", ".join(words),
-        values=", ".join(f"%({name})s" for name in words),
     )
-    given = {
-        **words,
+    given: dict[str, Any] = {
         "statuses": [status for status, _ in table],
         "flags": [flag for _, flag in table],
         "states": [str(_state(act, status, flag)) for status, flag in table],
@@ -121,7 +126,6 @@ def _in_one_statement(
         "changed": str(ItemState.CHANGED),
         "flag": FLAGS[act],
         "ends": job.at_once and bool(FLAGS[act]),
-        "at_once": job.at_once,
         "end_reason": END_REASON,
         "gone": OUT_OF_REACH[0],
         "gone_words": OUT_OF_REACH[1],
@@ -129,7 +133,49 @@ def _in_one_statement(
     }
     with connection.cursor() as cursor:
         cursor.execute(statement, given)
-        return Counter(dict(cursor.fetchall()))
+        rows = cursor.fetchall()
+    _tell(job, [row[1:] for row in rows if row[0] == ItemState.CHANGED], now=now)
+    return Counter(str(row[0]) for row in rows)
+
+
+def _tell(job: BulkJob, changed: Sequence[tuple[UUID, str, int]], *, now: datetime) -> None:
+    """Write the audit rows of a batch (id, name and flag before) in one statement. The key of their
+    MACs is not for the database to see, so they are made here.
+    """
+    if not changed:
+        return
+    words, after = _words(job), _after(job)
+    macs = [
+        mac.made(
+            {
+                **words,
+                "at": now,
+                "object_id": str(pk),
+                "object_name": name,
+                "orchestrator_id": pk,
+                "before": {"flag": flag},
+                "after": after,
+            }
+        )
+        for pk, name, flag in changed
+    ]
+    ids, names, flags = zip(*changed, strict=True)
+    statement = _TOLD.format(
+        audit=AuditEntry._meta.db_table,
+        columns=", ".join(words),
+        values=", ".join(f"%({name})s" for name in words),
+    )
+    given = {
+        **words,
+        "now": now,
+        "after": json.dumps(after),
+        "ids": list(ids),
+        "names": list(names),
+        "flags": list(flags),
+        "macs": macs,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(statement, given)
 
 
 def _row_by_row(
@@ -161,7 +207,7 @@ def _row_by_row(
             object_name=name,
             orchestrator_id=pk,
             before={"flag": flag},
-            after={"flag": flag_after, "at_once": job.at_once},
+            after=_after(job),
         )
         for pk, name, _, flag in sorted(changed, key=lambda row: numbers[row[0]])
     )

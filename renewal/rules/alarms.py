@@ -17,6 +17,8 @@ SILENT_AFTER = timedelta(minutes=5)
 """No worker has begun what was due so long ago: none runs, or nothing tells it to."""
 UNSEALED_AFTER = timedelta(minutes=1)
 """A row of the audit log is sealed within a second; until then its change would leave no trace."""
+TOLD_OF_A_FORGED_ROW_FOR = timedelta(days=7)
+"""A row that the portal did not write is told so long; every verification tells it for ever."""
 TOLD_OF_A_HANDLER_FOR = timedelta(hours=1)
 """A registration handler without a place for a call is told so long after the last such call."""
 GIVEN_UP_AFTER = timedelta(days=30)
@@ -35,6 +37,7 @@ class Kind(StrEnum):
     CA_KEY = "ca_key"
     BACKGROUND_WORK = "background_work"
     AUDIT_SEAL = "audit_seal"
+    AUDIT_FORGED = "audit_forged"
     REGISTRATION_HANDLER = "registration_handler"
 
 
@@ -106,6 +109,23 @@ def of_sealer(unsealed_since: datetime | None, *, now: datetime) -> Alarm | None
         "until they are, a change of them in the database leaves no trace.",
         _ADMINISTRATOR,
         "See that worker and beat run, and read the worker's log for what the sealer says.",
+        False,
+    )
+
+
+def of_forged(row: int, sealed_at: datetime | None, *, now: datetime) -> Alarm | None:
+    """Judge a row of the audit log that the portal did not write: its number, and when it was
+    sealed; None where nothing tells when.
+    """
+    if sealed_at is not None and now > sealed_at + TOLD_OF_A_FORGED_ROW_FOR:
+        return None
+    return Alarm(
+        Kind.AUDIT_FORGED,
+        "The audit log",
+        f"The portal did not write row {row}: somebody put it in, copied or changed it in the "
+        "database, or one of the portal's processes has another PORTAL_SECRET_KEY.",
+        _ADMINISTRATOR,
+        "Copy the database and the checkpoints as they are, and run manage.py verify_audit.",
         False,
     )
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from portal.audit import mac
 from portal.audit.models import AuditEntry, Category
 from renewal.models import ApprovalRequest, Claimant
 from renewal.rules.approval import RequestKind
@@ -21,6 +22,7 @@ from renewal.synthetic.draw import DAY
 from renewal.synthetic.sheets import Sheet
 
 SECOND = timedelta(seconds=1)
+_LEFT_OUT: dict[str, Any] = {"actor_id": None, "request_id": "", "before": {}}
 OPERATORS = ("synthetic.ada", "synthetic.ben", "synthetic.cleo")
 
 
@@ -89,16 +91,18 @@ class Ledger:
         object_id: str = "",
     ) -> None:
         # Dated when it is made, as every row of the log: an older one would be found as backdated.
-        self.sheets[AuditEntry].add(
-            at=self.world.now,
-            message=f"Made up, as of {at:%Y-%m-%d %H:%M:%S} UTC.",
-            actor_name=self.random.choice(OPERATORS) if by_operator else "portal",
-            source_address="198.18.0.1" if by_operator else "",
-            category=str(category),
-            action=action,
-            object_type=object_type,
-            object_id=object_id or str(pk),
-            object_name=name,
-            orchestrator_id=pk,
-            after=after,
-        )
+        row = {
+            "at": self.world.now,
+            "message": f"Made up, as of {at:%Y-%m-%d %H:%M:%S} UTC.",
+            "actor_name": self.random.choice(OPERATORS) if by_operator else "portal",
+            "source_address": "198.18.0.1" if by_operator else "",
+            "category": str(category),
+            "action": action,
+            "object_type": object_type,
+            "object_id": object_id or str(pk),
+            "object_name": name,
+            "orchestrator_id": pk,
+            "after": after,
+        }
+        mark = self.random.randbytes(16)
+        self.sheets[AuditEntry].add(**row, mac=mac.made(_LEFT_OUT | row, mark=mark))

@@ -86,6 +86,10 @@ TABLE: dict[str, tuple[PortalConfig, set[str]]] = {
     "weak session key": (replace(PRODUCTION, secret_key="changeme"), {"portal.E010"}),
     "repetitive encryption key": (replace(PRODUCTION, encryption_key="a" * 64), {"portal.E010"}),
     "weak proxy secret": (replace(PRODUCTION, proxy_secret="secret"), {"portal.E010"}),
+    "weak secret before the present one": (
+        replace(PRODUCTION, secret_key_fallbacks=("changeme",)),
+        {"portal.E010"},
+    ),
     "one secret for both purposes": (
         replace(PRODUCTION, encryption_key=PRODUCTION.secret_key),
         {"portal.E011"},

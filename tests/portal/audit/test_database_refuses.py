@@ -10,11 +10,12 @@ from tests.portal.audit.conftest import Log
 
 pytestmark = pytest.mark.both_databases
 
-_COLUMNS = (
+_TOLD = (
     "actor_name, source_address, request_id, category, action, object_type, object_id, "
     "object_name, before, after, message"
 )
-_VALUES = "'x', '', '', 'setting', 'x', 'x', '1', '', '{}', '{}', ''"
+_COLUMNS = f"{_TOLD}, mac"
+_VALUES = "'x', '', '', 'setting', 'x', 'x', '1', '', '{}', '{}', '', ''"
 _NOW = "'2026-01-01 00:00:00'"
 
 
@@ -26,6 +27,10 @@ def insert(*, at: str = _NOW, number: str = "", act: str = "INSERT") -> str:
 
 
 REFUSED = {
+    "a copy of a row": f"INSERT INTO audit_auditentry (at, {_COLUMNS}) "
+    f"SELECT at, {_COLUMNS} FROM audit_auditentry WHERE id = {{row}}",
+    "a row that says nothing of a MAC": f"INSERT INTO audit_auditentry (at, {_TOLD}) "
+    f"SELECT at, {_TOLD} FROM audit_auditentry WHERE id = {{row}}",
     "update": "UPDATE audit_auditentry SET message = 'x' WHERE id = {row}",
     "an update of the number": "UPDATE audit_auditentry SET id = -7 WHERE id = {row}",
     "delete": "DELETE FROM audit_auditentry WHERE id = {row}",
@@ -48,10 +53,12 @@ REFUSED_BY = {
         "the highest number of all": insert(number=str(2**63 - 1)),
         "replace": insert(number="{row}", act="INSERT OR REPLACE"),
         "a number before all others": insert(number="0"),
-        "replacing a seal": "REPLACE INTO audit_auditseal SELECT sequence, entry_id, digest, 'x' "
-        "FROM audit_auditseal WHERE entry_id = {row}",
+        "replacing a seal": "REPLACE INTO audit_auditseal "
+        "SELECT sequence, entry_id, digest, 'x', verdict FROM audit_auditseal "
+        "WHERE entry_id = {row}",
         "replacing the seal of a row": "REPLACE INTO audit_auditseal "
-        "SELECT sequence + 9, entry_id, digest, link FROM audit_auditseal WHERE entry_id = {row}",
+        "SELECT sequence + 9, entry_id, digest, link, verdict FROM audit_auditseal "
+        "WHERE entry_id = {row}",
         "replacing a block": "REPLACE INTO audit_auditblock SELECT * FROM audit_auditblock",
         "no moment": insert(at="'zz'"),
         "a number for a moment": insert(at="7"),
@@ -66,7 +73,7 @@ def all_rows() -> list[object]:
 
 def refused(statement: str, row: int) -> None:
     with (
-        pytest.raises(DatabaseError, match=r"append-only|audit_at_is_a_moment"),
+        pytest.raises(DatabaseError, match=r"append-only|audit_at_is_a_moment|mac"),
         transaction.atomic(),
         connection.cursor() as cursor,
     ):

@@ -232,8 +232,10 @@ def test_one_row_that_was_forged_with_its_own_seal_does_not_hold(log: Log) -> No
     assert [verification.entry_holds(pk, keys_in=keys) for pk in ids] == [True] * 4
     log.sql("UPDATE audit_auditentry SET message = 'nothing' WHERE id = %s", ids[1])
     seal, before = AuditSeal.objects.get(entry_id=ids[1]), AuditSeal.objects.get(entry_id=ids[0])
-    digest = chain.digest(AuditEntry.objects.filter(pk=ids[1]).values(*chain.FIELDS).get())
-    link = chain.link(before.link, seal.sequence, digest)
+    digest = chain.digest(
+        AuditEntry.objects.filter(pk=ids[1]).values(*chain.SEALED).get(), chain.GENUINE
+    )
+    link = chain.link(before.link, seal.sequence, digest, chain.GENUINE)
     log.sql(
         "UPDATE audit_auditseal SET digest = %s, link = %s WHERE sequence = %s",
         *(digest, link, seal.sequence),

@@ -73,11 +73,12 @@ def test_a_row_that_was_deleted_with_its_seal_is_found(
     assert log.findings() == [("seal_missing", sequence, None)]
 
 
-def test_a_row_that_was_put_in_later_with_an_old_time_is_found(log: Log, rows: list[int]) -> None:
+def test_a_row_that_came_later_with_an_old_time_is_found(log: Log, rows: list[int]) -> None:
+    """Such a clock the portal does not have; somebody took the row away and put it back."""
+    present = log.now + timedelta(seconds=1)
+    log.now -= timedelta(days=3)
     row = log.write()[0]
-    old = log.now - timedelta(days=3)
-    log.now += timedelta(seconds=1)
-    log.sql("UPDATE audit_auditentry SET at = %s WHERE id = %s", old, row)
+    log.now = present
     log.seal()
     assert log.findings() == [("backdated", sequence_of(row), row)]
 
@@ -174,7 +175,8 @@ def test_seals_and_blocks_put_in_where_the_next_ones_belong_do_not_stop_the_seal
 ) -> None:
     last = AuditBlock.objects.order_by("-number")[0]
     log.sql(
-        "INSERT INTO audit_auditseal (sequence, entry_id, digest, link) VALUES (%s, 900, '', '')",
+        "INSERT INTO audit_auditseal (sequence, entry_id, digest, verdict, link) "
+        "VALUES (%s, 900, '', 'genuine', '')",
         last.last_sequence + 1,
     )
     log.sql(
@@ -204,13 +206,14 @@ def test_a_row_that_was_put_in_before_all_others_is_found(
 def test_a_seal_that_was_put_in_is_found(log: Log, rows: list[int]) -> None:
     forged = log.write()[0]
     last = AuditSeal.objects.order_by("-sequence")[0]
-    row = AuditEntry.objects.filter(pk=forged).values(*chain.FIELDS)[0]
-    digest = chain.digest(row)
+    row = AuditEntry.objects.filter(pk=forged).values(*chain.SEALED)[0]
+    digest = chain.digest(row, chain.GENUINE)
     AuditSeal.objects.create(
         sequence=last.sequence + 1,
         entry_id=forged,
         digest=digest,
-        link=chain.link(last.link, last.sequence + 1, digest),
+        verdict=chain.GENUINE,
+        link=chain.link(last.link, last.sequence + 1, digest, chain.GENUINE),
     )
     assert log.findings() == [("block_missing", last.sequence + 1, None)]
 
@@ -256,9 +259,9 @@ def test_a_chain_that_was_made_again_without_the_key_is_found(log: Log, rows: li
     start = sequence_of(rows[7])
     link = AuditSeal.objects.get(sequence=start - 1).link
     for seal in AuditSeal.objects.filter(sequence__gte=start).order_by("sequence"):
-        row = AuditEntry.objects.filter(pk=seal.entry_id).values(*chain.FIELDS)[0]
-        digest = chain.digest(row)
-        link = chain.link(link, seal.sequence, digest)
+        row = AuditEntry.objects.filter(pk=seal.entry_id).values(*chain.SEALED)[0]
+        digest = chain.digest(row, chain.GENUINE)
+        link = chain.link(link, seal.sequence, digest, chain.GENUINE)
         log.sql(
             "UPDATE audit_auditseal SET digest = %s, link = %s WHERE sequence = %s",
             digest,
@@ -278,12 +281,12 @@ def test_a_seal_that_was_made_again_alone_is_found(log: Log, rows: list[int]) ->
     log.sql("UPDATE audit_auditentry SET message = 'changed' WHERE id = %s", rows[5])
     seal = AuditSeal.objects.get(entry_id=rows[5])
     before = AuditSeal.objects.get(sequence=seal.sequence - 1)
-    row = AuditEntry.objects.filter(pk=rows[5]).values(*chain.FIELDS)[0]
-    digest = chain.digest(row)
+    row = AuditEntry.objects.filter(pk=rows[5]).values(*chain.SEALED)[0]
+    digest = chain.digest(row, chain.GENUINE)
     log.sql(
         "UPDATE audit_auditseal SET digest = %s, link = %s WHERE sequence = %s",
         digest,
-        chain.link(before.link, seal.sequence, digest),
+        chain.link(before.link, seal.sequence, digest, chain.GENUINE),
         seal.sequence,
     )
     assert log.findings() == [("signature_wrong", seal.sequence, None)]
