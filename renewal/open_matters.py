@@ -19,6 +19,7 @@ from renewal.revocations import OVERDUE_AFTER
 from renewal.rules.approval import RequestState
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.periods import whole_second
+from renewal.rules.retry import TIME_LIMITS
 from renewal.selectors.marks import uses_wrong_certificate
 
 _OPERATOR = "an operator"
@@ -173,27 +174,53 @@ def _first_use(orchestrator: Orchestrator, around: Around, now: datetime) -> Ite
 
 
 def _enrollments(enrollments: Iterable[Enrollment], now: datetime) -> Iterator[Matter]:
-    owners = {
-        EnrollmentState.PENDING: "whoever approves at the CA",
-        EnrollmentState.UNKNOWN: "the CA",
-        EnrollmentState.SUBMITTED: "the CA",
-        EnrollmentState.WAITING: "the portal",
-    }
     for enrollment in enrollments:
-        owner = owners.get(EnrollmentState(enrollment.state))
-        if owner is None:
-            continue
-        if enrollment.attempts and enrollment.last_error:
-            owner = f"the CA {enrollment.authority.name}"
-        yield Matter(
+        if (matter := matter_of(enrollment, now=now)) is not None:
+            yield matter
+
+
+_OWNERS = {
+    EnrollmentState.PENDING: "whoever approves at the CA",
+    EnrollmentState.UNKNOWN: "the CA",
+    EnrollmentState.SUBMITTED: "the CA",
+    EnrollmentState.WAITING: "the portal",
+}
+
+
+def matter_of(enrollment: Enrollment, *, now: datetime) -> Matter | None:
+    """Return what is open about an enrollment (read with its CA); None: it has ended."""
+    state = EnrollmentState(enrollment.state)
+    if state not in _OWNERS:
+        return None
+    ca = enrollment.authority
+    if state is EnrollmentState.WAITING and not ca.enabled:
+        return Matter(
             "Enrollment",
-            owner,
+            _OPERATOR,
             enrollment.created_at,
-            enrollment.last_error or f"The request is {enrollment.get_state_display().lower()}.",
-            "It is tried again by itself for 24 hours." if enrollment.last_error else "",
-            enrollment.next_attempt_at,
-            bool(enrollment.last_error) or now - enrollment.created_at > OVERDUE_AFTER,
+            f"The CA {ca.name} is disabled: nobody asks it.",
+            "Enable the CA, or give the request up and choose another one.",
+            is_stuck=True,
         )
+    again = None if state is EnrollmentState.SUBMITTED else enrollment.next_attempt_at
+    if again is not None and ca.resume_at is not None:
+        # A CA that failed several times is left alone for a moment, whatever waits for it.
+        again = max(again, ca.resume_at)
+    limit = TIME_LIMITS.get(state)
+    remedy = ""
+    if enrollment.last_error and limit is not None:
+        hours = limit // timedelta(hours=1)
+        length = f"{hours} hours" if hours <= 48 else f"{hours // 24} days"
+        remedy = f"It is tried again by itself for {length}."
+    return Matter(
+        "Enrollment",
+        f"the CA {ca.name}" if enrollment.attempts and enrollment.last_error else _OWNERS[state],
+        enrollment.created_at,
+        enrollment.last_error or f"The request is {enrollment.get_state_display().lower()}.",
+        remedy,
+        again,
+        bool(enrollment.last_error) or now - enrollment.created_at > OVERDUE_AFTER,
+    )
 
 
 def _revocations(revocations: Iterable[Revocation], now: datetime) -> Iterator[Matter]:

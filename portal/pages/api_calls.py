@@ -124,6 +124,22 @@ def of_revocation(certificate: int, reason: int) -> list[ApiCall]:
     return [ApiCall("", "POST", "/Certificates/Revoke", body=body)]
 
 
+def of_enrollment(pk: int, *, retry: bool, give_up: bool) -> list[ApiCall]:
+    """Return the calls for what can be done about an enrollment."""
+    wanted = (("Retry", "Try now", retry), ("GiveUp", "Give up", give_up))
+    return [
+        ApiCall(
+            about,
+            "POST",
+            f"/Enrollment/Requests/{{id}}/{word}",
+            {"id": str(pk)},
+            body={"Reason": _WHY},
+        )
+        for word, about, is_possible in wanted
+        if is_possible
+    ]
+
+
 def of_list(filters: Filters, *, now: datetime) -> list[ApiCall]:
     """Return the call that lists what a list shows, in the API's own order; none where the API has
     no word for one of the filters.

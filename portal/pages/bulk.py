@@ -100,7 +100,7 @@ def follow(request: HttpRequest, job: BulkJob) -> HttpResponseBase:
     """Do a small job at once, leave another to a worker; lead to its page."""
     if job.total <= AT_ONCE:
         work.run(job.pk, now=timezone.now())
-    messages.info(request, f"This is job {job.pk}; it stays on the page Jobs.")
+    messages.info(request, f"This is bulk job {job.pk}; it stays on the page Bulk jobs.")
     return redirect("bulk_job", pk=job.pk)
 
 
@@ -198,7 +198,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponseBase:
     if not selectors.may_cancel(request.user, row):
         refuse(
             request,
-            "A job of somebody else is canceled only by who may do its act everywhere.",
+            "A bulk job of somebody else is canceled only by who may do its act everywhere.",
             what=f"job {row.pk}",
         )
     try:
@@ -206,7 +206,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponseBase:
     except BulkRefused as refused:
         messages.error(request, str(refused))
     else:
-        messages.success(request, "The job was canceled: what was done so far stays done.")
+        messages.success(request, "The bulk job was canceled: what was done so far stays done.")
     return redirect("bulk_job", pk=row.pk)
 
 
@@ -336,7 +336,7 @@ def _found(request: HttpRequest, pk: int) -> BulkJob:
     rows = selectors.visible(request.user, reach(request.user, Permission.AGENTS_READ))
     row = rows.filter(pk=pk).first() if pk < 2**63 else None
     if row is None:
-        raise Http404("There is no such job.")
+        raise Http404("There is no such bulk job.")
     return row
 
 

@@ -98,7 +98,8 @@ def renewals_chart(picture: Picture, foreseen: Forecast, *, today: date) -> Char
     for day in past:
         found = done.get(day)
         issued, used = (found.issued, found.used) if found else (0, 0)
-        rows.append(Row(str(day), (Cell(issued), Cell(used), Cell(None))))
+        cells = (_counted(issued, issued_url(day)), Cell(used), Cell(None))
+        rows.append(Row(str(day), cells))
     coming = days_from(today + timedelta(days=1), PLANNED_DAYS)
     rows += [
         Row(
@@ -201,6 +202,12 @@ def ends_url(first: date, last: date | None = None, *, real: str) -> str:
     as a census has them.
     """
     return f"{reverse('orchestrators')}?{urlencode({'ends': utc_day(first, last)})}{real}"
+
+
+def issued_url(day: date) -> str:
+    """Return the list of the enrollments of the real fleet that were issued on a day of UTC."""
+    query = {"state": "issued", "ended": str(utc_day(day)), "fleet": "real"}
+    return f"{reverse('enrollments')}?{urlencode(query)}"
 
 
 def day_url(day: date) -> str:

@@ -63,6 +63,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
                 ("certificates",),
                 "c",
             ),
+            Entry("Enrollments", "enrollments", "send", P.AGENTS_READ, ("enrollments",), "e"),
             Entry("Forecast", "forecast", "calendar-stats", P.AGENTS_READ, ("forecast",), "f"),
         ),
     ),
@@ -85,7 +86,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
 )
 COMMANDS = (
     Entry("Groups", "groups", "plug-connected", P.AGENTS_READ, key="g"),
-    Entry("Jobs", "bulk_jobs", "progress-check", P.AGENTS_READ, key="j"),
+    Entry("Bulk jobs", "bulk_jobs", "progress-check", P.AGENTS_READ, key="j"),
     Entry("Trusted issuers", "trusted_issuers", "shield-check", P.AUTHORITIES_READ, key="t"),
     Entry("Add an orchestrator", "add_orchestrator", "plus", P.AGENTS_APPROVE),
     Entry("Auto-registration", "auto_registration", "user-check", P.AUTO_REGISTRATION_READ),

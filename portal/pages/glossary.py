@@ -11,6 +11,8 @@ GLOSSARY: dict[str, str] = {
     "expected thumbprint": "That of the newest certificate that this portal delivered or bound.",
     "legacy thumbprint": "That of the certificate before the newest one. It is accepted until the "
     "new one has been used.",
+    "orchestrator jobs": "What the orchestrator itself is to do in its next session, such as "
+    "fetching its log. Bulk jobs are the portal's: one act on many orchestrators.",
     "renewal request": "An operator's wish for a new certificate. Requested: it works on and is "
     "told. Required: no session without a new certificate.",
     "SAN": "Subject alternative names: the names in a certificate beside its subject.",

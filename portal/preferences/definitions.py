@@ -278,12 +278,12 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         44,
         "BulkJobDays",
-        "Finished jobs are kept for",
+        "Finished bulk jobs are kept for",
         _LIMITS,
         Kind.NUMBER,
         "90",
-        "Jobs on many orchestrators and their results are deleted so long after their end; the "
-        "audit log keeps what they did. 0: never.",
+        "Bulk jobs, which are acts on many orchestrators, and their results are deleted so long "
+        "after their end; the audit log keeps what they did. 0: never.",
         0,
         3650,
         "days",

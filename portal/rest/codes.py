@@ -77,6 +77,7 @@ class ErrorCode(StrEnum):
     NAMES_OF_RECORD = "names_of_record"
     KEY_REUSE = "key_reuse"
     REQUESTER_NOT_ALLOWED = "requester_not_allowed"
+    ENROLLMENT_UNKNOWN = "enrollment_unknown"
     ENROLLMENT_FAILED = "enrollment_failed"
     NOT_DISAPPROVED = "not_disapproved"
     HAS_JOBS = "has_jobs"
@@ -172,6 +173,7 @@ CODES: dict[ErrorCode, CodeText] = {
     C.NAMES_OF_RECORD: CodeText(400, "The template takes names from an orchestrator's record"),
     C.KEY_REUSE: CodeText(400, "The key has a certificate already"),
     C.REQUESTER_NOT_ALLOWED: CodeText(403, "The CA or template is for others"),
+    C.ENROLLMENT_UNKNOWN: CodeText(404, "There is no such enrollment"),
     C.ENROLLMENT_FAILED: CodeText(400, "The CA did not issue"),
     C.NOT_DISAPPROVED: CodeText(400, "Only a disapproved orchestrator is deleted"),
     C.HAS_JOBS: CodeText(400, "The orchestrator has jobs that are not done"),

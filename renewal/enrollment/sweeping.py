@@ -16,7 +16,7 @@ from renewal import issuers, leases
 from renewal.enrollment.work import audit, end_row, open_rows
 from renewal.models import Enrollment
 from renewal.rules.lifecycle import EnrollmentEvent, EnrollmentState, next_enrollment
-from renewal.rules.retry import ENROLLMENT_TIME_LIMIT, PENDING_TIME_LIMIT
+from renewal.rules.retry import TIME_LIMITS
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +56,7 @@ def _lose(row: Enrollment, now: datetime) -> None:
 
 def _expire(now: datetime, limit: int = 500) -> None:
     """Give up what is older than its time limit, each row with its audit row."""
-    for state, longest in (
-        (EnrollmentState.WAITING, ENROLLMENT_TIME_LIMIT),
-        (EnrollmentState.UNKNOWN, PENDING_TIME_LIMIT),
-        (EnrollmentState.PENDING, PENDING_TIME_LIMIT),
-    ):
+    for state, longest in TIME_LIMITS.items():
         old = Enrollment.objects.filter(state=state, created_at__lt=now - longest)
         for row in old.select_related("authority")[:limit]:
             with transaction.atomic():

@@ -9,11 +9,23 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Left
 
 from orchestrators.models import Orchestrator
 from renewal.models.authorities import CertificateAuthority, Template
 from renewal.models.certificates import Certificate
-from renewal.rules.lifecycle import IN_FLIGHT, EnrollmentState, RevocationState
+from renewal.rules.lifecycle import (
+    FAILED_ENROLLMENT,
+    IN_FLIGHT,
+    OPEN_ENROLLMENT,
+    EnrollmentState,
+    RevocationState,
+)
+
+CAUSE_LENGTH = 100
+"""Failures are counted by so much of their last error's beginning."""
+_OPEN = Q(state__in=sorted(s.value for s in OPEN_ENROLLMENT))
+_FAILED = Q(state__in=sorted(s.value for s in FAILED_ENROLLMENT))
 
 
 class Enrollment(models.Model):
@@ -30,8 +42,8 @@ class Enrollment(models.Model):
     csr_der = models.BinaryField()
     subject_der = models.BinaryField()
     sans = models.JSONField(default=list)
-    authority = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT)
-    template = models.ForeignKey(Template, on_delete=models.PROTECT)
+    authority = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT, db_index=False)
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, db_index=False)
     chosen_by = models.CharField(max_length=120)
     """What decided CA and template (S33): settings, or later group or handler."""
     requested_by = models.CharField(max_length=200)
@@ -90,8 +102,33 @@ class Enrollment(models.Model):
             models.Index(
                 fields=["finished_at"],
                 include=["orchestrator"],
-                condition=Q(state__in=["expired", "refused", "rejected"]),
+                condition=_FAILED,
                 name="enrollment_failed",
+            ),
+            # Each filter of the page of enrollments, in the order of its list. Of what is open few
+            # rows are there at a time, and the queue of a CA is counted without reading them.
+            models.Index(fields=["authority", "id"], name="enrollment_by_ca"),
+            models.Index(fields=["template", "id"], name="enrollment_by_template"),
+            models.Index(
+                fields=["authority", "created_at"],
+                include=["state", "next_attempt_at", "orchestrator"],
+                condition=_OPEN,
+                name="enrollment_queue",
+            ),
+            models.Index(
+                fields=["state", "created_at", "id"], condition=_OPEN, name="enrollment_open_since"
+            ),
+            models.Index(
+                fields=["state", "finished_at", "id"],
+                condition=_FAILED | Q(state=EnrollmentState.DISCARDED.value),
+                name="enrollment_ended",
+            ),
+            models.Index(
+                Left("last_error", CAUSE_LENGTH),
+                "finished_at",
+                "id",
+                condition=_FAILED,
+                name="enrollment_cause",
             ),
         ]
 

@@ -121,6 +121,8 @@ TERMINAL_ENROLLMENT = frozenset(_S) - {source for source, _ in ENROLLMENT}
 OPEN_ENROLLMENT = frozenset(_S) - TERMINAL_ENROLLMENT
 TERMINAL_REVOCATION = frozenset(_R) - {source for source, _ in REVOCATION}
 OPEN_REVOCATION = frozenset(_R) - TERMINAL_REVOCATION
+FAILED_ENROLLMENT = frozenset({_S.REFUSED, _S.REJECTED, _S.EXPIRED})
+"""Ended without a certificate, though nothing newer took its place."""
 IN_FLIGHT = frozenset({_S.SUBMITTED, _S.PENDING})
 """A CA may be working on it: no second request for the same orchestrator."""
 

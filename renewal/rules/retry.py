@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
+from renewal.rules.lifecycle import EnrollmentState
+
 _FIRST = timedelta(seconds=10)
 _MOST = timedelta(hours=1)
 
@@ -17,6 +19,13 @@ ENROLLMENT_TIME_LIMIT = timedelta(hours=24)
 
 PENDING_TIME_LIMIT = timedelta(days=7)
 """A CA's own approval may take that long."""
+
+TIME_LIMITS = {
+    EnrollmentState.WAITING: ENROLLMENT_TIME_LIMIT,
+    EnrollmentState.UNKNOWN: PENDING_TIME_LIMIT,
+    EnrollmentState.PENDING: PENDING_TIME_LIMIT,
+}
+"""How old an open enrollment gets at most; a submitted one ends with its worker's lease."""
 
 
 def jitter(identity: str) -> float:

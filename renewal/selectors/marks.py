@@ -18,12 +18,11 @@ from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, St
 from orchestrators.protocol.codes import RENEWAL_CODES
 from renewal.models import Enrollment, Revocation
 from renewal.revocations import OVERDUE_AFTER
-from renewal.rules.lifecycle import EnrollmentState, RevocationState
+from renewal.rules.lifecycle import FAILED_ENROLLMENT, RevocationState
 from renewal.selectors.states import Label, RenewalState
 
 _DAY = timedelta(days=1)
 _OVERDUE = frozenset({RevocationState.WAITING, RevocationState.SUBMITTED, RevocationState.FAILED})
-_FAILED = frozenset({EnrollmentState.REFUSED, EnrollmentState.REJECTED, EnrollmentState.EXPIRED})
 
 
 class Mark(StrEnum):
@@ -136,7 +135,7 @@ def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
 def failed_enrollments(now: datetime) -> QuerySet[Enrollment]:
     """Return the requests of orchestrators that failed for good within a day."""
     return Enrollment.objects.filter(
-        orchestrator__isnull=False, state__in=sorted(_FAILED), finished_at__gt=now - _DAY
+        orchestrator__isnull=False, state__in=sorted(FAILED_ENROLLMENT), finished_at__gt=now - _DAY
     )
 
 

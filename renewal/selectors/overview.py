@@ -78,8 +78,14 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
         # A record has one open claim at most.
         cannot_enroll=counted(seen(claims_over(now).filter(orchestrator__demonstration=False))),
         failed_enrollments=real(mark=Mark.ENROLLMENT_FAILED),
+        # As the list behind it: beside a demonstration fleet only what an orchestrator asked for.
         open_enrollments=counted(
-            seen(Enrollment.objects.filter(of_the_real, state__in=sorted(OPEN_ENROLLMENT)))
+            seen(
+                Enrollment.objects.filter(
+                    Q(orchestrator__demonstration=False) if is_mixed else Q(),
+                    state__in=sorted(OPEN_ENROLLMENT),
+                )
+            )
         ),
         overdue_revocations=counted(seen(overdue_revocations(now).filter(of_the_real))),
         demonstration=Counter(

@@ -71,6 +71,20 @@ _CERTIFICATES_TOGETHER = (
     *("use=former&shown=ended", "use=unused&issuer={issuer}&key=RSA-4096"),
     *("use=in-use&key=EC-256&ends=30d", "issuer=other&shown=revoked", "q=w&shown=revoked"),
 )
+_ENROLLMENTS = (
+    "",
+    "cursor=last",
+    *(
+        f"state={each}"
+        for each in (
+            *("open", "waiting", "under-way", "submitted", "pending", "unknown"),
+            *("failed", "refused", "rejected", "expired", "discarded", "issued"),
+        )
+    ),
+    *("state=failed&cursor=last", "ca={issuer}", "ca=999999", "template=1", "template=999999"),
+    *("cause=none", "cause=no%20such", "older=15m", "older=30d", "ended=24h", "ended=2001-01-01"),
+    *("q={name}", "q=w", "q=no-such-name", "q={id}", "fleet=real", "fleet=demonstration"),
+)
 _QUERIES = (
     "CertificateNotAfter -lt {soon}",
     "CertificateNotAfter -eq NULL",
@@ -118,10 +132,12 @@ def calls() -> list[Call]:
         Call(_path("/certificates", each), LIST, is_proportional=False)
         for each in _CERTIFICATES_TOGETHER
     ]
+    found += [Call(_path("/enrollments", each), LIST) for each in _ENROLLMENTS]
     for who in (GROUP, LABEL):
         found.append(Call("/", DASHBOARD, who, is_proportional=False))
         paths = [_path("/orchestrators", each) for each in _LIMITED]
         paths += [_path("/certificates", each) for each in ("", "cursor=last")]
+        paths += [_path("/enrollments", each) for each in ("", "state=open", "state=failed")]
         paths += [AGENTS, f"{AGENTS}?SortField=ClientMachine"]
         found += [Call(path, LIST, who, is_proportional=False) for path in paths]
     found += [

@@ -117,6 +117,11 @@ class World:
             world.cookies[who] = client.cookies
         job = Job.objects.get()
         certificates = Certificate.objects
+        later = timezone.now() + timedelta(hours=1)
+        enrollments = {
+            where: rows.enrollment(holder, now=timezone.now(), next_attempt_at=later)
+            for where, holder in (("inside", made.calm), ("outside", made.warned))
+        }
         world.ids = {
             "inside": str(made.calm.pk),
             "outside": str(made.warned.pk),
@@ -136,6 +141,7 @@ class World:
             "request": str(made.waiting.approval_requests.get().pk),
             "request-outside": str(made.conflicting.approval_requests.get().pk),
             "no-job": "4040404",
+            **{f"enrollment-{where}": str(row.pk) for where, row in enrollments.items()},
             "credential": str(BootstrapCredential.objects.latest("pk").pk),
             "thumbprint-inside": made.calm.thumbprint,
             "thumbprint-outside": made.warned.thumbprint,
@@ -155,6 +161,7 @@ class World:
         number = {
             "groups": {"inside": "berlin", "outside": "empty"}[which],
             "certificates": f"certificate-{which}",
+            "enrollments": f"enrollment-{which}",
             "approvals": {"inside": "request", "outside": "request-outside"}[which],
             "authorities": "authority",
             "jobs": "no-job",
@@ -183,6 +190,7 @@ class World:
             "<str:authority_id>": self.ids["authority"],
             "<str:template_id>": self.ids["template"],
             "<str:certificate_id>": self.ids[f"certificate-{which}"],
+            "<str:enrollment_id>": self.ids[f"enrollment-{which}"],
             "<str:rule_id>": self.ids["rule"],
             "<str:group_id>": self.ids[{"inside": "berlin", "outside": "empty"}[which]],
             "<str:issuer_id>": self.ids["anchor"],

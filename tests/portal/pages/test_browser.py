@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -21,6 +21,7 @@ from orchestrators.models import Orchestrator, Status
 from portal.access.models import User
 from portal.preferences.models import Layout
 from renewal import census
+from renewal.models import CertificateAuthority, Enrollment
 from tests.portal.pages import fleet as rows
 
 FLAGS = [
@@ -70,6 +71,12 @@ PATHS = (
     "/orchestrators/all/preview?act=approve&state=waiting",
     "/orchestrators/all/preview?act=require",
     "/jobs",
+    "/enrollments",
+    "/enrollments?state=open",
+    "/enrollments?state=failed&ended=24h",
+    "/enrollments?state=rejected&ca={ca}",
+    "/enrollments/{stuck}",
+    "/enrollments/{refused}",
     "/forecast",
     "/forecast?warning=60&day={due}",
     "/orchestrators/add",
@@ -126,8 +133,36 @@ def site(chromium: Browser, live_server: Any, settings: Any) -> tuple[str, rows.
     # One that cannot renew: its account may do nothing.
     rightless = rows.user("rightless", None)
     Orchestrator.objects.filter(pk=made.wrong.pk).update(service_account=rightless)
+    _enroll(made, timezone.now())
     census.take_due(now=timezone.now())
     return live_server.url, made
+
+
+def _enroll(made: rows.Fleet, now: datetime) -> None:
+    """Requests on their way and failed ones, at a CA that does not answer and at another."""
+    vault = rows.authority(now, "Vault issuing CA 2")
+    CertificateAuthority.objects.filter(pk=vault.pk).update(
+        failures_in_a_row=4, last_error="Connection to vault.example.com:8200 refused"
+    )
+    refused = "The CA refuses: the template Orchestrator does not allow keys of this size."
+    for holder, fields in (
+        (
+            made.warned,
+            {
+                "authority": vault,
+                "attempts": 4,
+                "last_error": "Connection to vault.example.com:8200 refused",
+                "created_at": now - timedelta(hours=3),
+                "next_attempt_at": now + timedelta(minutes=14),
+            },
+        ),
+        (made.calm, {"authority": vault, "state": "pending", "last_error": "the CA answers later"}),
+        (made.requested, {"state": "refused", "last_error": refused}),
+        (made.wrong, {"state": "refused", "last_error": refused}),
+        (made.must_renew, {"state": "expired", "authority": vault}),
+    ):
+        ended = {"finished_at": None} if fields.get("state") == "pending" else {}
+        rows.enrollment(holder, now=now, **fields, **ended)
 
 
 def opened(
@@ -158,6 +193,10 @@ def addresses(fleet: rows.Fleet) -> list[str]:
         ids[f"{name}_request"] = str(getattr(fleet, name).approval_requests.get().pk)
     ids["due"] = str(fleet.calm.certificate_not_after.date() - timedelta(days=60))
     ids["in_use"] = str(fleet.calm.certificates.get().pk)
+    enrollments = Enrollment.objects
+    ids["stuck"] = str(enrollments.get(orchestrator=fleet.warned).pk)
+    ids["refused"] = str(enrollments.get(orchestrator=fleet.wrong).pk)
+    ids["ca"] = str(CertificateAuthority.objects.earliest("pk").pk)
     ids["account"] = str(rows.service_account().pk)
     return [path.format(**ids) for path in PATHS]
 

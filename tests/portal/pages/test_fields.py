@@ -74,6 +74,7 @@ VALUES = {
     "orchestrators": ("state", "mark", "sort", "fleet", "ends", "platform"),
     "orchestrators/export.csv": ("state", "mark", "sort", "fleet", "ends", "platform"),
     "certificates": ("shown", "use", "issuer", "key", "ends"),
+    "enrollments": ("state", "ca", "template", "older", "ended", "fleet"),
     "forecast": ("span", "ca", "day", "warning"),
     "approvals": ("tab",),
     "jobs": ("whose",),

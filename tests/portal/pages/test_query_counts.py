@@ -25,7 +25,7 @@ from portal.access.role_changes import save_role
 from portal.access.tokens import issue_token
 from renewal import census
 from renewal.identity import approval_requests
-from renewal.models import ApprovalRequest, Certificate, Claimant
+from renewal.models import ApprovalRequest, Certificate, Claimant, Enrollment
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
@@ -64,6 +64,11 @@ PAGES = (
     "/approvals?tab=done",
     "/approvals/{approval}",
     "/jobs",
+    "/enrollments",
+    "/enrollments?state=open",
+    "/enrollments?state=failed&ended=24h",
+    "/enrollments?q=unit",
+    "/enrollments/{enrollment}",
     "/forecast",
     "/certificates",
     "/certificates?q=host",
@@ -105,6 +110,7 @@ def statements(path: str) -> int:
         rule=AutoRegistrationRule.objects.earliest("pk").pk,
         approval=ApprovalRequest.objects.earliest("pk").pk,
         ids=ids,
+        enrollment=Enrollment.objects.earliest("pk").pk,
         user=User.objects.get(username="orchestrators").pk,
     )
     client = Client()
@@ -147,6 +153,7 @@ def grow(first: int, last: int, now) -> None:
         rows.noted(holder, "logs_requested", message=str(number))
         rows.certificate(holder, now=now, standing=Standing.SUPERSEDED)
         rows.enrollment(made, now=now, state="refused")
+        rows.enrollment(made, now=now)
         waiting = rows.orchestrator(f"host-{number}", now=now, status=1)
         approval_requests.ensure_open(waiting, approval_requests.Cause("x"), now=now)
         Claimant.objects.create(

@@ -17,6 +17,7 @@ from portal.rest.bootstrap_credentials import CREDENTIALS
 from portal.rest.bulk_jobs import BULK_JOBS
 from portal.rest.certificate_listing import CERTIFICATE_HISTORY, CERTIFICATES
 from portal.rest.codes import CODES, ErrorCode
+from portal.rest.enrollment_requests import ENROLLMENT_REQUESTS
 from portal.rest.groups import GROUPS
 from portal.rest.identities import IDENTITY_ROWS
 from portal.rest.jobs import HISTORY, SCHEDULED
@@ -75,6 +76,7 @@ LISTINGS = {
     "Trusted issuers": TRUSTED_ISSUERS,
     "Bootstrap credentials": CREDENTIALS,
     "Bulk jobs": BULK_JOBS,
+    "Enrollment requests": ENROLLMENT_REQUESTS,
     "Job history": HISTORY,
     "Scheduled jobs": SCHEDULED,
 }

@@ -1,0 +1,203 @@
+"""What waits for each CA, what it answered within the last hour, and what failed within a day.
+
+Owns the numbers above the list of enrollments. Each looks at so many rows at most
+(`counting.CAP`), of each CA the oldest open ones: where more are there, a number is the least that
+there is. Three statements, however many CAs and rows there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import (
+    Count as Aggregated,
+)
+from django.db.models import (
+    DateTimeField,
+    IntegerField,
+    Min,
+    OuterRef,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.functions import Left
+
+from orchestrators.reach import within
+from portal.access.reach import Reach
+from renewal.models import CertificateAuthority, Enrollment
+from renewal.models.enrollments import CAUSE_LENGTH
+from renewal.rules.lifecycle import FAILED_ENROLLMENT, OPEN_ENROLLMENT, EnrollmentState
+from renewal.selectors.counting import CAP, Count
+
+FAILED_WITHIN = timedelta(days=1)
+ANSWERED_WITHIN = timedelta(hours=1)
+MOST_AUTHORITIES = 50
+MOST_CAUSES = 5
+"""Of each CA; what else failed is told as a number."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Enrollments of one CA that failed within a day for one cause: state and last error."""
+
+    state: EnrollmentState
+    text: str
+    count: int
+
+    @property
+    def is_cut(self) -> bool:
+        """The error has more to say than what it is counted by."""
+        return len(self.text) == CAUSE_LENGTH
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Certificates that a CA issued within the last hour, or at what rate it does."""
+
+    count: int
+    is_estimate: bool = False
+    """From the newest ones alone: more were issued than are counted."""
+
+    def __str__(self) -> str:
+        return f"{'≈' if self.is_estimate else ''}{self.count:,}"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What one CA has to do, and did."""
+
+    authority: CertificateAuthority
+    waiting: Count
+    under_way: Count
+    oldest: datetime | None
+    """When the CSR of the oldest open one came."""
+    next_try: datetime | None
+    """When the first of those that wait is due; in the past: it waits for a worker or for room."""
+    has_later: bool
+    """Some wait for a later moment."""
+    failed: Count
+    causes: list[Cause] = field(default_factory=list)
+    """The most frequent ones."""
+    issued: Rate = Rate(0)
+
+    @property
+    def others_failed(self) -> int:
+        """How many failed for another cause than those named."""
+        return self.failed.value - sum(cause.count for cause in self.causes)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.waiting.is_zero and self.under_way.is_zero
+
+
+@dataclass(frozen=True)
+class Board:
+    """The queues of all CAs."""
+
+    queues: list[Queue]
+
+    @property
+    def is_running(self) -> bool:
+        """Something is open: the numbers change by themselves."""
+        return any(not queue.is_empty for queue in self.queues)
+
+    @property
+    def has_failures(self) -> bool:
+        return any(not queue.failed.is_zero for queue in self.queues)
+
+
+def board(*, reach: Reach, now: datetime) -> Board:
+    """Return what waits, runs, failed and was issued within a reach, by CA."""
+    rows = within(Enrollment.objects.order_by(), reach, by="orchestrator")
+    failures = _failures(rows, now)
+    rates = _rates(rows, now)
+    return Board([_queue(ca, failures, rates, now) for ca in _authorities(rows)])
+
+
+def _authorities(rows: QuerySet[Enrollment]) -> list[Any]:
+    of_this = rows.filter(authority=OuterRef("pk"), state__in=sorted(OPEN_ENROLLMENT))
+    looked_at = of_this.order_by("created_at").values("state", "created_at", "next_attempt_at")
+    looked_at = looked_at[: CAP + 1]
+    waits = f"state = '{EnrollmentState.WAITING}'"
+    return list(
+        CertificateAuthority.objects.annotate(
+            looked_at=_Of(looked_at, "COUNT(*)", IntegerField()),
+            waiting=_Of(looked_at, f"COUNT(CASE WHEN {waits} THEN 1 END)", IntegerField()),
+            oldest=_Of(looked_at, "MIN(created_at)", DateTimeField()),
+            last_try=_Of(
+                looked_at, f"MAX(CASE WHEN {waits} THEN next_attempt_at END)", DateTimeField()
+            ),
+            next_try=_Of(
+                looked_at, f"MIN(CASE WHEN {waits} THEN next_attempt_at END)", DateTimeField()
+            ),
+        ).order_by("name")[:MOST_AUTHORITIES]
+    )
+
+
+class _Of(Subquery):
+    """One number over the rows of a subquery, which has a limit."""
+
+    def __init__(self, rows: QuerySet[Any, Any], number: str, kind: Any) -> None:
+        self.template = f"(SELECT {number} FROM (%(subquery)s) looked_at)"  # noqa: S608 - constants
+        super().__init__(rows, output_field=kind)
+
+
+def _failures(rows: QuerySet[Enrollment], now: datetime) -> tuple[Mapping[int, list[Cause]], bool]:
+    """Return the causes of each CA, the most frequent first, and whether there are more."""
+    since = rows.filter(state__in=sorted(FAILED_ENROLLMENT), finished_at__gt=now - FAILED_WITHIN)
+    newest = since.order_by("-finished_at").values("pk")[: CAP + 1]
+    found = (
+        Enrollment.objects.filter(pk__in=newest)
+        .values_list("authority", "state", Left("last_error", CAUSE_LENGTH))
+        .annotate(number=Aggregated("pk"))
+        .order_by("-number", "authority", "state")
+    )
+    causes: dict[int, list[Cause]] = {}
+    total = 0
+    for ca, state, text, number in found:
+        causes.setdefault(ca, []).append(Cause(EnrollmentState(state), text, number))
+        total += number
+    return causes, total > CAP
+
+
+def _rates(rows: QuerySet[Enrollment], now: datetime) -> Mapping[int, Rate]:
+    """Return what each CA issued within the last hour: where the newest are not all, their rate."""
+    since = rows.filter(state=EnrollmentState.ISSUED, finished_at__gt=now - ANSWERED_WITHIN)
+    newest = since.order_by("-finished_at").values("pk")[: CAP + 1]
+    found = list(
+        Enrollment.objects.filter(pk__in=newest)
+        .values_list("authority")
+        .annotate(number=Aggregated("pk"), first=Min("finished_at"))
+        .order_by()
+    )
+    if sum(number for _, number, _ in found) <= CAP:
+        return {ca: Rate(number) for ca, number, _ in found}
+    span = max(now - min(first for _, _, first in found), timedelta(seconds=1))
+    return {ca: Rate(round(number * (ANSWERED_WITHIN / span)), True) for ca, number, _ in found}
+
+
+def _queue(
+    ca: Any,
+    failures: tuple[Mapping[int, list[Cause]], bool],
+    rates: Mapping[int, Rate],
+    now: datetime,
+) -> Queue:
+    causes, is_cut = failures
+    is_capped = ca.looked_at > CAP
+    waiting = min(ca.waiting, CAP)
+    own = causes.get(ca.pk, [])
+    resume = ca.resume_at if ca.resume_at is not None and ca.resume_at > now else None
+    return Queue(
+        authority=ca,
+        waiting=Count(waiting, is_capped),
+        under_way=Count(min(ca.looked_at - ca.waiting, CAP), is_capped),
+        oldest=ca.oldest,
+        next_try=max(ca.next_try, resume) if ca.next_try and resume else ca.next_try,
+        has_later=ca.last_try is not None and ca.last_try > now,
+        failed=Count(sum(cause.count for cause in own), is_cut),
+        causes=own[:MOST_CAUSES],
+        issued=rates.get(ca.pk, Rate(0)),
+    )
