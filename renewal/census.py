@@ -43,9 +43,12 @@ from renewal.rules.forecast import Asked, Forecast, Lot, forecast
 from renewal.rules.lifecycle import EnrollmentState
 from renewal.rules.periods import Periods
 from renewal.rules.standing import IN_USE
+from renewal.selectors.filters import Ends
+from renewal.selectors.marks import Mark, marked
 from renewal.selectors.states import RenewalState, having
 
 EVERYTHING_KEY = "everything"
+UNABLE_WITHIN_DAYS = (30, 180)
 DONE_DAYS = 30
 """How many days back finished renewals are counted."""
 MOST_LOTS = 50_000
@@ -95,6 +98,9 @@ class Picture:
     """There are more kinds of certificates than are kept: the last days are left out."""
     states: Mapping[RenewalState, int]
     """Records of each state, with the periods that were in force."""
+    unable: Mapping[int, int]
+    """Days to the approved records whose certificate in use ends within them, and that cannot
+    renew for want of a permission (`readiness.cannot_renew`)."""
     _foreseen: dict[tuple[Periods, date], Forecast] = field(default_factory=dict, compare=False)
 
     def foreseen(self, known: Periods, *, today: date) -> Forecast:
@@ -213,6 +219,7 @@ def _count(reach: Reach, now: datetime) -> dict[str, Any]:
         "is_cut": len(lots) > MOST_LOTS,
         "keys": [list(kind) for kind in _keys(reach, now)],
         "done": [[str(day), issued, used] for day, issued, used in _done(reach, now)],
+        "unable": _unable(reach, now),
         "states": within(Orchestrator.objects.filter(demonstration=False), reach).aggregate(
             **{
                 state.value: Count("pk", filter=having(state, known, now=now))
@@ -260,6 +267,19 @@ def _keys(reach: Reach, now: datetime) -> Any:
     )
 
 
+def _unable(reach: Reach, now: datetime) -> dict[str, int]:
+    rows = within(Orchestrator.objects.filter(demonstration=False), reach)
+    rows = rows.filter(marked(Mark.CANNOT_RENEW, now=now))
+    # The names of columns begin with a letter.
+    found = rows.aggregate(
+        **{
+            f"d{days}": Count("pk", filter=Ends(days=days).of("certificate_not_after", now))
+            for days in UNABLE_WITHIN_DAYS
+        }
+    )
+    return {name.removeprefix("d"): number for name, number in found.items()}
+
+
 def _done(reach: Reach, now: datetime) -> Any:
     since = (now - timedelta(days=DONE_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
     issued = Enrollment.objects.filter(
@@ -289,6 +309,7 @@ def _picture(counted_at: datetime, found: Mapping[str, Any]) -> Picture:
         keys=tuple(KeyKind(*kind) for kind in found["keys"]),
         done=tuple(DoneOn(date.fromisoformat(day), *rest) for day, *rest in found["done"]),
         is_cut=found["is_cut"],
+        unable={int(days): number for days, number in found.get("unable", {}).items()},
         states={RenewalState(name): number for name, number in found.get("states", {}).items()},
     )
 

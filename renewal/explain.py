@@ -130,6 +130,8 @@ class Prospect:
     chosen: Chosen | None
     refused_for_account: str = ""
     """Why the service account gets none, as a sentence."""
+    lacks_permission: bool = False
+    """It is for want of a permission: the record bears the mark *Cannot renew*."""
     remedy: str = ""
     """What a person can do against the obstacle; empty: it passes by itself."""
 
@@ -223,7 +225,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         for p in lacking_for(orchestrator, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
     )
     refused, chosen = CsrFacts(), None
-    why, remedy = "", ""
+    why, remedy, lacks_permission = "", "", bool(lacking)
     if lacking:
         why = f"The service account lacks {lacking}."
         remedy = (
@@ -247,6 +249,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         issued_recently=door.issued_recently(orchestrator, preferences=preferences, now=now),
         chosen=chosen,
         refused_for_account=why,
+        lacks_permission=lacks_permission,
         remedy=remedy,
     )
 

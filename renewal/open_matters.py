@@ -19,7 +19,7 @@ from renewal.revocations import OVERDUE_AFTER
 from renewal.rules.approval import RequestState
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.periods import whole_second
-from renewal.rules.retry import TIME_LIMITS
+from renewal.rules.retry import ENROLLMENT_TIME_LIMIT, TIME_LIMITS
 from renewal.selectors.marks import uses_wrong_certificate
 
 _OPERATOR = "an operator"
@@ -219,8 +219,16 @@ def matter_of(enrollment: Enrollment, *, now: datetime) -> Matter | None:
         enrollment.last_error or f"The request is {enrollment.get_state_display().lower()}.",
         remedy,
         again,
-        bool(enrollment.last_error) or now - enrollment.created_at > OVERDUE_AFTER,
+        _is_stuck(state, enrollment, now),
     )
+
+
+def _is_stuck(state: EnrollmentState, enrollment: Enrollment, now: datetime) -> bool:
+    age = now - enrollment.created_at
+    if state is EnrollmentState.PENDING:
+        # A person decides at the CA: that it takes hours is no fault.
+        return age > ENROLLMENT_TIME_LIMIT
+    return bool(enrollment.last_error) or age > OVERDUE_AFTER
 
 
 def _revocations(revocations: Iterable[Revocation], now: datetime) -> Iterator[Matter]:

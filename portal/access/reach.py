@@ -88,7 +88,7 @@ def _held(user: Any) -> Grants:
         return dict.fromkeys(Permission, EVERYTHING)
     known: Grants | None = getattr(user, "_grants", None)
     if known is None:
-        known = _loaded(user.pk) if user.pk is not None else {}
+        known = _loaded([user.pk])[user.pk] if user.pk is not None else {}
         user._grants = known
     return known
 
@@ -112,29 +112,46 @@ _NO_NUMBER = Value(0, BigIntegerField())
 _NO_TEXT = Value("", CharField())
 
 
-def _loaded(user_pk: int) -> Grants:
-    """Read permissions and limits of a user's roles, and permissions of his own, at once."""
+def grants_of_each(users: Iterable[Any]) -> dict[int, Grants]:
+    """Return what each of these users holds, as `grants_of` does, with one query in all."""
+    active = [user for user in users if user.is_active]
+    found: dict[int, Grants] = {user.pk: _held(user) for user in active if user.is_superuser}
+    return found | _loaded([user.pk for user in active if not user.is_superuser])
+
+
+def _loaded(users: Collection[int]) -> dict[int, Grants]:
+    """Read permissions and limits of users' roles, and permissions of their own, at once."""
+    if not users:
+        return {}
     catalogued = DjangoPermission.objects.filter(content_type__app_label="access").order_by()
     no_limit = (_NO_NUMBER, _NO_TEXT, _NO_TEXT)
-    own = catalogued.filter(user=user_pk).values_list(F("codename"), _NO_NUMBER, *no_limit)
-    by_role = catalogued.filter(group__user=user_pk).values_list(
-        F("codename"), F("group__pk"), *no_limit
+    own = catalogued.filter(user__in=users).values_list(
+        F("user__pk"), F("codename"), _NO_NUMBER, *no_limit
     )
-    limits = RoleReach.objects.filter(role__user=user_pk).values_list(
+    by_role = catalogued.filter(group__user__in=users).values_list(
+        F("group__user__pk"), F("codename"), F("group__pk"), *no_limit
+    )
+    limits = RoleReach.objects.filter(role__user__in=users).values_list(
+        F("role__user__pk"),
         _NO_TEXT,
         F("role_id"),
         Coalesce(F("orchestrator_group"), _NO_NUMBER),
         F("label_key"),
         F("label_value"),
     )
-    codenames: dict[int, set[str]] = defaultdict(set)
-    reaches: dict[int, Reach] = {}
-    for codename, role, group, key, value in own.union(by_role, limits, all=True):
+    codenames: dict[int, dict[int, set[str]]] = {pk: defaultdict(set) for pk in users}
+    reaches: dict[tuple[int, int], Reach] = {}
+    for user, codename, role, group, key, value in own.union(by_role, limits, all=True):
         if codename:
-            codenames[role].add(codename)
+            codenames[user][role].add(codename)
         else:
-            reaches[role] = reaches.get(role, NOTHING) | _limit(group, key, value)
-    return combined((names, reaches.get(role, EVERYTHING)) for role, names in codenames.items())
+            reaches[user, role] = reaches.get((user, role), NOTHING) | _limit(group, key, value)
+    return {
+        user: combined(
+            (names, reaches.get((user, role), EVERYTHING)) for role, names in roles.items()
+        )
+        for user, roles in codenames.items()
+    }
 
 
 def _limit(group: int, key: str, value: str) -> Reach:

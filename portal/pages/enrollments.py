@@ -7,7 +7,7 @@ Owns these pages. What is counted is `renewal/selectors/queue.py`'s, which ones 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -24,7 +24,7 @@ from portal.access.permissions import holds
 from portal.access.reach import reach
 from portal.audit.wording import one_line
 from portal.pages import api_calls
-from portal.pages.enrollment_words import NO_CAUSE, STAGES, Line, has_failed, line_of
+from portal.pages.enrollment_words import LABELS, NO_CAUSE, STAGES, Line, has_failed, line_of
 from portal.pages.fields import fields
 from portal.pages.fleet_chips import Chip
 from portal.pages.gate import ACT, actor_of, page
@@ -32,9 +32,12 @@ from renewal.enrollment import operator_acts
 from renewal.identity.acting import ActRefused
 from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
 from renewal.selectors import enrollments, queue
-from renewal.selectors.enrollments import Search
+from renewal.selectors.counting import Count
+from renewal.selectors.enrollments import Search, Span, Stage
+from renewal.selectors.queue import Board
 
 _LONGEST_REASON = 500
+_A_DAY = Span(24, "h")
 
 
 @page(Permission.AGENTS_READ, query=fields("cursor", *enrollments.NAMES))
@@ -61,9 +64,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "stages": STAGES,
             "authorities": authorities,
             "templates": templates,
-            "no_cause": enrollments.NO_CAUSE,
+            "causes": _causes(board),
             "chips": _chips(search, authorities, templates),
-            "query": request.GET.urlencode(),
             "may_retry": holds(request.user, Permission.AGENTS_RENEW),
         },
     )
@@ -183,6 +185,40 @@ def _shown_certificates(request: HttpRequest, rows: list[Enrollment]) -> set[int
         return set(ids)
     seen = within(Certificate.objects.filter(pk__in=ids), far, by="orchestrator_id")
     return set(seen.values_list("pk", flat=True))
+
+
+@dataclass(frozen=True)
+class CauseLine:
+    """One cause for which enrollments failed within a day, with the list behind its number."""
+
+    text: str
+    where: str
+    number: Count
+    query: str
+
+
+def _causes(board: Board) -> list[CauseLine]:
+    found = []
+    for each in board.queues:
+        ca, is_capped = each.authority, each.failed.is_capped
+        failed = Search(stage=Stage.FAILED, ca=ca.pk, ended=_A_DAY)
+        for cause in each.causes:
+            search = replace(
+                failed, stage=Stage(cause.state), cause=cause.text or enrollments.NO_CAUSE
+            )
+            found.append(
+                CauseLine(
+                    f"{cause.text or NO_CAUSE}{'…' if cause.is_cut else ''}",
+                    f"{LABELS[cause.state].word} at {ca.name}",
+                    Count(cause.count, is_capped),
+                    enrollments.query_of(search),
+                )
+            )
+        if each.others_failed > 0:
+            count = Count(each.others_failed, is_capped)
+            where = f"at {ca.name}: all that failed there"
+            found.append(CauseLine("Other causes", where, count, enrollments.query_of(failed)))
+    return found
 
 
 def _chips(

@@ -29,6 +29,7 @@ from renewal.configuration import periods
 from renewal.rules.alarms import Alarm, Kind
 from renewal.rules.forecast import days_from
 from renewal.rules.periods import Periods
+from renewal.selectors.counting import Count
 from renewal.selectors.overview import Overview, SetUp, overview, set_up
 from renewal.selectors.states import LABELS, RenewalState
 
@@ -115,7 +116,7 @@ def _charts(
     picture: Picture | None, seen: Overview, known: Periods, *, real: str, now: datetime
 ) -> dict[str, Any]:
     if picture is None:
-        return {"picture": None, "ends_within": seen.ends_within}
+        return {"picture": None, "ends_within": seen.ends_within, "unable": {}}
     today = now.astimezone(UTC).date()
     foreseen = picture.foreseen(known, today=today)
     return {
@@ -126,6 +127,7 @@ def _charts(
             )
             for days, count in seen.ends_within.items()
         },
+        "unable": {days: Count(0, True, number) for days, number in picture.unable.items()},
         "day_charts": [
             charts.ends_chart(foreseen, today=today, real=real),
             charts.renewals_chart(picture, foreseen, today=today),

@@ -29,6 +29,7 @@ from django.db.models import Count as Aggregated
 from orchestrators.models import AgentSession, Orchestrator, OrchestratorLabel, Status
 from orchestrators.reach import within
 from portal.access.reach import Reach
+from renewal.readiness import unable_among
 from renewal.rules.periods import Periods, days_left
 from renewal.selectors.counting import CAP, Count
 from renewal.selectors.filters import Filters, Sort, narrowed
@@ -165,7 +166,9 @@ def first_end_after(moment: datetime, *, reach: Reach) -> Orchestrator | None:
 def rows_of(
     orchestrators: Iterable[Orchestrator], periods: Periods, *, now: datetime
 ) -> list[FleetRow]:
-    """Return what the list says of each record: four queries."""
+    """Return what the list says of each record: five queries, and one for each limit that the
+    roles of their service accounts have.
+    """
     records = list(orchestrators)
     ids = [o.pk for o in records]
     overdue = set(
@@ -181,6 +184,7 @@ def rows_of(
     late = set(
         claims_over(now).filter(orchestrator__in=ids).values_list("orchestrator_id", flat=True)
     )
+    unable = unable_among(records)
     live = set(
         AgentSession.objects.live(now)
         .filter(orchestrator__in=ids)
@@ -190,7 +194,7 @@ def rows_of(
         _row(
             o,
             periods,
-            Around(o.pk in overdue, o.pk in failed, o.pk in live, o.pk in late),
+            Around(o.pk in overdue, o.pk in failed, o.pk in live, o.pk in late, o.pk in unable),
             now=now,
         )
         for o in records
@@ -280,7 +284,10 @@ def _row(
 def chosen(ids: Iterable[UUID], periods: Periods, *reaches: Reach, now: datetime) -> list[FleetRow]:
     """Return the rows of a selection within the reaches, in the order of their names."""
     records = within(
-        Orchestrator.objects.filter(pk__in=list(ids)).order_by("name_key", "id"), *reaches
+        Orchestrator.objects.select_related("service_account")
+        .filter(pk__in=list(ids))
+        .order_by("name_key", "id"),
+        *reaches,
     )
     return rows_of(records, periods, now=now)
 

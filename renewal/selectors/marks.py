@@ -17,6 +17,7 @@ from django.db.models.lookups import IsNull
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from orchestrators.protocol.codes import RENEWAL_CODES
 from renewal.models import Enrollment, Revocation
+from renewal.readiness import cannot_renew
 from renewal.revocations import OVERDUE_AFTER
 from renewal.rules.lifecycle import FAILED_ENROLLMENT, RevocationState
 from renewal.selectors.states import Label, RenewalState
@@ -38,6 +39,7 @@ class Mark(StrEnum):
     ERROR = "error"
     RETURNING = "returning"
     CANNOT_ENROLL = "cannot-enrol"
+    CANNOT_RENEW = "cannot-renew"
 
 
 TOLD_ELSEWHERE = frozenset({Mark.REVOCATION, Mark.ENROLLMENT_FAILED})
@@ -91,6 +93,13 @@ MARKS: dict[Mark, Label] = {
         "failed",
         "Its time to enrol, or its bootstrap credential, is over: Reset it and approve its return.",
     ),
+    Mark.CANNOT_RENEW: Label(
+        "Cannot renew",
+        "lock",
+        "failed",
+        "Its service account may not have a certificate enrolled for it: no CSR of its own leads "
+        "to a new one.",
+    ),
 }
 
 
@@ -102,6 +111,7 @@ class Around:
     has_failed: bool
     is_live: bool
     cannot_enroll: bool = False
+    cannot_renew: bool = False
 
 
 def marks_of(orchestrator: Orchestrator, state: RenewalState, around: Around) -> Iterable[Mark]:
@@ -109,6 +119,8 @@ def marks_of(orchestrator: Orchestrator, state: RenewalState, around: Around) ->
         yield Mark.RETURNING
     if around.cannot_enroll:
         yield Mark.CANNOT_ENROLL
+    if around.cannot_renew and orchestrator.status == Status.APPROVED:
+        yield Mark.CANNOT_RENEW
     if orchestrator.awaiting_first_use_since is not None and state is not RenewalState.UNUSED:
         yield Mark.UNUSED
     if orchestrator.flag == Reenrollment.REQUESTED:
@@ -212,6 +224,8 @@ def marked(mark: Mark, *, now: datetime) -> Q:
             certificate_not_after=None,
             awaiting_first_use_since=None,
         )
+    if mark is Mark.CANNOT_RENEW:
+        return Q(status=Status.APPROVED) & cannot_renew()
     if mark is Mark.RETURNING:
         return Q(status=Status.NEW, reset_at__isnull=False)
     return Q(last_error_at__isnull=False) & ~Q(last_error_code__in=sorted(RENEWAL_CODES))

@@ -104,10 +104,6 @@ class Board:
         """Something is open: the numbers change by themselves."""
         return any(not queue.is_empty for queue in self.queues)
 
-    @property
-    def has_failures(self) -> bool:
-        return any(not queue.failed.is_zero for queue in self.queues)
-
 
 def board(*, reach: Reach, now: datetime) -> Board:
     """Return what waits, runs, failed and was issued within a reach, by CA."""

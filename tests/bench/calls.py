@@ -37,7 +37,7 @@ _STATES = (
 )
 _MARKS = (
     *("unused", "requested", "required", "wrong-certificate", "revocation"),
-    *("enrollment-failed", "name-differs", "error", "returning", "cannot-enrol"),
+    *("enrollment-failed", "name-differs", "error", "returning", "cannot-enrol", "cannot-renew"),
 )
 _FLEET = (
     "",

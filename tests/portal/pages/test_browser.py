@@ -417,6 +417,32 @@ def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
     assert said == []
 
 
+def test_what_is_stuck_at_a_ca_is_found_and_tried_now_with_keys_alone(chromium, site):
+    url, fleet = site
+    page, said = opened(chromium, url)
+    for key in "ge":
+        page.keyboard.press(key)
+    expect(page.get_by_role("heading", name="Enrollments", exact=True)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("db-primary")
+    page.keyboard.press("Enter")
+    expect(page.locator("#list tbody tr")).to_have_count(1)
+    # The two queues come first, then the list.
+    for key in "jjj":
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("db-primary.example.com")
+    expect(page.locator("#state")).to_contain_text("vault.example.com:8200 refused")
+    page.get_by_label("Reason").press_sequentially("The vault is back")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Try now")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("A worker asks the CA as soon as there is room.")).to_be_visible()
+    row = Enrollment.objects.get(orchestrator=fleet.warned)
+    assert row.next_attempt_at <= timezone.now()
+    assert said == []
+
+
 def test_charts_are_drawn_and_a_day_leads_to_its_list(chromium, site):
     url, _ = site
     page, said = opened(chromium, url)

@@ -232,7 +232,7 @@ def test_a_job_larger_than_a_request_waits_for_a_worker_shows_progress_and_is_ca
     job = BulkJob.objects.get()
 
     page = admin.get(f"/jobs/{job.pk}")
-    assert "Cancel the job" in page.content.decode()
+    assert "Cancel the bulk job" in page.content.decode()
     assert 'hx-trigger="every 2s"' in page.content.decode()
     admin.post(f"/jobs/{job.pk}/cancel")
 

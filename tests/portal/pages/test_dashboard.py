@@ -8,11 +8,16 @@ from html import unescape
 
 import pytest
 
-from orchestrators.models import Orchestrator
+from orchestrators.models import Orchestrator, Status
+from portal.access.catalogue import Permission
+from portal.access.reach import EVERYTHING
 from portal.audit.models import AuditEntry
 from portal.preferences import store
 from renewal import census
 from renewal.models import Census, CertificateAuthority
+from renewal.readiness import lacking_among
+from renewal.selectors.marks import Mark
+from tests.portal.access.conftest import group, role, user
 from tests.portal.pages import fleet as rows
 
 DAY = timedelta(days=1)
@@ -142,3 +147,49 @@ class TestForecast:
         page = admin.get("/forecast?day=&span=&ca=")
         assert page.status_code == 200
         assert len(page.context["months"]) >= 6
+
+
+@pytest.mark.both_databases
+def test_who_cannot_renew_bears_the_mark_and_is_counted_by_when_they_end(fleet, admin, now):
+    def marked(query: str) -> set[str]:
+        response = admin.get(f"/orchestrators?mark=cannot-renew{query}")
+        return {row.orchestrator.client_machine for row in response.context["page"].rows}
+
+    assert marked("") == set()
+    rightless = rows.user("rightless", None)
+    berlin = group("Berlin", fleet.warned)
+    needed = [Permission.ENROLL_CSR, Permission.CERTIFICATES_READ]
+    for_berlin = user("for-berlin", role("Berlin", needed, only_groups=[berlin]))
+    labelled = role("Labelled", needed, only_labels=[("a", "b")])
+    for record, account in (
+        (fleet.must_renew, rightless),
+        (fleet.waiting, rightless),
+        (fleet.warned, for_berlin),
+        (fleet.calm, for_berlin),
+        (fleet.requested, user("for-label", labelled)),
+    ):
+        Orchestrator.objects.filter(pk=record.pk).update(service_account=account)
+    unable = {"edge-gateway-07", "app-server-01.example.com", "app-server-02.example.com"}
+    assert marked("") == unable
+    assert marked("&ends=30d") == {"edge-gateway-07"}
+    assert marked("&group=Berlin") == set()
+    # What a preview counts is what the mark finds, and each row says it.
+    approved = Orchestrator.objects.filter(status=Status.APPROVED)
+    assert sum(each.number for each in lacking_among(approved)) == len(unable)
+    listed = admin.get("/orchestrators").context["page"].rows
+    bearing = {r.orchestrator.client_machine for r in listed if Mark.CANNOT_RENEW in r.marks}
+    assert bearing == unable
+    html = admin.get(f"/orchestrators/{fleet.calm.pk}").content.decode()
+    assert 'href="/orchestrators?mark=cannot-renew"' in html
+
+    Orchestrator.objects.filter(pk=fleet.requested.pk).update(demonstration=True)
+    census.take_due(now=now)
+    assert census.latest(EVERYTHING, now=now).unable == {30: 1, 180: 1}
+    html = unescape(admin.get("/").content.decode())
+    found = re.search(
+        r'orchestrators\?(mark=cannot-renew&ends=30d[^"]*)">End within.*?"number[^"]*">≈(\d+)',
+        html,
+        re.DOTALL,
+    )
+    assert found
+    assert (len(marked(found[1].removeprefix("mark=cannot-renew"))), found[2]) == (1, "1")

@@ -141,11 +141,11 @@ def test_pages_follow_one_another_without_loss(fleet, admin, now, query):
 def test_open_ones_come_oldest_first_with_owner_reason_next_try_and_deadline(enrolling, admin):
     html = unescape(admin.get("/enrollments?state=waiting").content.decode())
     rows_ = html[html.index('id="list"') :]
-    assert rows_.index("connection refused") < rows_.index("The request is waiting.")
+    assert rows_.index("Connection refused") < rows_.index("The request is waiting.")
     assert "It is up to the CA Vault; next try" in rows_
     assert "; given up" in rows_
     page = unescape(admin.get(f"/enrollments/{enrolling['waiting'].pk}").content.decode())
-    for said in ("connection refused", "the CA Vault", "if nothing has come of it", "Stuck"):
+    for said in ("Connection refused", "the CA Vault", "if nothing has come of it", "Stuck"):
         assert said in page, said
     assert ENROLLMENT_TIME_LIMIT == 24 * HOUR
 
