@@ -97,7 +97,6 @@ class Enrollment(models.Model):
                 condition=Q(state__in=["waiting", "submitted", "pending", "unknown"]),
                 name="enrollment_open",
             ),
-            models.Index(fields=["finished_at"], name="enrollment_finished"),
             # With whose they are: lists of the orchestrators that failed read no row of these.
             models.Index(
                 fields=["finished_at"],
@@ -120,7 +119,7 @@ class Enrollment(models.Model):
             ),
             models.Index(
                 fields=["state", "finished_at", "id"],
-                condition=_FAILED | Q(state=EnrollmentState.DISCARDED.value),
+                condition=Q(finished_at__isnull=False),
                 name="enrollment_ended",
             ),
             models.Index(

@@ -35,6 +35,8 @@ NAMES = ("q", "state", "ca", "template", "cause", "older", "ended", "fleet")
 PAGE_SIZE = 50
 MOST_FOUND = 200
 """So many orchestrators a search by name finds at most; more is told, and narrowed by typing on."""
+MOST_LISTED = 2_000
+"""And so many enrollments of these."""
 NO_CAUSE = "none"
 """Of requests that were given up before any CA said anything."""
 _UNITS = {"m": ("minute", 60), "h": ("hour", 3600), "d": ("day", 86400)}
@@ -64,8 +66,7 @@ _STATES: Mapping[Stage, tuple[EnrollmentState, ...]] = {
     Stage.OPEN: (_S.UNKNOWN, _S.PENDING, _S.WAITING, _S.SUBMITTED),
     Stage.UNDER_WAY: (_S.UNKNOWN, _S.PENDING, _S.SUBMITTED),
 }
-UNDER_WAY = _STATES[Stage.UNDER_WAY]
-"""What a CA was asked for, and has not answered."""
+_ENDED = (_S.EXPIRED, _S.REJECTED, _S.REFUSED, _S.DISCARDED, _S.ISSUED)
 _OPEN_STAGES = frozenset(
     {Stage.OPEN, Stage.WAITING, Stage.UNDER_WAY, Stage.SUBMITTED, Stage.PENDING, Stage.UNKNOWN}
 )
@@ -173,7 +174,11 @@ def page(search: Search, *, reach: Reach, now: datetime, cursor: str = "") -> Fo
     is_cut = False
     if search.query:
         ids, is_cut = _found_by(search.query, reach)
-        rows = rows.filter(orchestrator__in=ids)
+        # Looked up by whose they are, and first: in the list's order the planner would walk it.
+        own = Enrollment.objects.filter(orchestrator__in=ids).order_by("orchestrator", "-id")
+        keys = list(own.values_list("pk", flat=True)[: MOST_LISTED + 1])
+        is_cut = is_cut or len(keys) > MOST_LISTED
+        rows = rows.filter(pk__in=keys[:MOST_LISTED])
     rows = _narrowed(rows, search, now)
     return Found(cut(_segments(rows, search), cursor=cursor, size=PAGE_SIZE), is_cut)
 
@@ -217,12 +222,13 @@ def _segments(rows: QuerySet[Enrollment], search: Search) -> list[Segment[Enroll
         stage = stage or Stage.OPEN
         states = _STATES.get(stage) or (EnrollmentState(stage.value),)
         return [Segment(rows.filter(state=each), _BY_AGE) for each in states]
-    if stage is Stage.FAILED:
-        return [Segment(rows.filter(state__in=sorted(FAILED_ENROLLMENT)), _BY_END)]
+    ended = rows.filter(finished_at__isnull=False)
+    if stage is Stage.FAILED or (stage is None and search.cause):
+        return [Segment(ended.filter(state__in=sorted(FAILED_ENROLLMENT)), _BY_END)]
     if stage is not None:
-        return [Segment(rows.filter(state=stage.value), _BY_END)]
-    if search.cause or search.ended is not None:
-        return [Segment(rows, _BY_END)]
+        return [Segment(ended.filter(state=stage.value), _BY_END)]
+    if search.ended is not None:
+        return [Segment(ended.filter(state=each), _BY_END) for each in _ENDED]
     return [Segment(rows, _BY_NUMBER)]
 
 
