@@ -73,6 +73,7 @@ PAGES = (
     *("/", "/orchestrators", "/groups", "/access", "/access/users", "/access/tokens"),
     *("/account/tokens", "/orchestrators/auto-registration", "/orchestrators/add", "/approvals"),
     *("/approvals?tab=all", "/audit", "/authorities", "/trusted-issuers", "/settings", "/jobs"),
+    "/enrollments",
 )
 TABS = ("", "/certificate", "/timeline", "/requests", "/logs", "/parameters", "/access", "/audit")
 CSV = ("/orchestrators/export.csv", "/audit/export.csv")
@@ -80,6 +81,7 @@ JSON = ("/orchestrators/export.json", "/audit/export.json")
 LISTS = (
     *("Agents", "Groups", "Security/Roles", "Security/Identities", "Tokens", "Templates"),
     *("AutoRegistration/Rules", "BootstrapCredentials", "Audit"),
+    "Enrollment/Requests",
 )
 
 
@@ -98,7 +100,10 @@ def one(person: User) -> Orchestrator:
     now = timezone.now()
     rows.set_up(now)
     census.take_due(now=now)
-    return rows.approved("host-1", now=now, left=rows.DAY * 90)
+    made = rows.approved("host-1", now=now, left=rows.DAY * 90)
+    for bad in SHOWN.values():
+        rows.enrollment(made, now=now, state="refused", last_error=bad, requested_by=bad)
+    return made
 
 
 def noted() -> int:
