@@ -6,6 +6,9 @@ from portal import health, metrics
 from portal.edge.paths import AGENTS_PREFIX, API_PREFIX
 from portal.rest.status import UnknownEndpoint
 
+handler400 = "portal.pages.failures.not_understood"
+handler500 = "portal.pages.failures.failed"
+
 urlpatterns = [
     path(f"{AGENTS_PREFIX.lstrip('/')}/", include("portal.agent_api.urls")),
     path(f"{API_PREFIX.lstrip('/')}/", include("portal.rest.urls")),

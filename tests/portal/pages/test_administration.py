@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 import pytest
 from django.conf import settings as django_settings
-from django.template.loader import render_to_string
+from django.db import IntegrityError, OperationalError, connection
+from django.test import Client
 
 from orchestrators import credentials
 from orchestrators.models import BootstrapCredential
@@ -101,11 +102,55 @@ def test_an_empty_portal_shows_the_first_steps_until_they_are_done(db, now, admi
     assert admin.get("/").context["steps"] == []
 
 
-def test_every_problem_has_a_designed_page(db, admin):
-    for template in ("400.html", "403_csrf.html", "404.html", "405.html", "500.html"):
-        text = render_to_string(template)
-        assert "<h1>" in text
-        assert "/static/css/portal.css" in text
+PROBLEMS = {
+    "a path of nothing": ("GET", "/nowhere", {}, 404),
+    "a page for a button": ("GET", "/audit/verify", {}, 405),
+    "a filter that there is not": ("GET", "/orchestrators?nothing=1", {}, 400),
+    "a page beyond one's roles": ("GET", "/audit", {}, 403),
+    "a form of another session": ("POST", "/orchestrators/layout", {}, 403),
+    "a host that is not the portal's": ("GET", "/", {"HTTP_HOST": "evil.example"}, 400),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_problem_has_a_page_with_a_reference_and_what_to_do(name, db):
+    method, path, headers, status = PROBLEMS[name]
+    client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    client.force_login(rows.user("operator", "Operator"))
+    reply = client.generic(method, path, **headers)
+    text = reply.content.decode()
+    assert reply.status_code == status
+    assert f"<code>{reply['X-Request-ID']}</code>" in text
+    assert "<h1>" in text
+    assert "/static/css/portal.css" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("theme", ["dark", ""])
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ZeroDivisionError("a secret"), 500, "Something went wrong"),
+        (OperationalError("server at 10.0.0.1"), 503, "database does not answer"),
+        (IntegrityError("a key"), 500, "Something went wrong"),
+    ],
+)
+def test_a_page_that_fails_says_so_without_the_database(
+    error, status, said, theme, admin, monkeypatch
+):
+    def gone(*_: object, **__: object) -> None:
+        raise error
+
+    admin.cookies["theme"] = theme
+    with connection.execute_wrapper(gone):
+        reply = admin.get("/orchestrators")
+    text = reply.content.decode()
+    assert reply.status_code == status
+    assert said in text
+    assert f"<code>{reply['X-Request-ID']}</code>" in text
+    assert str(error) not in text
+    assert ('data-bs-theme="dark"' in text) == bool(theme)
+    assert reply.get("Retry-After") == ("30" if status == 503 else None)
 
 
 @pytest.mark.parametrize("address", ["/orchestrators", "/audit/verify", "/api/Agents"])
