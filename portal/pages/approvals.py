@@ -57,8 +57,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "tab": tab,
             "tabs": list(WORDS.items()),
             "page": found,
-            # One with a risk is decided alone.
-            "can_choose": tab is Tab.WAITING and any(not a.hints for a in assessed.values()),
+            "can_choose": tab is Tab.WAITING,
             "rows": [
                 {
                     "request": row,

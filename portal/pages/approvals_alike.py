@@ -1,4 +1,4 @@
-"""One decision on several requests that are alike: the preview, and what it showed.
+"""One decision on several requests: the preview, and what it showed.
 
 Owns which requests one decision fits. The decision on each is `approval_decision.py`'s.
 """
@@ -39,7 +39,7 @@ MOST_AT_ONCE = 100
     form=fields("decision", many=("requests",)),
 )
 def preview(request: HttpRequest) -> HttpResponseBase:
-    """Show what a decision on several requests alike will do. Changes nothing."""
+    """Show what a decision on several requests will do. Changes nothing."""
     decision = _several(request)
     return _preview(request, decision, _keys(request))
 
@@ -60,7 +60,7 @@ def decide_several(request: HttpRequest) -> HttpResponseBase:
         return _preview(request, decision, keys, error="Say why: the audit log keeps it.")
     now = timezone.now()
     rows, left_out = inbox.chosen(request.user, keys, now=now)
-    alike, odd = _alike(assessed_for(request, rows, now=now))
+    alike, odd = _fitting(assessed_for(request, rows, now=now), decision)
     failed = len(left_out) + len(odd)
     done = 0
     for each in alike:
@@ -88,7 +88,7 @@ def _preview(
         messages.warning(request, "No request was selected.")
         return redirect("approvals")
     rows, left_out = inbox.chosen(request.user, keys, now=now)
-    alike, odd = _alike(assessed_for(request, rows, now=now))
+    alike, odd = _fitting(assessed_for(request, rows, now=now), decision)
     context: dict[str, Any] = {
         "decision": decision,
         "alike": [
@@ -103,11 +103,16 @@ def _preview(
     return render(request, "approvals/several.html", context, status=400 if error else 200)
 
 
-def _alike(assessed: Sequence[Assessed]) -> tuple[list[Assessed], list[tuple[Assessed, str]]]:
+def _fitting(
+    assessed: Sequence[Assessed], decision: str
+) -> tuple[list[Assessed], list[tuple[Assessed, str]]]:
     """Part requests into those that one decision fits and the others, each with why.
 
-    Alike: the same kind and service account as the first, one who came forward, and no hint.
+    To disapprove lets nobody in, so it fits all. To approve fits those alike: the same kind and
+    service account as the first, one who came forward, and no hint.
     """
+    if decision == "disapprove":
+        return list(assessed), []
     alike: list[Assessed] = []
     odd: list[tuple[Assessed, str]] = []
     for each in assessed:

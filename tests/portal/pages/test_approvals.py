@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from html import unescape
 from uuid import uuid4
 
 import pytest
@@ -78,16 +79,12 @@ class TestLists:
             assert (record.client_machine in waiting) == bool(usable)
         assert inbox.count_waiting_for(user, now=now).value == 3
 
-    def test_acts_on_several_are_offered_where_one_can_be_ticked(self, fleet, admin):
-        # Whoever shows a risk is decided alone: two of the three that wait.
-        both = admin.get("/approvals").content.decode()
-        assert both.count('name="requests"') == 1
-        assert both.count('name="decision"') == 2
-        Orchestrator.objects.filter(pk=fleet.returning.pk).update(status=Status.APPROVED)
-        request_of(fleet.returning).delete()
-        risky = admin.get("/approvals").content.decode()
-        assert 'name="requests"' not in risky
-        assert 'name="decision"' not in risky
+    def test_acts_on_several_are_offered_for_all_that_wait(self, fleet, admin):
+        # Whoever shows a risk as well, two of the three: together they are disapproved alone.
+        waiting = admin.get("/approvals").content.decode()
+        assert waiting.count('name="requests"') == 3
+        assert waiting.count('name="decision"') == 2
+        assert 'name="requests"' not in admin.get("/approvals?tab=done").content.decode()
 
     def test_it_is_counted_in_the_navigation_and_on_the_first_page(self, fleet, admin):
         page = admin.get("/").content.decode()
@@ -349,6 +346,29 @@ class TestSeveral:
             {"decision": "disapprove", "requests": keys, "reason": "not ours"},
         )
         assert {request_of(r).decision_reason for r in records} == {"not ours"}
+
+    def test_those_with_a_risk_are_disapproved_together_and_never_approved_so(self, db, admin, now):
+        records = [
+            *self.alike(now, 1),
+            rows._waiting("odd-host", now, strangers=2),
+            rows._waiting("late-host", now, strangers=2),
+        ]
+        keys = [request_of(r).pk for r in records]
+        page = admin.post("/approvals/preview", {"decision": "disapprove", "requests": keys})
+        assert len(page.context["alike"]) == 3
+        assert page.context["odd"] == []
+        hints = {h.sentence for e in page.context["alike"] for h in e["assessed"].hints}
+        text = unescape(page.content.decode())
+        assert hints
+        assert all(sentence in text for sentence in hints)
+        form = {"requests": keys, "reason": "a scanner"}
+        admin.post("/approvals/decide", {"decision": "approve"} | form)
+        assert {fresh(r).status for r in records[1:]} == {Status.NEW}
+        admin.post("/approvals/decide", {"decision": "disapprove"} | form)
+        assert {fresh(r).status for r in records} == {Status.DISAPPROVED}
+        told = AuditEntry.objects.filter(action="disapproved", message="a scanner")
+        assert told.count() == 3
+        assert len(set(told.values_list("request_id", flat=True))) == 1
 
     def test_too_many_or_no_numbers_are_refused(self, db, admin):
         for keys in (["x"], list(range(101))):
