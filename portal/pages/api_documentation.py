@@ -138,9 +138,9 @@ def _example(document: dict[str, Any], schema: Any, depth: int = 0) -> Any:
 
 
 def _curl(method: str, path: str, body: str) -> str:
-    lines = [f'curl -sS -H "Authorization: Bearer $TOKEN" -X {method} \\']
+    lines = [f'curl -sS -H "Authorization: Bearer $PORTAL_TOKEN" -X {method} \\']
     lines += ["  -H 'x-keyfactor-requested-with: APIClient' \\"]
-    lines += [f'  "$PORTAL/KeyfactorAPI{path}"' + (" \\" if body else "")]
+    lines += [f'  "$PORTAL_URL/KeyfactorAPI{path}"' + (" \\" if body else "")]
     if body:
         lines += [f"  --json '{_compact(body)}'"]
     return "\n".join(lines)
@@ -153,11 +153,11 @@ def _python(method: str, path: str, body: str) -> str:
             "import json, os, urllib.request",
             "",
             "request = urllib.request.Request(",
-            f'    os.environ["PORTAL"] + "/KeyfactorAPI{path}",',
+            f'    os.environ["PORTAL_URL"] + "/KeyfactorAPI{path}",',
             f'    method="{method}",',
             f"    data={sent},",
             "    headers={",
-            '        "Authorization": "Bearer " + os.environ["TOKEN"],',
+            '        "Authorization": "Bearer " + os.environ["PORTAL_TOKEN"],',
             '        "x-keyfactor-requested-with": "APIClient",',
             '        "Content-Type": "application/json",',
             "    },",

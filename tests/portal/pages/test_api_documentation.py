@@ -112,11 +112,11 @@ def test_the_recipe_asks_exactly_the_orchestrators_of_the_region_that_end_soon(
     _, token = ApiToken.issue(
         user=user, name="recipe", created_at=now, expires_at=now + timedelta(days=1)
     )
-    monkeypatch.setenv("PORTAL", "http://portal")
+    monkeypatch.setenv("PORTAL_URL", "http://portal")
     with pytest.raises(SystemExit, match="https://"):
         exec(recipe, {})
-    monkeypatch.setenv("PORTAL", "https://portal")
-    monkeypatch.setenv("TOKEN", token)
+    monkeypatch.setenv("PORTAL_URL", "https://portal")
+    monkeypatch.setenv("PORTAL_TOKEN", token)
     script = Client()
 
     sent: list[urllib.request.Request] = []
