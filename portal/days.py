@@ -67,6 +67,11 @@ def days_of(text: str) -> Days:
     return days
 
 
+def zone_name() -> str:
+    """Return the name of the zone in which a day is read now, to be stored beside a filter."""
+    return timezone.get_current_timezone_name()
+
+
 def utc_day(day: date, last: date | None = None) -> Days:
     """Return a day of UTC, or the days to another, as what counts the whole fleet knows them."""
     return Days(day, last or day, UTC, is_utc=True)

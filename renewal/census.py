@@ -43,6 +43,8 @@ from renewal.rules.forecast import Asked, Forecast, Lot, forecast
 from renewal.rules.lifecycle import EnrollmentState
 from renewal.rules.periods import Periods
 from renewal.rules.standing import IN_USE
+from renewal.selectors.certificate_counts import in_all
+from renewal.selectors.certificates import Shown
 from renewal.selectors.filters import Ends
 from renewal.selectors.marks import Mark, marked
 from renewal.selectors.states import RenewalState, having
@@ -101,6 +103,8 @@ class Picture:
     unable: Mapping[int, int]
     """Days to the approved records whose certificate in use ends within them, and that cannot
     renew for want of a permission (`readiness.cannot_renew`)."""
+    certificates: Mapping[Shown, int]
+    """All certificates, by what their list shows."""
     _foreseen: dict[tuple[Periods, date], Forecast] = field(default_factory=dict, compare=False)
 
     def foreseen(self, known: Periods, *, today: date) -> Forecast:
@@ -226,6 +230,7 @@ def _count(reach: Reach, now: datetime) -> dict[str, Any]:
                 for state in RenewalState
             }
         ),
+        "certificates": in_all(reach=reach, now=now),
     }
 
 
@@ -311,6 +316,9 @@ def _picture(counted_at: datetime, found: Mapping[str, Any]) -> Picture:
         is_cut=found["is_cut"],
         unable={int(days): number for days, number in found.get("unable", {}).items()},
         states={RenewalState(name): number for name, number in found.get("states", {}).items()},
+        certificates={
+            Shown(name): number for name, number in found.get("certificates", {}).items()
+        },
     )
 
 

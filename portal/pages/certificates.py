@@ -1,12 +1,10 @@
-"""Certificates: found, looked at, downloaded, requested with a CSR.
+"""Certificates: looked at, downloaded, requested with a CSR.
 
-Owns these pages; which certificates a search finds is `renewal/selectors/certificates.py`'s.
+Owns these pages; their list is `certificate_list.py`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -21,7 +19,6 @@ from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.reach import Reach, reach
 from portal.pages.fields import fields
-from portal.pages.fleet_chips import Chip
 from portal.pages.gate import BOTH, actor_of, demand_everywhere, page
 from renewal import chains, operator_requests
 from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
@@ -29,72 +26,8 @@ from renewal.rules.periods import days_left
 from renewal.rules.standing import Standing
 from renewal.selectors import certificates
 from renewal.selectors.beyond import hide_beyond
-from renewal.selectors.certificates import Search, Shown, Use
 from renewal.x509.certificates import CertificateUnreadable, read_certificate
 from renewal.x509.extensions import extensions_of
-
-
-@page(Permission.CERTIFICATES_READ, query=fields("cursor", *certificates.NAMES))
-def index(request: HttpRequest) -> HttpResponseBase:
-    """The list."""
-    now = timezone.now()
-    search = certificates.search_from(request.GET.dict())
-    found = certificates.page(
-        search, reach=_reach(request), now=now, cursor=request.GET.get("cursor", "")
-    )
-    hide_beyond(found.slice.rows, _agents(request), given=_reach(request))
-    known = CertificateAuthority.objects.order_by("name").values_list("pk", "name")
-    issuers = {str(pk): name for pk, name in known} | {"other": "a CA that is not this portal's"}
-    return render(
-        request,
-        "certificates/list.html",
-        {
-            "search": search,
-            "page": found.slice,
-            "is_cut": found.is_cut,
-            "most_found": certificates.MOST_FOUND,
-            "rows": [(row, days_left(row.not_after, now)) for row in found.slice.rows],
-            "shown": SHOWN,
-            "uses": USES,
-            "issuers": issuers,
-            "chips": _chips(search, issuers),
-        },
-    )
-
-
-SHOWN = {
-    Shown.VALID: "valid",
-    Shown.EXPIRED: "expired",
-    Shown.REVOKED: "revoked",
-    Shown.ENDED: "expired or revoked",
-    Shown.ALL: "all",
-}
-USES = {
-    Use.IN_USE: "in use by an orchestrator",
-    Use.UNUSED: "issued, not used yet",
-    Use.FORMER: "no longer accepted",
-    Use.OWN: "the portal's own, or an operator's",
-}
-
-
-def _chips(search: Search, issuers: Mapping[str, str]) -> list[Chip]:
-    found: list[tuple[str, str, Search]] = []
-    if search.query:
-        found.append(("Search", search.query, replace(search, query="")))
-    if search.use is not None:
-        found.append(("Use", USES[search.use], replace(search, use=None)))
-    if search.issuer:
-        name = issuers.get(search.issuer, "no CA of that number")
-        found.append(("Issued by", name, replace(search, issuer="")))
-    if search.key:
-        found.append(("Key", search.key, replace(search, key="")))
-    if search.hash:
-        found.append(("Signed with", search.hash, replace(search, hash="")))
-    if search.is_real:
-        found.append(("Fleet", "without the demonstration", replace(search, is_real=False)))
-    if search.ends is not None:
-        found.append(("Ends", search.ends.words, replace(search, ends=None)))
-    return [Chip(name, value, certificates.query_of(rest)) for name, value, rest in found]
 
 
 @page(Permission.CERTIFICATES_READ)

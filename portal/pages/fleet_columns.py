@@ -1,33 +1,16 @@
 """The columns of the list of orchestrators: what each is called, means and exports.
 
-Owns the table of columns and which of them a person sees. How a cell looks is the template's.
+Owns the table of columns. How a cell looks is the template's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
 from orchestrators.protocol.terms import AgentPlatform
-from portal.preferences.models import Layout
+from portal.pages.list_columns import Column, Columns
 from renewal.selectors.fleet import FleetRow
-
-PAGE = "orchestrators"
-"""The list's name in saved views and layouts."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column; ``fields`` are its names and values in an export."""
-
-    key: str
-    title: str
-    meaning: str
-    fields: tuple[tuple[str, Callable[[FleetRow], Any]], ...]
-    by_default: bool = False
-    is_fixed: bool = False
 
 
 def _of(name: str) -> Callable[[FleetRow], Any]:
@@ -41,7 +24,7 @@ def platform_name(number: int) -> str:
     return {"DOTNET": ".NET"}.get(name := AgentPlatform(number).name, name.capitalize())
 
 
-COLUMNS: tuple[Column, ...] = (
+COLUMNS: tuple[Column[FleetRow], ...] = (
     Column(
         "orchestrator",
         "Orchestrator",
@@ -147,41 +130,4 @@ COLUMNS: tuple[Column, ...] = (
     Column("address", "Address", "Where it came from last", (("address", _of("last_address")),)),
     Column("added", "Added", "When the record was made", (("added", _of("created_at")),)),
 )
-BY_KEY = {column.key: column for column in COLUMNS}
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What one person sees of the list."""
-
-    columns: Sequence[Column]
-    is_compact: bool = False
-    is_own: bool = False
-    """Chosen by the person, not the default."""
-
-    @property
-    def optional(self) -> list[tuple[Column, bool]]:
-        """The columns that may be left out, in order: those shown first."""
-        shown = [c for c in self.columns if not c.is_fixed]
-        rest = [c for c in COLUMNS if not c.is_fixed and c not in shown]
-        return [(c, True) for c in shown] + [(c, False) for c in rest]
-
-    def export_names(self) -> list[str]:
-        return [name for column in self.columns for name, _ in column.fields]
-
-    def export(self, row: FleetRow) -> dict[str, Any]:
-        """Return a row as an export tells it."""
-        return {
-            name: value.isoformat() if isinstance(value := get(row), datetime) else value
-            for column in self.columns
-            for name, get in column.fields
-        }
-
-
-def shown(layout: Layout | None) -> Shown:
-    """Return the columns of a layout; a key that is no longer known is left out."""
-    if layout is None:
-        return Shown([c for c in COLUMNS if c.by_default])
-    fixed = [c for c in COLUMNS if c.is_fixed]
-    chosen = [BY_KEY[key] for key in dict.fromkeys(layout.columns) if key in BY_KEY]
-    return Shown([*fixed, *(c for c in chosen if not c.is_fixed)], layout.is_compact, is_own=True)
+FLEET = Columns("orchestrators", COLUMNS)

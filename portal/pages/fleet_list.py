@@ -6,15 +6,11 @@ Owns the page and what a person chooses about it. Rows, order and counts are
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -23,14 +19,12 @@ from orchestrators import groups
 from orchestrators.protocol.terms import AgentPlatform
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.audit.export import csv_line
-from portal.audit.models import Category
-from portal.audit.trail import record
-from portal.pages import api_calls, fleet_chips, fleet_columns
+from portal.pages import api_calls, fleet_chips, fleet_columns, list_export, list_layout
 from portal.pages.act_catalogue import acts_for
-from portal.pages.fields import fields, one_of
-from portal.pages.fleet_columns import PAGE, Shown
-from portal.pages.gate import ACT, actor_of, page
+from portal.pages.fields import fields
+from portal.pages.fleet_columns import FLEET
+from portal.pages.gate import ACT, page
+from portal.pages.list_layout import person_of, shown_to
 from portal.pages.shipped_views import SHIPPED_VIEWS
 from portal.preferences import personal, store
 from portal.preferences.personal import ViewRefused
@@ -39,7 +33,6 @@ from renewal.configuration import periods
 from renewal.rules.periods import whole_second
 from renewal.selectors import fleet
 from renewal.selectors.filters import NAMES, Sort, filters_from, filters_of_query, query_of
-from renewal.selectors.fleet import FleetRow
 from renewal.selectors.marks import MARKS, Mark
 from renewal.selectors.states import LABELS, RenewalState
 
@@ -64,7 +57,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     known = periods(store.load())
     filters = filters_from(request.GET.dict())
     seen = reach(request.user, Permission.AGENTS_READ)
-    shown = _shown(request)
+    shown = shown_to(request, FLEET)
     found = fleet.page(filters, known, reach=seen, now=now, cursor=request.GET.get("cursor", ""))
     tally = fleet.tally(filters, known, reach=seen, now=now)
     counted_at = None
@@ -96,7 +89,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "chips": fleet_chips.chips(filters),
         "matching": query_of(filters),
         "own": own,
-        "views": personal.views_of(_person(request), PAGE),
+        "views": personal.views_of(person_of(request), FLEET.page),
         "shipped_views": SHIPPED_VIEWS,
         "acts": acts_for(request.user),
         "api_calls": api_calls.of_list(filters, now=now),
@@ -112,51 +105,28 @@ def exported(request: HttpRequest, form: str) -> HttpResponseBase:
     """Exactly the rows that the filters show, in their order, with the columns shown, as a file."""
     now = timezone.now()
     filters = filters_from(request.GET.dict())
-    record(
-        actor_of(request),
-        Category.ACCESS,
-        "orchestrators_exported",
-        object_type="orchestrators",
-        object_id=form,
-        after={"query": query_of(filters, with_order=True)},
-    )
     rows = fleet.every(
         filters,
         periods(store.load()),
         reach=reach(request.user, Permission.AGENTS_READ),
         now=now,
     )
-    write, content_type = _FORMS[form]
-    response = StreamingHttpResponse(write(rows, _shown(request)), content_type=content_type)
-    response["Content-Disposition"] = (
-        f'attachment; filename="orchestrators-{now:%Y%m%d-%H%M}.{form}"'
+    return list_export.exported(
+        request,
+        rows,
+        shown_to(request, FLEET),
+        what="orchestrators",
+        form=form,
+        query=query_of(filters, with_order=True),
+        now=now,
     )
-    return response
 
 
-@page(
-    Permission.AGENTS_READ,
-    methods=ACT,
-    form=fields("query", "move", "density", "default", many=("columns",)),
-)
+@page(Permission.AGENTS_READ, methods=ACT, form=list_layout.FORM)
 def set_layout(request: HttpRequest) -> HttpResponseBase:
     """Keep which columns are shown, in which order, and how dense the rows are."""
-    person, back = _person(request), _back(request)
-    if "default" in request.POST:
-        personal.forget_layout(person, PAGE)
-        return back
-    columns = request.POST.getlist("columns")
-    if not set(columns) <= set(fleet_columns.BY_KEY):
-        raise BadRequest("There is no such column.")
-    key, _, direction = request.POST.get("move", "").partition(":")
-    if key and (key not in fleet_columns.BY_KEY or direction not in ("up", "down")):
-        raise BadRequest("A column is moved up or down.")
-    if key in columns:
-        at = columns.index(key)
-        to = min(max(at + (-1 if direction == "up" else 1), 0), len(columns) - 1)
-        columns.insert(to, columns.pop(at))
-    is_compact = one_of(request.POST, "density", ("compact",)) == "compact"
-    personal.save_layout(person, PAGE, columns, is_compact=is_compact)
+    back = _back(request)
+    list_layout.keep(request, FLEET)
     return back
 
 
@@ -166,7 +136,7 @@ def save_view(request: HttpRequest) -> HttpResponseBase:
     query = query_of(filters_of_query(request.POST.get("query", "")), with_order=True)
     try:
         view = personal.save_view(
-            _person(request), PAGE, request.POST.get("name", ""), query, now=timezone.now()
+            person_of(request), FLEET.page, request.POST.get("name", ""), query, now=timezone.now()
         )
     except ViewRefused as refused:
         messages.error(request, str(refused))
@@ -179,42 +149,12 @@ def save_view(request: HttpRequest) -> HttpResponseBase:
 def delete_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Delete one of one's own views."""
     back = _back(request)
-    if pk < 2**63 and personal.delete_view(_person(request), PAGE, pk):
+    if pk < 2**63 and personal.delete_view(person_of(request), FLEET.page, pk):
         messages.success(request, "The view was deleted.")
     return back
-
-
-def _shown(request: HttpRequest) -> Shown:
-    return fleet_columns.shown(personal.layout_of(_person(request), PAGE))
-
-
-def _person(request: HttpRequest) -> Any:
-    """Views and layouts belong to the person, whoever's eyes they look through."""
-    return getattr(request, "viewer", request.user)
 
 
 def _back(request: HttpRequest) -> HttpResponseRedirect:
     """Lead back to the list with the filters that it had, read anew: never to another address."""
     query = query_of(filters_of_query(request.POST.get("query", "")), with_order=True)
     return redirect(f"{reverse('orchestrators')}{'?' if query else ''}{query}")
-
-
-def _as_csv(rows: Iterator[FleetRow], shown: Shown) -> Iterator[str]:
-    yield csv_line(shown.export_names())
-    for row in rows:
-        yield csv_line(shown.export(row).values())
-
-
-def _as_json(rows: Iterator[FleetRow], shown: Shown) -> Iterator[str]:
-    yield "["
-    separator = "\n"
-    for row in rows:
-        yield separator + json.dumps(shown.export(row), ensure_ascii=False)
-        separator = ",\n"
-    yield "\n]\n"
-
-
-_FORMS = {
-    "csv": (_as_csv, "text/csv; charset=utf-8"),
-    "json": (_as_json, "application/json; charset=utf-8"),
-}

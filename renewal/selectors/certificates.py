@@ -1,18 +1,19 @@
 """The list of certificates: searched by any name, serial number or thumbprint, and narrowed.
 
-Owns which certificates a search finds. Paging is by expiry, soonest first (last for what has
-ended), for each standing by itself where a use is asked for. What is typed is looked
-up first and names at most so many rows: an ``OR`` over several tables would read all of them.
+Owns which certificates a search finds; how many is `certificate_counts.py`'s. Paging is by expiry,
+soonest first (last for what has ended), for each standing by itself where a use is asked for. What
+is typed is looked up first and names at most so many rows: an ``OR`` over several tables would read
+all of them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from django.db.models import Q, QuerySet
 
@@ -54,7 +55,7 @@ class Use(StrEnum):
     OWN = "own"
 
 
-_STANDINGS: Mapping[Use, frozenset[Standing]] = {
+STANDINGS: Mapping[Use, frozenset[Standing]] = {
     Use.IN_USE: IN_USE,
     Use.UNUSED: UNPROVEN,
     Use.FORMER: frozenset({Standing.SUPERSEDED, Standing.DISCARDED, Standing.ARCHIVED}),
@@ -84,15 +85,6 @@ class Search:
         return self != Search()
 
 
-@dataclass(frozen=True)
-class Found:
-    """One page of what a search found."""
-
-    slice: Slice[Certificate]
-    is_cut: bool
-    """More than `MOST_FOUND` certificates have such a name or number; the rest is not shown."""
-
-
 def search_from(given: Mapping[str, str]) -> Search:
     """Return the search of a query's parameters. Raises FilterInvalid for a value of no meaning."""
     issuer, key = text_of(given, "issuer", 20), text_of(given, "key", 30)
@@ -115,6 +107,14 @@ def search_from(given: Mapping[str, str]) -> Search:
     )
 
 
+def search_of_query(query: str) -> Search:
+    """Return the search of a query string. Raises FilterInvalid for a member that is not known."""
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := set(given) - set(NAMES):
+        raise FilterInvalid(f"There is no filter {min(unknown)[:60]!r}.")
+    return search_from(given)
+
+
 def query_of(search: Search) -> str:
     """Return the canonical query of a search."""
     parts = (
@@ -130,21 +130,53 @@ def query_of(search: Search) -> str:
     return urlencode([(name, str(value)) for name, value in parts if value])
 
 
-def page(search: Search, *, reach: Reach, now: datetime, cursor: str = "") -> Found:
-    """Return one page of the certificates within the reach that a search finds."""
+@dataclass(frozen=True)
+class Matching:
+    """What a search finds, whichever of `Shown` is looked at."""
+
+    rows: QuerySet[Certificate]
+    search: Search
+    now: datetime
+    is_cut: bool
+    """More than `MOST_FOUND` certificates have such a name or number; the rest is not looked at."""
+
+    @property
+    def segments(self) -> list[Segment[Certificate]]:
+        """The rows that are shown, in their order."""
+        is_valid = self.search.shown is Shown.VALID
+        order = ("not_after", "id") if is_valid else ("-not_after", "-id")
+        rows = self.rows.filter(condition_of(self.search.shown, self.now))
+        return [Segment(part, order) for part in _parts(rows, self.search, self.now)]
+
+
+def matching(search: Search, *, reach: Reach, now: datetime) -> Matching:
+    """Look a search up among the certificates within the reach."""
     rows = within(
         Certificate.objects.select_related("orchestrator", "authority").defer("der"),
         reach,
         by="orchestrator_id",
     )
     rows = _narrowed(rows, search, now)
-    is_cut = False
-    if search.query:
-        ids, is_cut = _found_by(search.query, reach)
-        rows = rows.filter(pk__in=ids)
-    order = ("not_after", "id") if search.shown is Shown.VALID else ("-not_after", "-id")
-    segments = [Segment(part, order) for part in _parts(rows, search, now)]
-    return Found(cut(segments, cursor=cursor, size=PAGE_SIZE), is_cut)
+    if not search.query:
+        return Matching(rows, search, now, is_cut=False)
+    ids, is_cut = _found_by(search.query, reach)
+    return Matching(rows.filter(pk__in=ids), search, now, is_cut)
+
+
+def page(found: Matching, *, cursor: str = "", size: int = PAGE_SIZE) -> Slice[Certificate]:
+    """Return one page of the rows that are shown."""
+    return cut(found.segments, cursor=cursor, size=size)
+
+
+def every(found: Matching, *, run: int = 1000) -> Iterator[list[Certificate]]:
+    """Yield all rows that are shown in their order, in runs: any number can be exported."""
+    cursor = ""
+    while True:
+        part = page(found, cursor=cursor, size=run)
+        yield part.rows
+        cursor = part.following
+        if not cursor:
+            return
 
 
 def _parts(
@@ -156,20 +188,27 @@ def _parts(
     """
     found = [rows]
     if search.use is not None:
-        found = [rows.filter(standing=each) for each in sorted(_STANDINGS[search.use])]
+        found = [rows.filter(standing=each) for each in sorted(STANDINGS[search.use])]
     if search.shown is Shown.ENDED:
         halves = (Q(revoked_at__isnull=False, not_after__gte=now), Q(not_after__lt=now))
         found = [part.filter(half) for part in found for half in halves]
     return found
 
 
+def condition_of(shown: Shown, now: datetime) -> Q:
+    """Return what holds for the certificates that are shown."""
+    has_ended, is_revoked = Q(not_after__lt=now), Q(revoked_at__isnull=False)
+    return {
+        Shown.VALID: Q(not_after__gte=now, revoked_at=None),
+        Shown.EXPIRED: has_ended,
+        Shown.REVOKED: is_revoked,
+        Shown.ENDED: has_ended | is_revoked,
+        Shown.ALL: Q(),
+    }[shown]
+
+
 def _narrowed(rows: QuerySet[Certificate], search: Search, now: datetime) -> QuerySet[Certificate]:
-    if search.shown is Shown.VALID:
-        rows = rows.filter(not_after__gte=now, revoked_at=None)
-    elif search.shown is Shown.EXPIRED:
-        rows = rows.filter(not_after__lt=now)
-    elif search.shown is Shown.REVOKED:
-        rows = rows.filter(revoked_at__isnull=False)
+    """Return what all but the search's text and what is shown leave."""
     if search.issuer == "other":
         rows = rows.filter(authority=None)
     elif search.issuer:

@@ -148,7 +148,7 @@ def body_of(response: object) -> str:
     text = response.content.decode()  # type: ignore[attr-defined]
     text = re.sub(r'name="csrfmiddlewaretoken" value="[^"]+"', "", text)
     text = re.sub(r'name="next" value="[^"]+"', "", text)
-    return re.sub(r"Request <code>[^<]+</code>", "", text)
+    return re.sub(r"Reference <code>[^<]+</code>", "", text)
 
 
 def test_the_list_and_the_counts_leave_out_what_is_outside(fleet: rows.Fleet, scoped: User) -> None:
@@ -174,7 +174,7 @@ def test_certificates_and_audit_show_only_what_is_within(fleet: rows.Fleet, scop
     client = page_of(scoped)
     mine = {fleet.calm.pk, fleet.waiting.pk, fleet.renewed.pk}
     shown = client.get("/certificates?shown=all").context["rows"]
-    assert {row.orchestrator_id for row, _ in shown} == mine
+    assert {row.certificate.orchestrator_id for row in shown} == mine
     events = [
         event
         for group in client.get("/audit").context["groups"]
@@ -222,6 +222,9 @@ def test_a_certificate_does_not_tell_of_an_orchestrator_that_is_outside(
         assert key not in told
         assert name not in told.replace(hidden.subject_name, "")
     assert str(fleet.calm.pk) in client.get(paths[0]).content.decode()
+    export = b"".join(client.get("/certificates/export.csv?shown=all").streaming_content).decode()
+    assert key not in export
+    assert str(fleet.calm.pk) in export
     assert fleet.calm.client_machine in client.get(f"/certificates/{own.pk}").content.decode()
 
     listed = {row["Id"]: row for row in caller.get("Certificates").json()}

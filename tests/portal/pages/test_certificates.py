@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
+import pytest
 from cryptography import x509
 from django.test import Client
 
 from orchestrators import groups
 from portal.access.catalogue import Permission
-from portal.access.reach import Reach
+from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import save_role
 from portal.audit.models import AuditEntry
-from renewal import certificates, issuers
+from portal.pages.certificate_columns import CERTIFICATES
+from portal.preferences.models import Layout
+from renewal import census, certificates, issuers
 from renewal.authorities import Wanted, create_local
 from renewal.models import Certificate, Template
 from renewal.rules.standing import Standing
@@ -29,7 +35,7 @@ DAY = timedelta(days=1)
 
 
 def found(client, **query) -> set[str]:
-    return {c.pk for c, _ in client.get("/certificates", query).context["rows"]}
+    return {row.certificate.pk for row in client.get("/certificates", query).context["rows"]}
 
 
 def test_certificates_are_found_by_name_serial_and_thumbprint(fleet, admin, now):
@@ -75,7 +81,7 @@ def test_what_is_outside_the_reach_takes_no_place_from_what_is_inside(fleet, now
     own = set(Certificate.objects.filter(orchestrator=fleet.requested).values_list("pk", flat=True))
     assert len(own) == 1
     page = reader.get("/certificates", {"q": "app-server"})
-    assert {c.pk for c, _ in page.context["rows"]} == own
+    assert {row.certificate.pk for row in page.context["rows"]} == own
     assert "begin like this" not in page.content.decode()
 
 
@@ -109,6 +115,116 @@ def test_certificates_are_narrowed_by_state_use_issuer_key_and_end(fleet, admin,
     assert must_renew.pk in found(admin, ends="30d")
     assert found(admin, ends=str(must_renew.not_after.date()), q="edge") == {must_renew.pk}
     assert found(admin, issuer="9" * 20) == found(admin, key=f"EC-{'9' * 20}") == set()
+
+
+class TestList:
+    def body(self, reply) -> str:
+        assert reply.status_code == 200
+        return b"".join(reply.streaming_content).decode()
+
+    def counts(self, client, **query) -> dict[str, str]:
+        page = client.get("/certificates", query)
+        return {str(each): str(count) for each, *_, count in page.context["tally"]}
+
+    @pytest.mark.both_databases
+    def test_what_is_found_is_counted_by_state(self, fleet, admin):
+        every = ("valid", "expired", "revoked", "ended", "all")
+        for query in ({}, {"use": "in-use"}, {"q": "app-server"}, {"key": "RSA-2048"}):
+            expected = {each: str(len(found(admin, shown=each, **query))) for each in every}
+            for each in every:
+                assert self.counts(admin, shown=each, **query) == expected, (query, each)
+
+    @pytest.mark.both_databases
+    def test_counts_stop_at_their_cap_and_a_census_knows_more(self, fleet, admin, now, monkeypatch):
+        every = {each: len(found(admin, shown=each)) for each in ("valid", "ended", "all")}
+        real = Certificate.objects.exclude(orchestrator__demonstration=True).count()
+        assert real < every["all"]
+        monkeypatch.setattr("renewal.selectors.certificate_counts.CAP", 3)
+        counts = self.counts(admin)
+        # The only page knows how many it shows.
+        assert (counts["valid"], counts["all"]) == (str(every["valid"]), "3+")
+        assert self.counts(admin, shown="ended")["ended"] == str(every["ended"])
+        assert "the least that there is" in admin.get("/certificates").content.decode()
+        census.take_due(now=now)
+        assert self.counts(admin)["all"] == f"≈{real}"
+        page = admin.get("/certificates").content.decode()
+        assert "Numbers with ≈ as counted" in page
+        assert "≈" not in "".join(self.counts(admin, use="in-use").values())
+
+    def test_columns_and_density_are_the_persons_own(self, fleet, admin, as_role):
+        given = {"columns": ["serial", "names"], "move": "names:up", "density": "compact"}
+        back = admin.post("/certificates/layout", given | {"query": "shown=all&q=app"})
+        assert back["Location"] == "/certificates?q=app&shown=all"
+        text = admin.get("/certificates").content.decode()
+        assert "is-compact" in text
+        heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', text)
+        assert heads == ["Name", "Ends", "Other names", "Serial number"]
+        other = as_role("Read only").get("/certificates").content.decode()
+        assert "is-compact" not in other
+        # The list of orchestrators has a layout of its own.
+        assert "is-compact" not in admin.get("/orchestrators").content.decode()
+        admin.post("/certificates/layout", {"columns": list(CERTIFICATES.by_key)})
+        text = admin.get("/certificates").content.decode()
+        assert all(f">{column.title}</th>" in text for column in CERTIFICATES.every)
+
+    @pytest.mark.parametrize(
+        "form", [{"columns": "nothing"}, {"move": "serial:sideways"}, {"query": "nowhere=1"}]
+    )
+    def test_a_layout_that_makes_no_sense_is_refused(self, form, fleet, admin):
+        assert admin.post("/certificates/layout", form).status_code == 400
+        assert not Layout.objects.exists()
+
+    def test_an_export_holds_the_rows_of_the_list_in_its_order_with_its_columns(self, fleet, admin):
+        admin.cookies["zone"] = "Europe/Berlin"
+        for query in ("", "?shown=all", "?q=app", "?use=former&shown=ended"):
+            listed = admin.get(f"/certificates{query}").context["rows"]
+            expected = [row.certificate.pk for row in listed]
+            body = self.body(admin.get(f"/certificates/export.csv{query}"))
+            table = list(csv.DictReader(io.StringIO(body)))
+            told = json.loads(self.body(admin.get(f"/certificates/export.json{query}")))
+            assert [int(row["id"]) for row in table] == expected
+            assert [row["id"] for row in told] == expected
+            assert [row["state"] for row in told] == [row.state for row in listed]
+        assert "alternative_names" not in told[0]
+        admin.post("/certificates/layout", {"columns": ["names"]})
+        (first, *_) = json.loads(self.body(admin.get("/certificates/export.json")))
+        assert "alternative_names" in first
+        assert "serial_number" not in first
+        audit = AuditEntry.objects.filter(action="certificates_exported").order_by("pk")
+        assert audit.count() == 9
+        assert audit[2].after == {"query": "shown=all", "time_zone": "Europe/Berlin"}
+
+    def test_an_export_of_many_comes_in_runs(self, fleet, now):
+        found = selectors.matching(
+            selectors.Search(shown=selectors.Shown.ENDED), reach=EVERYTHING, now=now
+        )
+        runs = list(selectors.every(found, run=1))
+        expected = [row.pk for row in selectors.page(found).rows]
+        assert [row.pk for run in runs for row in run] == expected
+
+    def test_no_cell_of_the_csv_is_a_formula(self, db, now, admin):
+        facts = read_certificate(pki.certificate("CN=one", not_after=now + DAY))
+        made = certificates.create(facts, standing=Standing.OWN, now=now)
+        Certificate.objects.filter(pk=made.pk).update(common_name="=1+1")
+        text = self.body(admin.get("/certificates/export.csv"))
+        assert ",'=1+1," in text
+
+    def test_an_export_ends_at_the_holders_reach(self, fleet, now):
+        group, _ = groups.save_group("Plant", actor=rows.ALICE, now=now)
+        groups.assign([fleet.requested.pk], group, actor=rows.ALICE)
+        save_role(
+            "Plant readers",
+            permissions=[Permission.PORTAL_READ, Permission.CERTIFICATES_READ],
+            limit=Reach(groups=frozenset({group.pk})),
+            giver=None,
+            actor=rows.ALICE,
+        )
+        reader = Client()
+        reader.force_login(rows.user("reader", "Plant readers"))
+        told = json.loads(self.body(reader.get("/certificates/export.json?shown=all")))
+        own = Certificate.objects.filter(orchestrator=fleet.requested)
+        assert [row["id"] for row in told] == [row.pk for row in own]
+        assert self.counts(reader)["all"] == str(own.count())
 
 
 def test_a_certificate_is_decoded_in_full_with_its_issuers(db, now, admin):

@@ -284,7 +284,7 @@ class TestLayout:
 
     def test_every_column_can_be_shown_and_the_default_comes_back(self, fleet, admin):
         labels.set_labels([fleet.calm.pk], put={"site": "berlin"}, actor=rows.ALICE)
-        admin.post("/orchestrators/layout", {"columns": list(fleet_columns.BY_KEY)})
+        admin.post("/orchestrators/layout", {"columns": list(fleet_columns.FLEET.by_key)})
         text = admin.get("/orchestrators").content.decode()
         heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', text, re.DOTALL)
         for column in fleet_columns.COLUMNS:
@@ -315,7 +315,9 @@ class TestExport:
             assert [row["orchestrator"] for row in table] == expected
             assert [row["orchestrator"] for row in told] == expected
             assert [row["state"] for row in table] == [row["state"] for row in told]
-        assert AuditEntry.objects.filter(action="orchestrators_exported").count() == 8
+        told = AuditEntry.objects.filter(action="orchestrators_exported")
+        assert told.count() == 8
+        assert told.first().after == {"query": "", "time_zone": "UTC"}
 
     def test_the_columns_are_those_shown(self, fleet, admin):
         groups.assign(
