@@ -42,6 +42,7 @@ class Act:
     icon: str
     permission: Permission
     consequence: str
+    consequence_of_many: str
     done: str
     unchanged: str
     perform: Callable[[UUID, Order], bool | Approval]
@@ -107,6 +108,7 @@ ACTS: dict[str, Act] = {
             "check",
             Permission.AGENTS_APPROVE,
             "What was seen of it is what you approve: from its next request on it may work.",
+            "What was seen of each is what you approve: from its next request on it may work.",
             "approved",
             "was approved already",
             _approve,
@@ -118,6 +120,7 @@ ACTS: dict[str, Act] = {
             "refresh",
             Permission.AGENTS_RENEW,
             "It works on and is told to renew (A0100007), as in the warning period.",
+            "They work on and are told to renew (A0100007), as in the warning period.",
             "is asked to renew",
             "nothing changed",
             _renewal(Reenrollment.REQUESTED),
@@ -131,6 +134,8 @@ ACTS: dict[str, Act] = {
             Permission.AGENTS_RENEW,
             "It gets no new session until it takes a new certificate (A0100008), as in the expiry "
             "period.",
+            "Each gets no new session until it takes a new certificate (A0100008), as in the "
+            "expiry period.",
             "must renew",
             "nothing changed",
             _renewal(Reenrollment.REQUIRED),
@@ -143,6 +148,7 @@ ACTS: dict[str, Act] = {
             "x",
             Permission.AGENTS_RENEW,
             "Nothing is asked of it any more; its certificate's own periods go on to count.",
+            "Nothing is asked of them any more; their certificates' own periods go on to count.",
             "is asked no more",
             "was not asked",
             _renewal(Reenrollment.NONE),
@@ -155,6 +161,8 @@ ACTS: dict[str, Act] = {
             Permission.AGENTS_APPROVE,
             "Its session ends at once and it gets no other. Its certificates stay what they are: "
             "approving it again restores them.",
+            "Their sessions end at once and they get no other. Their certificates stay what they "
+            "are: approving an orchestrator again restores its own.",
             "disapproved",
             "was disapproved already",
             _disapprove,
@@ -169,6 +177,9 @@ ACTS: dict[str, Act] = {
             "It becomes New: session, thumbprints, renewal request, last error and open jobs are "
             "removed. It may come back with any valid certificate of a trusted issuer, and must "
             "be approved again.",
+            "They become New: sessions, thumbprints, renewal requests, last errors and open jobs "
+            "are removed. Each may come back with any valid certificate of a trusted issuer, and "
+            "must be approved again.",
             "reset",
             "nothing changed",
             _reset,

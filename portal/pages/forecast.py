@@ -127,6 +127,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         demonstration = Orchestrator.objects.filter(demonstration=True).exists()
         real = "&fleet=real" if demonstration else ""
         context |= {
+            "is_empty": not lots,
             "months": _months(days, before, after, chosen),
             "sums": _sums(days, before, after, per_day),
             "load_chart": charts.load_chart(days, before, after, per_day, _day_url_of(request)),
@@ -232,7 +233,7 @@ def _sums(
 
     found = [
         Sum("Asked to renew now", before.due_now, after.due_now),
-        Sum("Of these without a session until they have", before.must_now, after.must_now),
+        Sum("Of these, without a session until they have renewed", before.must_now, after.must_now),
         Sum(f"Fall due within {len(days)} days", within(before.renewals), within(after.renewals)),
         Sum("Fall due on the fullest day", before.most(days), after.most(days)),
     ]

@@ -34,6 +34,8 @@ def next_of(orchestrator: Orchestrator, state: RenewalState, periods: Periods) -
     """Return what happens next."""
     if state is RenewalState.WAITING and orchestrator.reset_at is not None:
         return Next("Its return waits for approval")
+    if state is RenewalState.WAITING and orchestrator.last_seen is None:
+        return Next("Registers for the first time")
     not_after = orchestrator.certificate_not_after
     if state in _WORDS or not_after is None:
         return Next(_WORDS[state])
