@@ -6,8 +6,6 @@ Owns the pages. Rows are written by services and never changed; filters, forms a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.contrib import messages
@@ -19,14 +17,16 @@ from django.utils import timezone
 from orchestrators.reach import within
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.audit import authorship, export, requested, search
-from portal.audit.chain import FORGED
-from portal.audit.models import AuditEntry, AuditSeal, Category
+from portal.audit import export, requested, search
+from portal.audit.models import AuditEntry, Category
 from portal.audit.search import NAMES, FilterInvalid, Filters, Found
 from portal.audit.trail import record
+from portal.days import zone_name
+from portal.pages.audit_groups import doubts, grouped, jobs_told
 from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import ACT, actor_of, demand_everywhere, page
-from portal.pages.timeline import Told, told
+from renewal.bulk import selectors
+from renewal.models import BulkJob
 from renewal.selectors.keyset import Segment, cut
 
 _PAGE_ROWS = 100
@@ -47,14 +47,6 @@ _FORMS = {
 }
 
 
-@dataclass
-class Group:
-    """Rows of one act that stand together: the first is shown, the others unfold."""
-
-    first: Told
-    others: list[Told] = field(default_factory=list)
-
-
 @page(Permission.AUDITING_READ, query=fields("cursor", *NAMES))
 def index(request: HttpRequest) -> HttpResponseBase:
     """The list, newest first."""
@@ -67,20 +59,18 @@ def index(request: HttpRequest) -> HttpResponseBase:
     shown = cut(
         [Segment(found.rows, ("-id",))], cursor=request.GET.get("cursor", ""), size=_PAGE_ROWS
     )
-    sealed = dict(
-        AuditSeal.objects.filter(entry_id__in=[row.pk for row in shown.rows]).values_list(
-            "entry_id", "verdict"
-        )
-    )
-    noted = {pk for pk, verdict in sealed.items() if verdict == FORGED}
+    seen = reach(request.user, Permission.AGENTS_READ)
+    pages = selectors.visible(request.user, seen) if not seen.is_nothing else BulkJob.objects.none()
+    jobs = jobs_told(shown.rows, _visible(request), pages)
     return render(
         request,
         "audit/list.html",
         {
             "page": shown,
-            "groups": grouped(told(entry) for entry in shown.rows),
-            "unsealed": {row.pk for row in shown.rows} - sealed.keys(),
-            "forged": noted - authorship.cleared(noted),
+            "groups": grouped(shown.rows, jobs),
+            # What one job did is what was asked for: its rows are not folded away.
+            "is_one_job": filters.request in jobs,
+            **doubts(shown.rows, jobs),
             "filters": filters,
             "chips": [(name, _LABELS[name], value) for name, value in filters.chosen().items()],
             "categories": Category.choices,
@@ -104,7 +94,7 @@ def exported(request: HttpRequest, form: str) -> HttpResponseBase:
         "audit_exported",
         object_type="audit",
         object_id=form,
-        after=filters.chosen(),
+        after=filters.chosen() | {"time_zone": zone_name()},
     )
     write, content_type = _FORMS[form]
     response = StreamingHttpResponse(write(parts), content_type=content_type)
@@ -144,21 +134,6 @@ def verification(request: HttpRequest) -> HttpResponseBase:
             "is_late": is_late,
         },
     )
-
-
-def grouped(events: Iterable[Told]) -> list[Group]:
-    """Fold rows of the same act that tell the same into the first of them."""
-    groups: list[Group] = []
-    of_act: dict[tuple[str, str], Group] = {}
-    for event in events:
-        act = (event.entry.request_id, event.title)
-        if event.entry.request_id and act in of_act:
-            of_act[act].others.append(event)
-            continue
-        group = Group(event)
-        of_act[act] = group
-        groups.append(group)
-    return groups
 
 
 def _listed(request: HttpRequest, filters: Filters) -> QuerySet[AuditEntry]:

@@ -1,7 +1,7 @@
-"""Bulk actions on all that match a list's filters: preview, confirmation, jobs and their progress.
+"""Bulk actions on all that match a list's filters: preview and confirmation, which makes a job.
 
 Owns the pages. What is previewed and done is `renewal/bulk`'s; the words of an act are
-`act_catalogue.py`'s.
+`act_catalogue.py`'s, the jobs' pages `bulk_jobs.py`'s.
 """
 
 from __future__ import annotations
@@ -12,33 +12,40 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from orchestrators.models import Orchestrator, Status
 from orchestrators.reach import act_reaches
 from portal.access.catalogue import Permission
-from portal.access.permissions import PermissionMissing, holds
-from portal.access.reach import reach
+from portal.access.permissions import PermissionMissing
 from portal.audit.wording import one_line
 from portal.pages import api_calls
 from portal.pages.act_catalogue import ACTS
-from portal.pages.bulk_words import ASKED_LABELS, ITEM_LABELS, JOB_LABELS, SINCE_LABELS
-from portal.pages.fields import NOTHING, fields, one_of
-from portal.pages.gate import ACT, actor_of, demand, page, refuse
+from portal.pages.bulk_words import (
+    UNCHANGED_BECAUSE,
+    all_of,
+)
+from portal.pages.fields import fields, one_of
+from portal.pages.gate import ACT, actor_of, demand, page
 from portal.preferences import store
-from renewal.bulk import selectors, service, since, work
+from renewal.bulk import service, work
 from renewal.bulk.selection import Selection, chosen
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
 from renewal.configuration import periods
 from renewal.models import BulkJob
 from renewal.readiness import Lacking, lacking_among
 from renewal.rules.acts import FLAGS, SENTENCES, VOTE, Act, Outcome
-from renewal.rules.bulk_lifecycle import RETRIED, BulkState, ItemState
 from renewal.selectors import fleet
 from renewal.selectors.counting import Count
-from renewal.selectors.filters import NAMES, Filters, filters_from, filters_of_query, query_of
+from renewal.selectors.filters import (
+    NAMES,
+    Filters,
+    filters_from,
+    filters_of_query,
+    query_of,
+)
 from renewal.selectors.states import RenewalState
 
 AT_ONCE = 25
@@ -104,124 +111,6 @@ def follow(request: HttpRequest, job: BulkJob) -> HttpResponseBase:
     return redirect("bulk_job", pk=job.pk)
 
 
-@page(Permission.AGENTS_READ, query=fields("whose", "cursor"))
-def jobs(request: HttpRequest) -> HttpResponseBase:
-    """All bulk jobs, newest first."""
-    everything = reach(request.user, Permission.AGENTS_READ)
-    rows = selectors.visible(request.user, everything).select_related("requested_by")
-    is_mine = one_of(request.GET, "whose", ("mine",)) == "mine"
-    if is_mine:
-        rows = rows.filter(requested_by=request.user.pk)
-    found = selectors.page_of(rows, cursor=request.GET.get("cursor", ""))
-    return render(
-        request,
-        "bulk/jobs.html",
-        {
-            "page": found,
-            "jobs": [(job, ACTS[job.act], JOB_LABELS[BulkState(job.state)]) for job in found.rows],
-            "is_mine": is_mine,
-        },
-    )
-
-
-@page(Permission.AGENTS_READ, query=fields("item", "reason", "since", "cursor"))
-def job(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """One job: how far it is, and what became of each orchestrator."""
-    row = _found(request, pk)
-    seen = reach(request.user, Permission.AGENTS_READ)
-    wanted = one_of(request.GET, "item", set(ItemState))
-    state = ItemState(wanted) if wanted else None
-    reason = request.GET.get("reason", "")[:40].replace("\x00", "")
-    # Of a job whose outcomes are not counted, none leads anywhere.
-    place = one_of(request.GET, "since", set(since.Since)) if since.is_counted(row) else ""
-    items = selectors.items_of(
-        row,
-        seen,
-        state=state,
-        reason=reason,
-        place=since.Since(place) if place else None,
-        cursor=request.GET.get("cursor", ""),
-    )
-    names = fleet.names_of((item.orchestrator_id for item in items.rows), seen)
-    left = row.skipped + row.failed + (row.left if not row.is_open else 0)
-    is_own = row.requested_by_id == request.user.pk
-    may_act = holds(request.user, PERMISSIONS[Act(row.act)])
-    asks = ACTS[row.act].is_renewal
-    labels = ASKED_LABELS if asks else ITEM_LABELS
-    places = since.places(row, items.rows, seen) if asks else {}
-    counts = since.counts(row, seen) if since.is_counted(row) else {}
-    return render(
-        request,
-        "bulk/job.html",
-        {
-            "job": row,
-            "act": ACTS[row.act],
-            "label": JOB_LABELS[BulkState(row.state)],
-            "page": items,
-            "items": [
-                (
-                    item,
-                    names.get(item.orchestrator_id),
-                    labels[ItemState(item.state)],
-                    SINCE_LABELS[places[item.orchestrator_id]]
-                    if item.orchestrator_id in places
-                    else None,
-                )
-                for item in items.rows
-            ],
-            "asks": asks,
-            "asked": row.changed + row.unchanged,
-            "most_counted": since.MOST_COUNTED,
-            "since": [
-                (each, label, counts[each]) for each, label in SINCE_LABELS.items() if counts
-            ],
-            "place": place,
-            "states": [(each, labels[each], _count(row, each)) for each in ItemState],
-            "state": state,
-            "reason": reason,
-            "reasons": sorted(selectors.reasons_of(row).items(), key=lambda pair: -pair[1])
-            if any((row.skipped, row.failed))
-            else [],
-            "may_cancel": row.is_open and may_act and selectors.may_cancel(request.user, row),
-            "may_retry": not row.is_open and is_own and may_act and left,
-            "left": left,
-            "retried": sorted(RETRIED),
-        },
-    )
-
-
-@page(Permission.AGENTS_READ, methods=ACT, form=NOTHING)
-def cancel(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Stop a job; the answer comes when nothing more is done."""
-    row = _found(request, pk)
-    demand(request, PERMISSIONS[Act(row.act)])
-    if not selectors.may_cancel(request.user, row):
-        refuse(
-            request,
-            "A bulk job of somebody else is canceled only by who may do its act everywhere.",
-            what=f"job {row.pk}",
-        )
-    try:
-        service.cancel(row.pk, actor=actor_of(request), now=timezone.now())
-    except BulkRefused as refused:
-        messages.error(request, str(refused))
-    else:
-        messages.success(request, "The bulk job was canceled: what was done so far stays done.")
-    return redirect("bulk_job", pk=row.pk)
-
-
-@page(Permission.AGENTS_READ, methods=ACT, form=NOTHING)
-def retry(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Take up again what was not done."""
-    row = _found(request, pk)
-    demand(request, PERMISSIONS[Act(row.act)])
-    try:
-        service.retry(row.pk, user=request.user, actor=actor_of(request), now=timezone.now())
-    except BulkRefused as refused:
-        messages.error(request, str(refused))
-    return redirect("bulk_job", pk=row.pk)
-
-
 def _ask(
     request: HttpRequest, order: Order, *, error: str = "", field: str = ""
 ) -> HttpResponseBase:
@@ -249,11 +138,14 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
     plain = urlencode({"act": str(seen.order.act)}) + (f"&{query}" if query else "")
     return {
         "act": ACTS[seen.order.act],
+        "title": all_of(seen.order.act, seen.frozen.count),
         "query": query,
         "frozen": seen.frozen,
         "to_change": len(seen.of(Outcome.CHANGE)),
         "votes": tally[VOTE],
         "unchanged": len(seen.of(Outcome.UNCHANGED)),
+        "unchanged_because": UNCHANGED_BECAUSE.get(seen.order.act, ""),
+        "again": _asked_before(request, seen.order),
         "skipped": len(skipped),
         "deaf": _deaf(request, seen.order.act, seen.order.selection.filters),
         "lacking": lacking,
@@ -280,11 +172,20 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
 
 
 _DEAF = {
-    RenewalState.EXPIRED: "are expired: they are locked out until they are Reset.",
-    RenewalState.WAITING: "wait for approval: they get no session before.",
-    RenewalState.DISAPPROVED: "are disapproved: they get no session.",
+    RenewalState.EXPIRED: (
+        "is expired: it is locked out until it is Reset.",
+        "are expired: they are locked out until they are Reset.",
+    ),
+    RenewalState.WAITING: (
+        "waits for approval: it gets no session before.",
+        "wait for approval: they get no session before.",
+    ),
+    RenewalState.DISAPPROVED: (
+        "is disapproved: it gets no session.",
+        "are disapproved: they get no session.",
+    ),
 }
-"""Who may be asked to renew and cannot."""
+"""Who may be asked to renew and cannot: of one, and of many."""
 
 
 def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple[Count, str]]:
@@ -297,8 +198,8 @@ def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple
         return []
     counts = fleet.tally(filters, periods(store.load()), reach=far, now=timezone.now()).by_state
     return [
-        (counts[state], words)
-        for state, words in _DEAF.items()
+        (counts[state], one if counts[state].value == 1 else many)
+        for state, (one, many) in _DEAF.items()
         if filters.state in (None, state) and counts[state].value
     ]
 
@@ -319,6 +220,15 @@ def _lacking(request: HttpRequest, order: Order) -> list[Lacking]:
     return lacking_of(order.act, rows)
 
 
+def _asked_before(request: HttpRequest, order: Order) -> int:
+    """Return how many have the flag already that a renewal would set: it is set anew."""
+    if not ACTS[order.act].is_renewal:
+        return 0
+    reaches = act_reaches(request.user, PERMISSIONS[order.act])
+    rows = chosen(order.selection, periods(store.load()), *reaches, now=timezone.now())
+    return rows.filter(flag=FLAGS[order.act]).count()
+
+
 def hexadecimal(text: str) -> str:
     """Return what a form carries of a preview; empty if it makes no sense."""
     return text if len(text) <= 64 and set(text) <= set("0123456789abcdef") else ""
@@ -326,18 +236,6 @@ def hexadecimal(text: str) -> str:
 
 def _must_type(act: Act, count: int) -> bool:
     return count >= TYPED_FROM or act in (Act.REQUIRE, Act.RESET)
-
-
-def _count(row: BulkJob, state: ItemState) -> int:
-    return row.left if state is ItemState.WAITING else int(getattr(row, state))
-
-
-def _found(request: HttpRequest, pk: int) -> BulkJob:
-    rows = selectors.visible(request.user, reach(request.user, Permission.AGENTS_READ))
-    row = rows.filter(pk=pk).first() if pk < 2**63 else None
-    if row is None:
-        raise Http404("There is no such bulk job.")
-    return row
 
 
 def _act_of(name: str) -> Act:

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from renewal.bulk.since import Since
+from renewal.rules.acts import Act
 from renewal.rules.bulk_lifecycle import BulkState, ItemState
 from renewal.selectors.states import Label
 
+_OF_ALL: dict[Act, str] = {
+    Act.APPROVE: "Approve",
+    Act.DISAPPROVE: "Disapprove",
+    Act.REQUEST: "Request renewal of",
+    Act.REQUIRE: "Require renewal of",
+    Act.CLEAR: "Clear the renewal request of",
+    Act.RESET: "Reset",
+}
+
+
+def all_of(act: Act, total: int) -> str:
+    """Return an act on so many: ``Request renewal of 500 orchestrators``."""
+    return f"{_OF_ALL[act]} {total:,} orchestrator{'' if total == 1 else 's'}"
+
+
+UNCHANGED_BECAUSE: dict[Act, str] = {
+    Act.APPROVE: "They are approved already, or others must follow your approval.",
+    Act.DISAPPROVE: "They are disapproved already.",
+    Act.CLEAR: "Nothing was asked of them.",
+}
+"""Why an act changes nothing; the others are done anew."""
 JOB_LABELS: dict[BulkState, Label] = {
     BulkState.WAITING: Label("Waiting", "hourglass", "waiting", "No worker has taken it yet."),
     BulkState.RUNNING: Label("Running", "progress-check", "waiting", "A worker is at it."),
@@ -25,6 +47,8 @@ ITEM_LABELS: dict[ItemState, Label] = {
         "Failed", "circle-x", "failed", "Something unexpected happened; nothing was changed."
     ),
 }
+LEFT = Label("Left", "ban", "neutral", "The job was canceled before it: nothing was done.")
+"""Of an item that still waits although its job has ended."""
 ASKED_LABELS = ITEM_LABELS | {
     ItemState.CHANGED: Label("Asked", "circle-check", "neutral", "It was asked to renew."),
     ItemState.UNCHANGED: Label("Unchanged", "check", "neutral", "It was asked already."),

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
+from orchestrators.models import Orchestrator
 from orchestrators.reach import within
 from portal.access.reach import Reach, reach
+from portal.audit.acts import BULK_JOB
+from portal.audit.models import AuditEntry
 from renewal.bulk.service import PERMISSIONS
 from renewal.bulk.since import Since, narrowed
 from renewal.models import BulkItem, BulkJob
@@ -30,6 +33,21 @@ def visible(user: Any, seen: Reach) -> QuerySet[BulkJob]:
 def may_cancel(user: Any, job: BulkJob) -> bool:
     """Say whether a job is one's own, or no limit of one's reach leaves any of it outside."""
     return job.requested_by_id == user.pk or reach(user, PERMISSIONS[Act(job.act)]).everything
+
+
+def rows_of_own(user: Any, job: BulkJob, seen: Reach) -> QuerySet[AuditEntry]:
+    """Return the audit rows of a job for who submitted it, without the permission to read the log.
+
+    The job's own, and those about orchestrators that they may see now; of a job of somebody else
+    none. No request has such an id, so nothing else is among them.
+    """
+    if job.requested_by_id is None or job.requested_by_id != user.pk:
+        return AuditEntry.objects.none()
+    rows = AuditEntry.objects.filter(request_id=job.audit_group)
+    if seen.everything:
+        return rows
+    agents = within(Orchestrator.objects.order_by(), seen).values("pk")
+    return rows.filter(Q(object_type=BULK_JOB) | Q(orchestrator_id__in=agents))
 
 
 def page_of(rows: QuerySet[BulkJob], *, cursor: str = "") -> Slice[BulkJob]:

@@ -27,12 +27,12 @@ from orchestrators.reach import act_reaches
 from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.permissions import require
-from portal.audit.acts import BULK_JOB
-from portal.audit.models import Category
-from portal.audit.trail import Actor, record
+from portal.audit.trail import Actor
 from portal.audit.wording import one_line
+from portal.days import zone_name
 from portal.preferences import store
 from renewal import dispatch
+from renewal.bulk import trail
 from renewal.bulk.selection import Foreseen, Selection, chosen, digest, foreseen
 from renewal.configuration import periods
 from renewal.models import BulkItem, BulkJob
@@ -231,6 +231,7 @@ def _committed(
             act=order.act,
             at_once=order.at_once,
             query=order.selection.query,
+            time_zone=zone_name(),
             is_filtered=order.selection.filters is not None,
             total=frozen.count,
             digest=frozen.digest,
@@ -241,7 +242,7 @@ def _committed(
             created_at=now,
         )
         _freeze(job, entries)
-        _audit(job, "bulk_action_submitted", actor, message=reason)
+        trail.tell_submitted(job, actor)
         transaction.on_commit(partial(dispatch.bulk, job.pk))
     return job
 
@@ -257,7 +258,7 @@ def cancel(job_id: int, *, actor: Actor, now: datetime) -> BulkJob:
         job.finished_at = now
         job.lease_until, job.lease_holder = None, ""
         job.save(update_fields=["state", "finished_at", "lease_until", "lease_holder"])
-        _audit(job, "bulk_action_canceled", actor)
+        trail.tell(job, BulkEvent.CANCEL, actor)
     return job
 
 
@@ -281,7 +282,7 @@ def retry(job_id: int, *, user: Any, actor: Actor, now: datetime) -> BulkJob:
         job.skipped = job.failed = 0
         job.finished_at = None
         job.save(update_fields=["state", "skipped", "failed", "finished_at"])
-        _audit(job, "bulk_action_retried", actor)
+        trail.tell(job, BulkEvent.RETRY, actor)
         transaction.on_commit(partial(dispatch.bulk, job.pk))
     return job
 
@@ -358,16 +359,3 @@ def _came_and_went(order: Order, then: Frozen, now: Frozen, user: Any) -> str:
 
 def _same_number(then: Frozen, now: Frozen) -> str:
     return ", but not as they were shown" if then.count == now.count else ""
-
-
-def _audit(job: BulkJob, action: str, actor: Actor, *, message: str = "") -> None:
-    record(
-        Actor(actor.name, actor.user_id, actor.source_address, job.audit_group),
-        Category.ORCHESTRATOR,
-        action,
-        object_type=BULK_JOB,
-        object_id=job.pk,
-        object_name=job.act,
-        after={"act": job.act, "total": job.total, "query": job.query, "state": job.state},
-        message=message,
-    )

@@ -24,7 +24,7 @@ from portal.access.models import User
 from portal.access.permissions import holds
 from portal.audit.trail import Actor
 from renewal import leases
-from renewal.bulk import flags
+from renewal.bulk import flags, trail
 from renewal.bulk.selection import Foreseen
 from renewal.bulk.service import PERMISSIONS
 from renewal.identity import approvals
@@ -84,6 +84,7 @@ def batch(job_id: int, holder: str, *, now: datetime) -> bool:
             job.state = next_bulk(BulkState(job.state), BulkEvent.FINISH)
             job.finished_at, job.lease_until, job.lease_holder = now, None, ""
             job.save()
+            trail.tell(job, BulkEvent.FINISH)
             return False
         reached = _reached(job, act, items)
         if reached is None:

@@ -22,6 +22,8 @@ class BulkJob(models.Model):
     """A renewal request ends the present session."""
     query = models.CharField(max_length=1000, blank=True)
     """The list's filters as their canonical query; empty for a hand-made selection."""
+    time_zone = models.CharField(max_length=64, blank=True)
+    """Whose days ``query`` names, if it names any; empty for a job from before this was kept."""
     is_filtered = models.BooleanField(default=False)
     total = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)

@@ -73,6 +73,11 @@ class Ends:
             return f"within {self.days:,} day{'' if self.days == 1 else 's'}"
         return self.on.words
 
+    @property
+    def is_of_a_zone(self) -> bool:
+        """Days were named, and not as those of UTC: they are of whoever named them."""
+        return self.on is not None and not self.on.is_utc
+
     def condition(self, now: datetime) -> Q:
         """Return the filter: approved records whose certificate in use ends then."""
         return Q(status=Status.APPROVED) & self.of("certificate_not_after", now)

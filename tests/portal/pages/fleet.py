@@ -35,8 +35,12 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences.models import Setting
 from renewal import certificates
+from renewal.bulk import service, work
+from renewal.bulk.selection import Selection
+from renewal.bulk.service import Order
 from renewal.identity import approval_requests
 from renewal.models import (
+    BulkJob,
     Certificate,
     CertificateAuthority,
     Claimant,
@@ -45,7 +49,10 @@ from renewal.models import (
     Template,
     TrustAnchor,
 )
+from renewal.rules.acts import Act
 from renewal.rules.standing import Standing
+from renewal.selectors.filters import Filters
+from renewal.selectors.states import RenewalState
 from renewal.x509.certificates import read_certificate
 from tests import pki
 
@@ -67,6 +74,17 @@ def user(name: str, role: str | None) -> User:
 
 def service_account() -> User:
     return User.objects.get(username=SHARED_SERVICE_ACCOUNT)
+
+
+def bulk_job(by: User, now: datetime) -> BulkJob:
+    """A finished job that asked all that work to renew; the one that there is."""
+    order = Order(Act.REQUEST, Selection(filters=Filters(state=RenewalState.OK)), "New CA")
+    job = BulkJob.objects.first()
+    if job is None:
+        frozen = service.preview(order, user=by, now=now).frozen
+        job = service.submit(order, frozen, user=by, actor=Actor(by.username, by.pk), now=now)
+        work.run(job.pk, now=now)
+    return job
 
 
 def authority(now: datetime, name: str = "Portal CA") -> CertificateAuthority:

@@ -12,13 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import strip_tags
 
+from orchestrators import groups
+from portal.access.catalogue import Permission
+from portal.access.models import User
+from portal.access.reach import Reach
+from portal.access.role_changes import save_role
 from portal.audit import requested, sealing, search
 from portal.audit.models import AuditEntry, AuditVerification, Category
 from portal.audit.trail import Actor, record
 from portal.audit.wording import one_line
+from renewal.bulk import service, work
+from renewal.bulk.selection import Selection
+from renewal.models import BulkJob
+from renewal.rules.acts import Act
+from renewal.selectors.filters import filters_of_query
 from tests.portal.pages import fleet as rows
 
 ANNA = Actor("anna", source_address="192.0.2.7", request_id="one-act")
@@ -147,6 +159,91 @@ def test_a_bulk_job_is_one_entry_that_leads_to_all_that_it_did(admin) -> None:
     assert len(shown(page)) == 100
 
 
+def bulk(admin: Client, *, reason: str = "new CA") -> BulkJob:
+    """Ask all that work to renew, as a job of the administrator."""
+    user = User.objects.get(username="administrator")
+    now = timezone.now()
+    order = service.Order(
+        Act.REQUEST, Selection(filters=filters_of_query("state=ok")), reason=reason
+    )
+    seen = service.preview(order, user=user, now=now)
+    actor = Actor(user.username, user.pk)
+    return service.submit(order, seen.frozen, user=user, actor=actor, now=now)
+
+
+def plain(page: Any) -> str:
+    return " ".join(strip_tags(page.content.decode()).split())
+
+
+def test_a_bulk_job_reads_as_one_sentence_with_its_end_and_its_rows(fleet, admin) -> None:
+    job = bulk(admin)
+    total = job.total
+    assert f"Request renewal of {total} orchestrators Waiting" in plain(admin.get("/audit"))
+    work.run(job.pk, now=timezone.now())
+    told = f"{total} changed, by administrator"
+    for page in (
+        admin.get("/audit"),
+        admin.get("/audit", {"request": job.audit_group}),
+        admin.get("/audit", {"action": "renewal_requested", "who": "administrator"}),
+    ):
+        (group,) = (g for g in page.context["groups"] if g.job is not None)
+        text = plain(page)
+        assert f"Request renewal of {total} orchestrators Done" in text
+        assert told in text
+        assert "“new CA”" in text
+        assert "Bulk job submitted" in text
+        assert "Bulk job finished" in text
+        assert f'href="/jobs/{job.pk}"' in page.content.decode()
+    assert len(group.rows) == total
+    assert f"/audit?request={job.audit_group}" in admin.get(f"/jobs/{job.pk}").content.decode()
+    # The rows stand for themselves: the job is deleted one day.
+    BulkJob.objects.all().delete()
+    page = admin.get("/audit")
+    assert told in plain(page)
+    assert f'href="/jobs/{job.pk}"' not in page.content.decode()
+
+
+def test_a_canceled_job_says_how_far_it_came(fleet, admin) -> None:
+    job = bulk(admin)
+    service.cancel(job.pk, actor=ANNA, now=timezone.now())
+    text = plain(admin.get("/audit"))
+    assert f"Request renewal of {job.total} orchestrators Canceled" in text
+    assert f"{job.total} left untouched, by administrator" in text
+    assert "Bulk job canceled just now by anna" in text
+
+
+def test_who_submitted_a_job_reads_its_rows_and_nobody_elses(fleet, admin, as_role) -> None:
+    """The narrowest rule: one's own job, within one's reach; without the permission to the log."""
+    operator = as_role("Operator")
+    user = User.objects.get(username="operator")
+    job = bulk(admin)
+    work.run(job.pk, now=timezone.now())
+    address = f"/jobs/{job.pk}/audit"
+    assert operator.get("/audit").status_code == 403
+    assert operator.get(address).status_code == 404
+    assert address not in operator.get(f"/jobs/{job.pk}").content.decode()
+
+    BulkJob.objects.update(requested_by=user)
+    assert address in operator.get(f"/jobs/{job.pk}").content.decode()
+    (group,) = operator.get(address).context["groups"]
+    assert len(group.rows) == job.total
+    assert len(group.job.steps) == 2
+    assert 'href="/audit' not in operator.get(address).content.decode()
+
+    limited, _ = groups.save_group("Plant", actor=ANNA, now=timezone.now())
+    groups.assign([fleet.calm.pk], limited, actor=ANNA)
+    save_role(
+        "Plant operators",
+        permissions=[Permission.PORTAL_READ, Permission.AGENTS_READ],
+        limit=Reach(groups=frozenset({limited.pk})),
+        giver=None,
+        actor=ANNA,
+    )
+    user.groups.set([Group.objects.get(name="Plant operators")])
+    (group,) = operator.get(address).context["groups"]
+    assert [row.entry.orchestrator_id for row in group.rows] == [fleet.calm.pk]
+
+
 def test_rows_of_one_act_are_one_group_though_others_came_between(admin) -> None:
     for number in range(4):
         wrote(object_id=str(number), request_id="one-act-1")
@@ -194,8 +291,8 @@ def test_the_export_is_what_the_filters_show_and_no_formula(admin) -> None:
     assert [line["message"] for line in told] == kept
     exports = AuditEntry.objects.filter(action="audit_exported").order_by("pk")
     assert [(row.object_id, row.after) for row in exports] == [
-        ("csv", {"who": "anna"}),
-        ("json", {"who": "anna"}),
+        ("csv", {"who": "anna", "time_zone": "UTC"}),
+        ("json", {"who": "anna", "time_zone": "UTC"}),
     ]
 
 

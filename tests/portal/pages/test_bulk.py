@@ -101,13 +101,13 @@ def test_a_preview_counts_by_outcome_and_says_who_is_skipped_and_why(fleet, admi
 
 def test_a_preview_says_who_cannot_renew_though_asked(fleet, admin):
     everybody = admin.get(f"{PREVIEW}?act=request").content.decode()
-    assert "are expired: they are locked out until they are Reset." in everybody
+    assert "1 of them is expired: it is locked out until it is Reset." in everybody
     assert "wait for approval" in everybody
     expired = admin.get(f"{PREVIEW}?act=request&state=expired").content.decode()
-    assert "are expired" in expired
+    assert "is expired" in expired
     assert "wait for approval" not in expired
     assert "of them" not in admin.get(f"{PREVIEW}?act=request&state=ok").content.decode()
-    assert "are expired" not in admin.get(f"{PREVIEW}?act=reset&state=expired").content.decode()
+    assert "is expired" not in admin.get(f"{PREVIEW}?act=reset&state=expired").content.decode()
 
 
 def test_a_changed_selection_is_refused_with_a_new_preview(fleet, admin, now):
@@ -269,6 +269,32 @@ def test_all_audit_rows_of_a_job_are_one_group(fleet, admin):
     assert group.filter(action="renewal_requested").count() == job.changed
     assert group.filter(action="bulk_action_submitted").count() == 1
     assert admin.get(f"/audit?request={job.audit_group}").status_code == 200
+
+
+def test_a_preview_says_who_is_asked_anew_and_speaks_of_many(fleet, admin):
+    submit(admin, "request", "&state=ok")
+    again = admin.get(f"{PREVIEW}?act=request")
+    asked = Orchestrator.objects.filter(flag=1).count()
+    assert again.context["again"] == asked
+    text = again.content.decode()
+    assert "They work on and are told to renew" in text
+    assert "asked anew" in text
+    assert "Unchanged" not in text
+    assert "Nothing was asked of them." in admin.get(f"{PREVIEW}?act=clear").content.decode()
+
+
+def test_the_days_of_a_jobs_filters_are_kept_with_whose_they_are(fleet, admin):
+    admin.cookies["zone"] = "Pacific/Auckland"
+    submit(admin, "request", "&ends=2020-01-01..2099-12-31")
+    job = BulkJob.objects.get()
+    assert job.time_zone == "Pacific/Auckland"
+    told = AuditEntry.objects.get(action="bulk_action_submitted").after
+    assert (told["query"], told["time_zone"]) == (job.query, job.time_zone)
+    admin.cookies["zone"] = "Europe/Berlin"
+    assert "those of Pacific/Auckland" in admin.get(f"/jobs/{job.pk}").content.decode()
+    submit(admin, "clear", "&ends=30d")
+    other = BulkJob.objects.latest("pk")
+    assert "The days in its filters" not in admin.get(f"/jobs/{other.pk}").content.decode()
 
 
 @pytest.mark.parametrize("role", ["Read only", "Approver", "Auditor"])

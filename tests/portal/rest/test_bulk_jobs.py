@@ -89,6 +89,7 @@ def test_a_job_is_canceled_and_taken_up_again(admin: Caller, orchestrator: Make)
         "submitted",
         "canceled",
         "retried",
+        "finished",
     ]
 
 
