@@ -77,6 +77,9 @@ PATHS = (
     "/enrollments?state=rejected&ca={ca}",
     "/enrollments/{stuck}",
     "/enrollments/{refused}",
+    "/jobs/{job}",
+    "/jobs/{job}/audit",
+    "/audit?request=bulk-{job}",
     "/forecast",
     "/forecast?warning=60&day={due}",
     "/orchestrators/add",
@@ -92,6 +95,7 @@ PATHS = (
     "/certificates/{in_use}",
     "/certificates/{in_use}/revoke",
     "/certificates?use=unused&q=nothing",
+    "/certificates?shown=ended",
     "/certificates/from-csr",
     "/authorities",
     "/trusted-issuers",
@@ -197,6 +201,7 @@ def addresses(fleet: rows.Fleet) -> list[str]:
     ids["stuck"] = str(enrollments.get(orchestrator=fleet.warned).pk)
     ids["refused"] = str(enrollments.get(orchestrator=fleet.wrong).pk)
     ids["ca"] = str(CertificateAuthority.objects.earliest("pk").pk)
+    ids["job"] = str(rows.bulk_job(User.objects.get(username="admin"), timezone.now()).pk)
     ids["account"] = str(rows.service_account().pk)
     return [path.format(**ids) for path in PATHS]
 
@@ -260,7 +265,7 @@ def test_an_operator_selects_requires_and_sees_the_result(chromium, site):
     page.get_by_label("now: the present session ends").check()
     page.get_by_label("Reason").fill("Key rotation")
     page.get_by_role("button", name="Require renewal 2 orchestrators").click()
-    expect(page.get_by_role("heading", name="Require renewal: 2 orchestrators")).to_be_visible()
+    expect(page.get_by_role("heading", name="Require renewal of 2 orchestrators")).to_be_visible()
     page.get_by_role("link", name="app-server-01.example.com").click()
     expect(page.get_by_text("A0100008").first).to_be_visible()
     expect(page.get_by_text("“Key rotation”").first).to_be_visible()

@@ -23,9 +23,12 @@ from portal.access.models import User
 from portal.access.reach import Reach
 from portal.access.role_changes import save_role
 from portal.access.tokens import issue_token
+from portal.audit.models import Category
+from portal.audit.trail import Actor, record
 from renewal import census
+from renewal.bulk import trail
 from renewal.identity import approval_requests
-from renewal.models import ApprovalRequest, Certificate, Claimant, Enrollment
+from renewal.models import ApprovalRequest, BulkItem, BulkJob, Certificate, Claimant, Enrollment
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
@@ -69,6 +72,8 @@ PAGES = (
     "/enrollments?state=failed&ended=24h",
     "/enrollments?q=unit",
     "/enrollments/{enrollment}",
+    "/jobs/{job}",
+    "/jobs/{job}/audit",
     "/forecast",
     "/certificates",
     "/certificates?q=host",
@@ -112,6 +117,7 @@ def statements(path: str) -> int:
         ids=ids,
         enrollment=Enrollment.objects.earliest("pk").pk,
         user=User.objects.get(username="orchestrators").pk,
+        job=BulkJob.objects.earliest("pk").pk,
     )
     client = Client()
     client.force_login(User.objects.get(username="admin"))
@@ -120,6 +126,26 @@ def statements(path: str) -> int:
     ) as captured:
         assert client.get(path).status_code == 200
     return sum(not q["sql"].lstrip().upper().startswith(CONTROL) for q in captured)
+
+
+def _item(made: Orchestrator, now) -> None:
+    """Add an item to the one bulk job that there is, with its row in the audit log."""
+    admin = User.objects.get(username="admin")
+    job = BulkJob.objects.first() or BulkJob.objects.create(
+        act="request", total=3, requested_by=admin, requested_by_name="admin", created_at=now
+    )
+    BulkItem.objects.create(job=job, orchestrator_id=made.pk, state="changed")
+    actor = Actor("admin", admin.pk, request_id=job.audit_group)
+    record(
+        actor,
+        Category.ORCHESTRATOR,
+        "renewal_requested",
+        object_type="orchestrator",
+        object_id=made.pk,
+        orchestrator_id=made.pk,
+    )
+    # The newest row, so that each first page of the log shows a job.
+    trail.tell_submitted(job, actor)
 
 
 def grow(first: int, last: int, now) -> None:
@@ -151,6 +177,7 @@ def grow(first: int, last: int, now) -> None:
                 now=timezone.now(),
             )
         rows.noted(holder, "logs_requested", message=str(number))
+        _item(made, now)
         rows.certificate(holder, now=now, standing=Standing.SUPERSEDED)
         rows.enrollment(made, now=now, state="refused")
         rows.enrollment(made, now=now)
