@@ -1,16 +1,14 @@
 """Making certificate authorities of this portal: a local one with its folder, and who may ask.
 
-Owns how a local CA comes to be so that a crash at any step is mended by doing it again, and what
-it means to trust a CA of this portal. Rows, options and secrets of any type are `issuers.py`'s;
-who may do this is checked by the faces.
+Owns how a local CA comes to be so that a crash at any step is mended by doing it again. Rows,
+options and secrets of any type are `issuers.py`'s, and what it means to trust a CA is
+`authority_trust.py`'s; who may do this is checked by the faces.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,10 +25,9 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences import store
 from renewal import crl, issuers
-from renewal.ca.base import CABackend, CAError, PublishesCRL
+from renewal.ca.base import CAError, PublishesCRL
 from renewal.ca.local import LocalCA
 from renewal.configuration import CA_SETTING
-from renewal.identity import trust
 from renewal.issuers import NameTaken
 from renewal.models import (
     Certificate,
@@ -39,12 +36,14 @@ from renewal.models import (
     GroupIssuance,
     RevocationList,
 )
-from renewal.x509.certificates import read_certificate
 from renewal.x509.keys import DEFAULT_KEY_TYPE
 
 log = logging.getLogger(__name__)
 
 MOST_HOLD_SECONDS = 300
+LOCAL = "local"
+OF_THE_HOST = frozenset({"directory", "passphrase"})
+"""Options of a local CA that name files of this host: they are set where the host is run."""
 
 
 class AuthorityRefused(ValueError):
@@ -69,6 +68,8 @@ class Wanted:
     """Who may ask it; nobody means everybody."""
     is_new: bool = False
     """Refuse it if there is one of this name."""
+    expected: str | None = None
+    """Refuse it unless the one that there is still has this `issuers.revision`."""
 
 
 def check_name(name: str) -> None:
@@ -82,7 +83,7 @@ def check_name(name: str) -> None:
 def save(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[CertificateAuthority, bool]:
     """Create or change a CA whose keys are elsewhere or exist already; say whether it changed.
 
-    Raises AuthorityRefused, CAMisconfigured, NameTaken.
+    Raises AuthorityRefused, CAMisconfigured, ChangedSince, NameTaken.
     """
     row, changed = save_row(wanted, actor=actor, now=now)
     return row, publish_first(row, now=now) or changed
@@ -104,6 +105,7 @@ def save_row(wanted: Wanted, *, actor: Actor, now: datetime) -> tuple[Certificat
         enabled=_or(wanted.is_enabled, row.enabled if row else True),
         allowed_requesters=wanted.allowed_requesters,
         is_new=row is None or wanted.is_new,
+        expected=wanted.expected,
         actor=actor,
         now=now,
     )
@@ -116,7 +118,7 @@ def create_local(
 
     The row with the passphrase and who may ask is committed first and enabled last: after a crash
     in between, the next call finds the passphrase and finishes. Of two at once, one makes the keys.
-    Raises AuthorityRefused, CAMisconfigured, NameTaken.
+    Raises AuthorityRefused, CAMisconfigured, ChangedSince, NameTaken.
     """
     check_name(wanted.name)
     row = CertificateAuthority.objects.filter(name=wanted.name).first()
@@ -124,14 +126,16 @@ def create_local(
         return save(wanted, actor=actor, now=now)
     options = _local_options(wanted, row)
     directory, passphrase = Path(options["directory"]), options["passphrase"]
+    hold_seconds = _or(wanted.hold_seconds, row.hold_seconds if row else 25)
     issuers.save_authority(
         name=wanted.name,
         alias="local",
         options=options,
-        hold_seconds=_or(wanted.hold_seconds, 25),
+        hold_seconds=hold_seconds,
         enabled=False,
         allowed_requesters=wanted.allowed_requesters,
         is_new=row is None,
+        expected=wanted.expected,
         actor=actor,
         now=now,
     )
@@ -144,7 +148,7 @@ def create_local(
         name=wanted.name,
         alias="local",
         options={k: v for k, v in options.items() if k != "passphrase"},
-        hold_seconds=_or(wanted.hold_seconds, 25),
+        hold_seconds=hold_seconds,
         enabled=_or(wanted.is_enabled, True),
         actor=actor,
         now=now,
@@ -184,19 +188,31 @@ def issuer_url(name: str) -> str:
     return f"{settings.CONFIG.public_url}/crl/{quote(name, safe='')}.cer"
 
 
-def remove(row: CertificateAuthority, *, actor: Actor) -> None:
-    """Remove a CA that nothing needs; the files of a local one stay. Raises AuthorityRefused."""
+def needed_by(row: CertificateAuthority) -> list[str]:
+    """Return what keeps a CA from being removed, in words."""
+    rows_by_name = {
+        "certificates": Certificate.objects.filter(authority=row),
+        "requests": Enrollment.objects.filter(authority=row),
+        "groups": GroupIssuance.objects.filter(authority=row),
+    }
+    needing = [what for what, rows in rows_by_name.items() if rows.exists()]
+    if store.load().text(CA_SETTING) == row.name:
+        needing.append("the setting Certificate Authority For Submitted CSRs")
+    return needing
+
+
+def remove(row: CertificateAuthority, *, actor: Actor, expected: str | None = None) -> None:
+    """Remove a CA that nothing needs; the files of a local one stay.
+
+    ``expected``: only if it still has this `issuers.revision`. Raises AuthorityRefused,
+    ChangedSince.
+    """
     with transaction.atomic():
-        CertificateAuthority.objects.select_for_update().get(pk=row.pk)
-        needed_by = {
-            "certificates": Certificate.objects.filter(authority=row),
-            "requests": Enrollment.objects.filter(authority=row),
-            "groups": GroupIssuance.objects.filter(authority=row),
-        }
-        needing = [what for what, rows in needed_by.items() if rows.exists()]
-        if store.load().text(CA_SETTING) == row.name:
-            needing.append("the setting Certificate Authority For Submitted CSRs")
-        if needing:
+        locked = CertificateAuthority.objects.select_for_update().filter(pk=row.pk).first()
+        if locked is None:
+            raise AuthorityRefused("gone", f"{row.name} is gone already.")
+        issuers.check_revision(locked, expected)
+        if needing := needed_by(row):
             raise AuthorityRefused(
                 "in_use", f"{row.name} has {' and '.join(needing)}: disable it instead."
             )
@@ -210,44 +226,6 @@ def remove(row: CertificateAuthority, *, actor: Actor) -> None:
             before={"type": row.type, "enabled": row.enabled},
         )
         row.delete()
-
-
-def trust_authority(row: CertificateAuthority, *, actor: Actor, now: datetime) -> bool:
-    """Let certificates of a CA prove who an orchestrator is: its roots become trusted issuers,
-    its issuing certificate helps to build the path. Say whether that changed anything.
-    """
-    backend = issuers.backend(row)
-    changed = False
-    for der in backend.trust_anchors():
-        _, added = trust.add_anchor(der, name=f"{row.name} root", actor=actor, now=now)
-        changed |= added
-    if isinstance(backend, LocalCA):
-        _, added = trust.add_anchor(
-            backend.issuing_certificate().der,
-            name=f"{row.name} issuing",
-            is_intermediate=True,
-            actor=actor,
-            now=now,
-        )
-        changed |= added
-    return changed
-
-
-def write_ca_file(row: CertificateAuthority, *, replaces: bool) -> bool:
-    """Write the roots with which orchestrators verify the portal's TLS server, atomically.
-
-    ``replaces``: also if there is such a file for another CA. Say whether it was written.
-    """
-    backend: CABackend = issuers.backend(row)
-    content = "".join(read_certificate(der).pem for der in backend.trust_anchors())
-    path: Path = settings.CONFIG.ca_file
-    if path.exists() and (not replaces or path.read_text() == content):
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    aside.write_text(content)
-    aside.replace(path)
-    return True
 
 
 def _local_options(wanted: Wanted, row: CertificateAuthority | None) -> dict[str, Any]:
@@ -268,6 +246,7 @@ def _local_options(wanted: Wanted, row: CertificateAuthority | None) -> dict[str
     options: dict[str, Any] = {
         "crl_url": crl_url(wanted.name),
         "issuer_url": issuer_url(wanted.name),
+        **(row.options if row else {}),
         **wanted.options,
     }
     options["directory"] = str(directory)
@@ -302,9 +281,11 @@ def is_unfinished(row: CertificateAuthority) -> bool:
     It may have been changed since, by a call that tried to finish it and failed too: then it has
     no keys still.
     """
-    if row.type != "local" or row.enabled or Certificate.objects.filter(authority=row).exists():
+    if row.type != LOCAL or row.enabled:
         return False
-    return row.version == 1 or not Path(row.options.get("directory", "")).exists()
+    if row.version > 1 and Path(row.options.get("directory", "")).exists():
+        return False
+    return not Certificate.objects.filter(authority=row).exists()
 
 
 def _slug(name: str) -> str:

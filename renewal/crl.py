@@ -115,11 +115,12 @@ def due(*, now: datetime) -> list[int]:
             | Q(revocation_list__this_update__lt=now - RENEW_AFTER)
             | Exists(missed)
         )
-        if _publishes(authority)
+        if publishes(authority)
     ]
 
 
-def _publishes(authority: CertificateAuthority) -> bool:
+def publishes(authority: CertificateAuthority) -> bool:
+    """Say whether the portal publishes the CRL of a CA, which only signs it."""
     try:
         return isinstance(issuers.backend(authority), PublishesCRL)
     except CAError:

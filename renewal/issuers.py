@@ -34,6 +34,15 @@ class NameTaken(ValueError):
         super().__init__(f"There is a certificate authority {name!r} already.")
 
 
+class ChangedSince(ValueError):
+    """Somebody else has changed it since it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Somebody has changed it since you opened it. Look at it again, then decide."
+        )
+
+
 BUILT_IN: Mapping[str, str] = {"local": "renewal.ca.local.LocalCA"}
 
 
@@ -69,6 +78,19 @@ def backend(authority: CertificateAuthority) -> CABackend:
 def _backend(pk: int, version: int, alias: str, options: str, encrypted_secrets: str) -> CABackend:
     merged = {**json.loads(options), **open_secrets(encrypted_secrets)}
     built: CABackend = type_class(alias)(merged)
+    return built
+
+
+def unsaved(
+    alias: str, options: Mapping[str, Any], known: CertificateAuthority | None
+) -> CABackend:
+    """Return the object for a CA as it would be saved: what ``options`` leave out is the known
+    row's. Raises CAMisconfigured.
+    """
+    cls = type_class(alias)
+    kept = {**known.options, **open_secrets(known.encrypted_secrets)} if known else {}
+    cls.validate_options({**kept, **options})
+    built: CABackend = cls({**kept, **options})
     return built
 
 
@@ -114,13 +136,15 @@ def save_authority(
     enabled: bool = True,
     allowed_requesters: Sequence[User] | None = None,
     is_new: bool = False,
+    expected: str | None = None,
 ) -> tuple[CertificateAuthority, bool]:
     """Create or change a CA by name; return it and whether anything changed.
 
     Options that the type calls secret are encrypted; leaving one out keeps the stored one.
     ``allowed_requesters``: who may ask it, None leaves them, nobody means everybody. ``is_new``:
-    create only. Of two that create at once the database lets one through.
-    Raises CAMisconfigured, NameTaken.
+    create only. Of two that create at once the database lets one through. ``expected``: change only
+    what still has this `revision`.
+    Raises CAMisconfigured, ChangedSince, NameTaken.
     """
     cls = type_class(alias)
     plain = {k: v for k, v in options.items() if k not in cls.secret_options}
@@ -129,6 +153,7 @@ def save_authority(
         row = CertificateAuthority.objects.select_for_update().filter(name=name).first()
         if row is not None and is_new:
             raise NameTaken(name)
+        check_revision(row, expected)
         kept = open_secrets(row.encrypted_secrets) if row else {}
         merged = {**kept, **given}
         cls.validate_options({**plain, **merged})
@@ -177,6 +202,30 @@ def save_authority(
             after=_shown(row),
         )
     return row, True
+
+
+def revision(row: CertificateAuthority) -> str:
+    """Return what tells one state of a CA from another: whatever somebody sets of it, and nothing
+    that was seen of it.
+    """
+    text = json.dumps([_shown(row), row.encrypted_secrets], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def check_revision(row: CertificateAuthority | None, expected: str | None) -> None:
+    """Raise ChangedSince for a row, read under its lock, that is not what is ``expected``."""
+    if expected is not None and (row is None or revision(row) != expected):
+        raise ChangedSince
+
+
+def stored_secrets(row: CertificateAuthority) -> frozenset[str]:
+    """Return the names of the secrets that are stored, whatever they are."""
+    try:
+        return frozenset(
+            name for name, value in open_secrets(row.encrypted_secrets).items() if value
+        )
+    except CAMisconfigured:
+        return frozenset()
 
 
 def shown_options(row: CertificateAuthority) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -26,9 +27,11 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences.store import Preferences
 from renewal import issuers
-from renewal.ca.base import CAError, Health, ReportsHealth
+from renewal.ca.base import CABackend, CAError, Health, ReportsHealth
 from renewal.configuration import Chosen, NotConfigured, choose
 from renewal.models import CertificateAuthority, GroupIssuance, Template
+
+Answer = TypeVar("Answer")
 
 LONGEST_CALL_SECONDS = 10
 _MOST_ACCOUNTS = 20
@@ -203,7 +206,7 @@ def test_call(authority: CertificateAuthority, *, actor: Actor, now: datetime) -
 
     Bounded to 10 s; no transaction is open meanwhile.
     """
-    health = _asked(authority, now)
+    health = _asked(lambda: issuers.backend(authority), now)
     with transaction.atomic():
         CertificateAuthority.objects.filter(pk=authority.pk).update(
             tested_at=now, test_passed=health.is_ok, test_message=health.message[:500]
@@ -218,6 +221,37 @@ def test_call(authority: CertificateAuthority, *, actor: Actor, now: datetime) -
             after={"passed": health.is_ok, "answer": health.message[:500]},
         )
     return health
+
+
+def trial(
+    name: str,
+    alias: str,
+    options: Mapping[str, Any],
+    *,
+    known: CertificateAuthority | None,
+    actor: Actor,
+    now: datetime,
+) -> Health:
+    """Ask a CA, as it would be with these options, whether it would answer; save nothing of it.
+
+    What the options leave out is the ``known`` row's, secrets too. Bounded as `test_call` is.
+    """
+    health = _asked(lambda: issuers.unsaved(alias, options, known), now)
+    record(
+        actor,
+        Category.AUTHORITY,
+        "authority_tried",
+        object_type="authority",
+        object_id=known.pk if known else "",
+        object_name=name,
+        after={"type": alias, "passed": health.is_ok, "answer": health.message[:500]},
+    )
+    return health
+
+
+def anchors(authority: CertificateAuthority) -> tuple[bytes, ...] | Health:
+    """Return the roots (DER) of a CA; or, if it does not name them in time, why not."""
+    return _bounded(lambda: issuers.backend(authority).trust_anchors())
 
 
 def test_result(authority: CertificateAuthority) -> Check:
@@ -272,27 +306,32 @@ def _at(account: User, chosen: Iterable[Chosen]) -> list[Check]:
     ]
 
 
-def _asked(authority: CertificateAuthority, now: datetime) -> Health:
-    answers: queue.Queue[Health] = queue.Queue()
+def _asked(backend: Callable[[], CABackend], now: datetime) -> Health:
+    return _bounded(lambda: _health(backend(), now))
+
+
+def _bounded(ask: Callable[[], Answer]) -> Answer | Health:
+    """Return what a CA answers; a Health that says what went wrong, if it does not."""
+    answers: queue.Queue[Answer | Health] = queue.Queue()
+
+    def asking() -> None:
+        try:
+            answers.put(ask())
+        except CAError as error:
+            answers.put(Health(False, f"{error}.".replace("..", ".")))
+        except Exception as error:
+            # A CA type of the deployment's own may fail in any way; the page says so.
+            answers.put(Health(False, f"The CA's code failed: {type(error).__name__}."))
+
     # A thread that is left behind must not keep the process from ending.
-    threading.Thread(
-        target=lambda: answers.put(_health(authority, now)), daemon=True, name="ca-test"
-    ).start()
+    threading.Thread(target=asking, daemon=True, name="ca-test").start()
     try:
         return answers.get(timeout=LONGEST_CALL_SECONDS)
     except queue.Empty:
         return Health(False, f"The CA did not answer within {LONGEST_CALL_SECONDS} s.")
 
 
-def _health(authority: CertificateAuthority, now: datetime) -> Health:
-    try:
-        backend = issuers.backend(authority)
-        if isinstance(backend, ReportsHealth):
-            return backend.health(now)
-        anchors = len(backend.trust_anchors())
-    except CAError as error:
-        return Health(False, f"{error}.".replace("..", "."))
-    except Exception as error:
-        # A CA type of the deployment's own may fail in any way; the page says so.
-        return Health(False, f"The CA's code failed: {type(error).__name__}.")
-    return Health(True, f"It answered with {anchors} issuing certificates.")
+def _health(backend: CABackend, now: datetime) -> Health:
+    if isinstance(backend, ReportsHealth):
+        return backend.health(now)
+    return Health(True, f"It answered with {len(backend.trust_anchors())} issuing certificates.")

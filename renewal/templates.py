@@ -6,6 +6,8 @@ Owns which values a template may have and the audit row of a change. What they m
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -35,6 +37,8 @@ EKU_NAMES = {
 
 NAME_TAKEN = "name_taken"
 """Reason of a refusal: there is a template of this name already."""
+CHANGED_SINCE = "changed_since"
+"""Reason of a refusal: somebody else has changed it since it was read."""
 
 _ANY_EKU = "2.5.29.37.0"
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,18})){2,20}", re.ASCII)
@@ -85,12 +89,13 @@ def save_template(
     now: datetime,
     allowed_requesters: Sequence[User] | None = None,
     is_new: bool = False,
+    expected: str | None = None,
 ) -> tuple[Template, bool]:
     """Create or change a template; return it and whether anything changed. Raises TemplateRefused.
 
     Requests that are under way keep what they were made with. ``allowed_requesters``: None leaves
     them, nobody means everybody. ``is_new``: create only; of two that create at once the database
-    lets one through.
+    lets one through. ``expected``: change only what still has this `revision`.
     """
     taken = TemplateRefused(NAME_TAKEN, f"There is a template {name!r} already.")
     contents = _checked(name, contents)
@@ -98,6 +103,11 @@ def save_template(
         row = Template.objects.select_for_update().filter(name=name).first()
         if row is not None and is_new:
             raise taken
+        if expected is not None and (row is None or revision(row) != expected):
+            raise TemplateRefused(
+                CHANGED_SINCE,
+                "Somebody has changed it since you opened it. Look at it again, then decide.",
+            )
         before = _state(row) if row is not None else {}
         if row is None:
             row = Template(name=name, created_at=now)
@@ -125,6 +135,12 @@ def save_template(
             after=after,
         )
     return row, True
+
+
+def revision(row: Template) -> str:
+    """Return what tells one state of a template from another."""
+    text = json.dumps(_state(row), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _checked(name: str, contents: Contents) -> Contents:

@@ -17,12 +17,16 @@ from uuid import UUID
 from orchestrators.models import Reenrollment, Status
 from orchestrators.names import canonical
 from orchestrators.records import parse_agent_id
+from renewal.ca.base import Option
+from renewal.models import CertificateAuthority, Template
 from renewal.rules.periods import whole_second
 from renewal.selectors.filters import Filters, hex_of
+from renewal.templates import Contents, contents_of
 
 MOST_IDS = 1000
 """So many ids a call may name, and so many rows a page of a list may have."""
 _MOST_SHOWN = 100
+_AUTHORITIES = "/CertificateAuthority"
 _WHY = "the reason, for the audit log"
 _FLAGS = {
     "clear": Reenrollment.NONE,
@@ -140,6 +144,40 @@ def of_enrollment(pk: int, *, retry: bool, give_up: bool) -> list[ApiCall]:
     ]
 
 
+def of_new_authority(alias: str, options: Iterable[Option]) -> list[ApiCall]:
+    """Return the call that adds a CA of a type; what has to be said of it stands in for itself."""
+    said = {each.name: f"the {each.name}" for each in options if each.is_required}
+    body = {"LogicalName": "the name", "Type": alias, **({"Options": said} if said else {})}
+    return [ApiCall("", "POST", _AUTHORITIES, body=body)]
+
+
+def of_authority(row: CertificateAuthority) -> list[ApiCall]:
+    """Return the calls that change, test and ask a CA, the first with the values that it has."""
+    body = {
+        "Id": row.pk,
+        "LogicalName": row.name,
+        "Enabled": row.enabled,
+        "HoldSeconds": row.hold_seconds,
+    }
+    named = {"CertificateAuthorityLogicalName": row.name}
+    return [
+        ApiCall("Change", "PUT", _AUTHORITIES, body=body),
+        ApiCall("Test", "POST", f"{_AUTHORITIES}/Test", body={"Id": row.pk}),
+        ApiCall("Publish CRL", "POST", f"{_AUTHORITIES}/PublishCRL", body=named),
+        ApiCall("Remove", "DELETE", f"{_AUTHORITIES}/{{id}}", {"id": str(row.pk)}),
+    ]
+
+
+def of_new_template(contents: Contents) -> list[ApiCall]:
+    """Return the call that adds a template."""
+    return [ApiCall("", "POST", "/Templates", body={"TemplateName": "the name", **_said(contents)})]
+
+
+def of_template(row: Template) -> list[ApiCall]:
+    """Return the call that changes a template, with the values that it has."""
+    return [ApiCall("", "PUT", "/Templates", body={"Id": row.pk, **_said(contents_of(row))})]
+
+
 def of_list(filters: Filters, *, now: datetime) -> list[ApiCall]:
     """Return the call that lists what a list shows, in the API's own order; none where the API has
     no word for one of the filters.
@@ -180,6 +218,15 @@ def query_string(filters: Filters, *, now: datetime) -> str | None:
             return None
         parts.append(("ClientMachine", "startswith", canonical(filters.query)))
     return " AND ".join(f"{name} -{operator} {_value(v)}" for name, operator, v in parts)
+
+
+def _said(contents: Contents) -> dict[str, Any]:
+    return {
+        "KeyTypes": list(contents.key_types),
+        "ValiditySeconds": contents.validity_seconds,
+        "NamesPolicy": contents.names_policy,
+        "NamePatterns": list(contents.name_patterns),
+    }
 
 
 def _of_one(act: str, pk: UUID) -> ApiCall:

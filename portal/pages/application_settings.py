@@ -23,7 +23,7 @@ from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
 from portal.pages import api_calls
 from portal.pages.fields import fields
-from portal.pages.gate import BOTH, actor_of, demand, page
+from portal.pages.gate import BOTH, actor_of, demand, next_of, page
 from portal.preferences import store
 from portal.preferences.definitions import BY_NAME, EDITABLE
 from portal.preferences.models import Setting
@@ -93,7 +93,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     return render(request, "settings/list.html", {"groups": groups.items(), "query": query})
 
 
-@page(Permission.SETTINGS_READ, methods=BOTH, form=fields("value", "preview"))
+@page(Permission.SETTINGS_READ, methods=BOTH, form=fields("value", "preview", "next"))
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """One setting: its widget and its history."""
     definition = BY_NAME.get(name)
@@ -112,7 +112,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
                 raise BadRequest("Only what a period would change can be shown beforehand.")
             preview = _preview(definition, form, far) if form.is_valid() else None
         elif form.is_valid() and _save(request, definition, form):
-            return redirect("settings")
+            return redirect(next_of(request) or "settings")
     return render(
         request,
         "settings/edit.html",

@@ -20,6 +20,7 @@ from orchestrators.registration import editing
 from orchestrators.registration.contents import Contents
 from orchestrators.registration.rules import Outcome
 from portal.access.models import User
+from portal.pages.form_fields import LinesField, PairsField
 
 _MOST_CHOICES = 500
 
@@ -29,35 +30,6 @@ OUTCOMES = (
     (Outcome.DENY.value, "Deny: disapprove at once"),
     (Outcome.DEFER.value, "Defer: an operator decides"),
 )
-
-
-class LinesField(forms.CharField):
-    """Several values, one per line."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            required=False,
-            max_length=20_000,
-            widget=forms.Textarea(attrs={"rows": 3, "class": "mono"}),
-            **options,
-        )
-
-    def clean(self, value: Any) -> list[str]:
-        text: str = super().clean(value)
-        return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-class PairsField(LinesField):
-    """Several ``key=value``, one per line."""
-
-    def clean(self, value: Any) -> list[tuple[str, str]]:  # type: ignore[override]
-        pairs = []
-        for line in super().clean(value):
-            key, equals, rest = line.partition("=")
-            if not equals or not key.strip():
-                raise forms.ValidationError(f"“{line[:60]}” is not key=value.")
-            pairs.append((key.strip(), rest.strip()))
-        return pairs
 
 
 class RuleForm(forms.Form):

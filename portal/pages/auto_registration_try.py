@@ -19,8 +19,8 @@ from orchestrators.registration import chain
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.pages.auto_registration import OUTCOME_LABELS
-from portal.pages.auto_registration_form import PairsField
 from portal.pages.fields import fields
+from portal.pages.form_fields import PairsField
 from portal.pages.gate import page
 from renewal.identity import attempt as attempts
 from renewal.identity import first_registration

@@ -19,6 +19,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from portal.access.catalogue import Permission, entry_for
 from portal.access.guard import BEYOND_OWN_PERMISSIONS, AccountRefused
@@ -193,6 +194,12 @@ def actor_of(request: HttpRequest) -> Actor:
         source_address=_address(request),
         request_id=current_request_id(),
     )
+
+
+def next_of(request: HttpRequest) -> str:
+    """Return the page of this portal to which a form wants to lead; empty for none."""
+    back: str = request.POST.get("next", "")
+    return back if url_has_allowed_host_and_scheme(back, {request.get_host()}) else ""
 
 
 def form_grown_old(request: HttpRequest, reason: str = "") -> HttpResponse:

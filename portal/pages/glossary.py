@@ -13,6 +13,8 @@ GLOSSARY: dict[str, str] = {
     "new one has been used.",
     "orchestrator jobs": "What the orchestrator itself is to do in its next session, such as "
     "fetching its log. Bulk jobs are the portal's: one act on many orchestrators.",
+    "Register": "The call with which an orchestrator asks for a session, and, when it is due, for "
+    "a new certificate.",
     "renewal request": "An operator's wish for a new certificate. Requested: it works on and is "
     "told. Required: no session without a new certificate.",
     "SAN": "Subject alternative names: the names in a certificate beside its subject.",
@@ -20,6 +22,7 @@ GLOSSARY: dict[str, str] = {
     "can sign in to these pages with it.",
     "session": "What an orchestrator gets for its Register. Only within one does it work.",
     "standing": "What a certificate is to its orchestrator: current, legacy, issued, and so on.",
+    "template": "What a certificate may be: its keys, names, usages and how long it lives.",
     "thumbprint": "SHA-1 of a whole certificate in hex: its short name. What authenticates is its "
     "SHA-256.",
     "thumbprint used last": "That of the certificate that it presented with its last call. One "

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils import timezone
 
 from portal import health
@@ -20,6 +18,7 @@ from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
 from portal.pages import charts
+from portal.pages.first_steps import steps
 from portal.pages.gate import page
 from portal.preferences import store
 from renewal import census
@@ -30,7 +29,7 @@ from renewal.rules.alarms import Alarm, Kind
 from renewal.rules.forecast import days_from
 from renewal.rules.periods import Periods
 from renewal.selectors.counting import Count
-from renewal.selectors.overview import Overview, SetUp, overview, set_up
+from renewal.selectors.overview import Overview, overview, set_up
 from renewal.selectors.states import LABELS, RenewalState
 
 _ORDER = (
@@ -43,16 +42,6 @@ _ORDER = (
     RenewalState.OK,
     RenewalState.DISAPPROVED,
 )
-
-
-@dataclass(frozen=True)
-class Step:
-    """One line of the first-run checklist."""
-
-    done: bool
-    name: str
-    how: str
-    url: str
 
 
 @page()
@@ -91,7 +80,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
             "workers": _workers(begun, raised),
             "alarms": raised,
             "set_up": state,
-            "steps": _steps(state),
+            "steps": steps(state, may_add=holds(request.user, Permission.AUTHORITIES_MODIFY)),
             **_charts(picture, seen, periods(preferences), real=real, now=now),
         }
     return render(request, "home.html", context)
@@ -134,40 +123,3 @@ def _charts(
         ],
         "keys_chart": charts.keys_chart(picture, real=real),
     }
-
-
-def _steps(state: SetUp) -> list[Step]:
-    if state.is_complete:
-        return []
-    return [
-        Step(
-            state.has_authority,
-            "A certificate authority",
-            "It issues the orchestrators' certificates.",
-            reverse("authorities"),
-        ),
-        Step(
-            state.has_template,
-            "A template",
-            "It says which keys, names and validity those certificates have.",
-            reverse("authorities"),
-        ),
-        Step(
-            state.has_settings,
-            "CA and template chosen for submitted CSRs",
-            "Without both, no renewal works.",
-            reverse("settings"),
-        ),
-        Step(
-            state.has_anchor,
-            "A trusted issuer",
-            "Only its certificates can prove who an orchestrator is.",
-            reverse("trusted_issuers"),
-        ),
-        Step(
-            state.has_orchestrator,
-            "The first orchestrator",
-            f"It registers at {settings.CONFIG.agent_url}.",
-            reverse("add_orchestrator"),
-        ),
-    ]

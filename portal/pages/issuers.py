@@ -1,7 +1,6 @@
-"""Trusted issuers, and the certificate authorities with their templates.
+"""Trusted issuers: the list, and how one is added and removed.
 
-Owns these pages. What may be trusted is judged by `renewal/identity/trust.py`; a CA's secrets are
-never read here.
+Owns these pages. What may be trusted is judged by `renewal/identity/trust.py`.
 """
 
 from __future__ import annotations
@@ -13,16 +12,12 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 
 from portal.access.catalogue import Permission
 from portal.pages.fields import NOTHING, fields
-from portal.pages.gate import ACT, BOTH, actor_of, demand, page
-from portal.preferences import store
-from renewal import issuers, readiness
-from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
+from portal.pages.gate import BOTH, actor_of, demand, page
 from renewal.identity import trust
-from renewal.models import CertificateAuthority, Template, TrustAnchor
+from renewal.models import TrustAnchor
 
 _MOST_BYTES = 64 * 1024
 
@@ -102,38 +97,3 @@ def remove_issuer(request: HttpRequest, pk: int) -> HttpResponseBase:
     said = "is trusted no longer." if changed else "was not trusted."
     messages.success(request, f"{anchor.name} {said}")
     return redirect("trusted_issuers")
-
-
-@page(Permission.AUTHORITIES_READ)
-def authorities(request: HttpRequest) -> HttpResponseBase:
-    """The certificate authorities with their health, and the templates."""
-    preferences = store.load()
-    known = issuers.types()
-    rows = (
-        CertificateAuthority.objects.select_related("revocation_list")
-        .prefetch_related("allowed_requesters")
-        .order_by("name")
-    )
-    return render(
-        request,
-        "issuers/authorities.html",
-        {
-            "authorities": [(row, row.type in known) for row in rows],
-            "templates": Template.objects.prefetch_related("allowed_requesters").order_by("name"),
-            "chosen_authority": preferences.text(CA_SETTING),
-            "chosen_template": preferences.text(TEMPLATE_SETTING),
-        },
-    )
-
-
-@page(Permission.AUTHORITIES_READ, Permission.AUTHORITIES_MODIFY, methods=ACT, form=fields("next"))
-def test_authority(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Ask a CA with the portal's own credential whether it would answer."""
-    authority = get_object_or_404(CertificateAuthority, pk=pk)
-    health = readiness.test_call(authority, actor=actor_of(request), now=timezone.now())
-    level = messages.success if health.is_ok else messages.error
-    level(request, f"{authority.name}: {health.message}")
-    back = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
-        return redirect(back)
-    return redirect("authorities")

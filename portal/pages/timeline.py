@@ -77,12 +77,22 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "certificates_exported": ("List of certificates exported", "download", "neutral"),
     "audit_exported": ("Audit log exported", "file-text", "neutral"),
     "setting_changed": ("Setting changed", "settings", "neutral"),
+    "authority_added": ("Certificate authority added", "plus", "neutral"),
+    "authority_changed": ("Certificate authority changed", "settings", "neutral"),
+    "authority_removed": ("Certificate authority removed", "trash", "warning"),
+    "authority_tested": ("Certificate authority tested", "refresh", "neutral"),
+    "authority_tried": ("Certificate authority tried, not saved", "refresh", "neutral"),
+    "crl_published": ("Revocation list published", "send", "neutral"),
+    "issuing_certificate_renewed": ("Issuing certificate renewed", "certificate", "healthy"),
+    "template_added": ("Template added", "plus", "neutral"),
+    "template_changed": ("Template changed", "settings", "neutral"),
     "trust_anchor_added": ("Issuer trusted", "shield-check", "healthy"),
     "trust_anchor_removed": ("Issuer no longer trusted", "shield-check", "warning"),
     "bootstrap_credential_added": ("Bootstrap credential added", "key", "neutral"),
     "bootstrap_credential_revoked": ("Bootstrap credential revoked", "key", "warning"),
 }
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
+_MOST_CHANGES = 20
 _HIDDEN = frozenset({"generation", "status", "row", "agent_id", "flag", "at_once"})
 
 
@@ -115,6 +125,12 @@ def told(entry: AuditEntry) -> Told:
     return Told(entry, title, icon, tone, _details(entry))
 
 
+def changes_of(object_type: str, pk: int) -> list[Told]:
+    """Return the newest audit rows of one thing, with their words."""
+    rows = AuditEntry.objects.filter(object_type=object_type, object_id=str(pk))
+    return [told(entry) for entry in rows.order_by("-id")[:_MOST_CHANGES]]
+
+
 def _refusal(code: str) -> str:
     try:
         return f"Refused: {TEXTS[Code(code)].sentence}"
@@ -144,6 +160,8 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_text(entry)}" for name, entry in sorted(value.items()))
     if isinstance(value, list):
         return ", ".join(str(entry) for entry in value)
     if isinstance(value, str) and _MOMENT.match(value):

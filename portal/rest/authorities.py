@@ -42,10 +42,6 @@ from renewal.ca.base import CAError
 from renewal.issuers import NameTaken
 from renewal.models import CertificateAuthority
 
-_LOCAL = "local"
-_OF_THE_HOST = frozenset({"directory", "passphrase"})
-"""Options of a local CA that name files of this host: they are set where the host is run."""
-
 AUTHORITIES: Listing[CertificateAuthority] = Listing(
     fields={
         "Id": kinds.number("pk", is_large=True),
@@ -104,7 +100,7 @@ class AuthorityList(AuthorityView):
     def post(self, request: Request) -> Response:
         body = shapes.read(request.data, AuthorityRequest)
         wanted = _wanted(body, None)
-        create = authorities.create_local if wanted.type == _LOCAL else authorities.save
+        create = authorities.create_local if wanted.type == authorities.LOCAL else authorities.save
         with _refusals():
             row, _ = create(wanted, actor=actor_of(request), now=timezone.now())
         return Response(authority_response(row))
@@ -217,10 +213,14 @@ def _wanted(body: AuthorityRequest, row: CertificateAuthority | None) -> Wanted:
     else:
         check_seen(body, row)
     options = body.get("Options", {})
-    kind = body.get("Type", _LOCAL if row is None else row.type)
+    kind = body.get("Type", authorities.LOCAL if row is None else row.type)
     known = {} if row is None else row.options
-    moved = [name for name in _OF_THE_HOST & options.keys() if options[name] != known.get(name)]
-    if kind == _LOCAL and moved:
+    moved = [
+        name
+        for name in authorities.OF_THE_HOST & options.keys()
+        if options[name] != known.get(name)
+    ]
+    if kind == authorities.LOCAL and moved:
         raise ApiError(
             ErrorCode.AUTHORITY_INVALID,
             "The folder and passphrase of a local CA are set on the host, by "

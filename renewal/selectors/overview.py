@@ -99,12 +99,22 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
 class SetUp:
     """What a portal needs before the first orchestrator can renew."""
 
-    has_authority: bool
+    authority: int | None
+    """The number of the first enabled CA."""
     has_template: bool
-    has_settings: bool
+    has_authority_setting: bool
+    has_template_setting: bool
     has_anchor: bool
     has_orchestrator: bool
     has_credential: bool
+
+    @property
+    def has_authority(self) -> bool:
+        return self.authority is not None
+
+    @property
+    def has_settings(self) -> bool:
+        return self.has_authority_setting and self.has_template_setting
 
     @property
     def is_complete(self) -> bool:
@@ -120,9 +130,13 @@ class SetUp:
 def set_up(preferences: Preferences) -> SetUp:
     """Return what is set up."""
     return SetUp(
-        has_authority=CertificateAuthority.objects.filter(enabled=True).exists(),
+        authority=CertificateAuthority.objects.filter(enabled=True)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+        .first(),
         has_template=Template.objects.exists(),
-        has_settings=bool(preferences.text(CA_SETTING) and preferences.text(TEMPLATE_SETTING)),
+        has_authority_setting=bool(preferences.text(CA_SETTING)),
+        has_template_setting=bool(preferences.text(TEMPLATE_SETTING)),
         has_anchor=TrustAnchor.objects.filter(enabled=True).exists(),
         has_orchestrator=Orchestrator.objects.filter(demonstration=False).exists(),
         has_credential=BootstrapCredential.objects.exists(),

@@ -21,7 +21,7 @@ from django.utils import timezone
 from orchestrators.models import Orchestrator, Reenrollment
 from portal.audit.trail import Actor
 from portal.preferences import store
-from renewal import authorities, operator_requests, revocations, templates
+from renewal import authorities, authority_trust, operator_requests, revocations, templates
 from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
 from renewal.enrollment import door, intents, work
 from renewal.identity import approvals, claimants, entry, standings, trust
@@ -57,7 +57,7 @@ class Fleet:
         self.authority, _ = authorities.create_local(
             authorities.Wanted("local", "local", {}), actor=ACTOR, now=self.now
         )
-        authorities.trust_authority(self.authority, actor=ACTOR, now=self.now)
+        authority_trust.trust_authority(self.authority, actor=ACTOR, now=self.now)
         self.template, _ = templates.save_template(
             "Orchestrator", templates.Contents(), actor=ACTOR, now=self.now
         )

@@ -22,13 +22,8 @@ from portal.management.base import (
     the_user,
 )
 from renewal import issuers
-from renewal.authorities import (
-    Wanted,
-    create_local,
-    save,
-    trust_authority,
-    write_ca_file,
-)
+from renewal.authorities import Wanted, create_local, save
+from renewal.authority_trust import trust_authority, write_ca_file
 from renewal.ca.base import Option
 from renewal.x509.keys import DEFAULT_KEY_TYPE, KEY_TYPES
 

@@ -14,7 +14,7 @@ from django.core.management.base import CommandParser
 from portal.audit.trail import Actor
 from portal.management.base import Answer, CommandFailed, JSONCommand, the_authority
 from renewal import issuers, own_certificates
-from renewal.authorities import write_ca_file
+from renewal.authority_trust import write_ca_file
 from renewal.ca.local import LocalCA
 from renewal.x509.names import NameInvalid, SanKind, canonical_dns, canonical_ip
 

@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 
 from portal.audit.trail import Actor
 from portal.management.base import Answer, CommandFailed, JSONCommand, read_file, the_authority
-from renewal.authorities import trust_authority
+from renewal.authority_trust import trust_authority
 from renewal.identity.trust import add_anchor, remove_anchor
 from renewal.models import TrustAnchor
 

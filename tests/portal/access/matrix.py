@@ -164,6 +164,7 @@ class World:
             "enrollments": f"enrollment-{which}",
             "approvals": {"inside": "request", "outside": "request-outside"}[which],
             "authorities": "authority",
+            "templates": "template",
             "jobs": "no-job",
             "trusted-issuers": "anchor",
             "orchestrators": "credential",
@@ -305,5 +306,7 @@ def state() -> tuple[object, ...]:
         ApiToken.objects.filter(revoked_at=None).count(),
         list(Setting.objects.order_by("name").values_list("name", "value")),
         TrustAnchor.objects.filter(enabled=True).count(),
+        list(CertificateAuthority.objects.order_by("pk").values_list("name", "version", "enabled")),
+        Template.objects.count(),
         BootstrapCredential.objects.filter(revoked_at=None).count(),
     )

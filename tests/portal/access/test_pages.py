@@ -196,7 +196,7 @@ def test_a_test_call_is_made_on_demand_and_its_result_kept_with_its_time(
 ) -> None:
     authority = CertificateAuthority.objects.get()
     response = admin.post(f"/authorities/{authority.pk}/test", {"next": "https://evil.example/"})
-    assert response["Location"] == "/authorities"
+    assert response["Location"] == f"/authorities/{authority.pk}"
     authority.refresh_from_db()
     assert authority.test_passed is False
     assert authority.tested_at is not None

@@ -7,7 +7,7 @@ from django.test import Client
 
 from orchestrators.models import AutoRegistrationRule, Orchestrator, Status
 from portal.access.models import User
-from renewal.models import Certificate, TrustAnchor
+from renewal.models import Certificate, CertificateAuthority, Template, TrustAnchor
 from tests.portal.pages import fleet as rows
 
 ALL = {"Administrator", "Operator", "Approver", "Auditor", "Read only"}
@@ -38,6 +38,11 @@ PAGES = [
     ("/certificates/{certificate}.cer", ALL),
     ("/certificates/from-csr", {"Administrator", "Operator"}),
     ("/authorities", ALL),
+    ("/authorities/{authority}", ALL),
+    ("/authorities/add", {"Administrator"}),
+    ("/authorities/{authority}/edit", {"Administrator"}),
+    ("/templates/{template}", ALL),
+    ("/templates/{template}/edit", {"Administrator"}),
     ("/trusted-issuers", ALL),
     ("/trusted-issuers/{anchor}/remove", {"Administrator"}),
     ("/settings", ALL),
@@ -51,6 +56,8 @@ def filled(path: str, fleet: rows.Fleet) -> str:
         orchestrator=fleet.calm.pk,
         certificate=Certificate.objects.latest("pk").pk,
         anchor=TrustAnchor.objects.latest("pk").pk,
+        authority=CertificateAuthority.objects.latest("pk").pk,
+        template=Template.objects.latest("pk").pk,
         rule=AutoRegistrationRule.objects.latest("pk").pk,
     )
 

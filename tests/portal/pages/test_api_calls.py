@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -13,7 +14,8 @@ from django.test import Client
 from portal.access.models import User
 from portal.access.tokens import issue_token
 from portal.pages.api_documentation import DOCUMENT
-from renewal.models import ApprovalRequest, Certificate
+from renewal import authorities
+from renewal.models import ApprovalRequest, Certificate, CertificateAuthority, Template
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
@@ -27,6 +29,11 @@ PAGES = {
     "change a setting": "/settings/SessionLengthMinutes",
     "revoke a certificate": "/certificates/{certificate}/revoke",
     "list": "/orchestrators",
+    "add a certificate authority": "/authorities/add?type=local",
+    "change, test and remove a certificate authority": "/authorities/{authority}",
+    "change a certificate authority": "/authorities/{authority}/edit",
+    "add a template": "/templates/add",
+    "change a template": "/templates/{template}",
 }
 
 
@@ -66,8 +73,14 @@ def members(schema: dict, document: dict) -> set[str]:
     return set(document["components"]["schemas"][name]["properties"])
 
 
+def unused_authority(now: datetime) -> CertificateAuthority:
+    wanted = authorities.Wanted("Another CA", "local", {}, is_new=True)
+    return authorities.create_local(wanted, actor=rows.ALICE, now=now)[0]
+
+
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES.keys())
-def test_a_page_shows_the_call_that_does_its_act(fleet, admin, api, path):
+def test_a_page_shows_the_call_that_does_its_act(fleet, admin, api, now, path, settings, tmp_path):
+    settings.CONFIG = replace(settings.CONFIG, data_dir=tmp_path)
     current = Certificate.objects.filter(revoked_at=None, standing=Standing.CURRENT)
     address = path.format(
         waiting=fleet.waiting.pk,
@@ -77,6 +90,8 @@ def test_a_page_shows_the_call_that_does_its_act(fleet, admin, api, path):
         if "{request}" in path
         else "",
         certificate=current.earliest("pk").pk,
+        authority=unused_authority(now).pk if "{authority}" in path else "",
+        template=Template.objects.get().pk,
     )
     page = admin.get(address)
     text = page.content.decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
@@ -21,7 +22,7 @@ from orchestrators.models import Orchestrator, Status
 from portal.access.models import User
 from portal.preferences.models import Layout
 from renewal import census
-from renewal.models import CertificateAuthority, Enrollment
+from renewal.models import CertificateAuthority, Enrollment, Template
 from tests.portal.pages import fleet as rows
 
 FLAGS = [
@@ -98,6 +99,15 @@ PATHS = (
     "/certificates?shown=ended",
     "/certificates/from-csr",
     "/authorities",
+    "/authorities/add",
+    "/authorities/add?type=local",
+    "/authorities/{authority}",
+    "/authorities/{authority}/edit",
+    "/authorities/{authority}/switch",
+    "/authorities/{authority}/remove",
+    "/templates/add",
+    "/templates/{template}",
+    "/templates/{template}/edit",
     "/trusted-issuers",
     "/settings",
     "/settings/SessionLengthMinutes",
@@ -200,7 +210,8 @@ def addresses(fleet: rows.Fleet) -> list[str]:
     enrollments = Enrollment.objects
     ids["stuck"] = str(enrollments.get(orchestrator=fleet.warned).pk)
     ids["refused"] = str(enrollments.get(orchestrator=fleet.wrong).pk)
-    ids["ca"] = str(CertificateAuthority.objects.earliest("pk").pk)
+    ids["ca"] = ids["authority"] = str(CertificateAuthority.objects.earliest("pk").pk)
+    ids["template"] = str(Template.objects.earliest("pk").pk)
     ids["job"] = str(rows.bulk_job(User.objects.get(username="admin"), timezone.now()).pk)
     ids["account"] = str(rows.service_account().pk)
     return [path.format(**ids) for path in PATHS]
@@ -445,6 +456,25 @@ def test_what_is_stuck_at_a_ca_is_found_and_tried_now_with_keys_alone(chromium, 
     expect(page.get_by_text("A worker asks the CA as soon as there is room.")).to_be_visible()
     row = Enrollment.objects.get(orchestrator=fleet.warned)
     assert row.next_attempt_at <= timezone.now()
+    assert said == []
+
+
+def test_a_certificate_authority_is_added_and_tests_green(chromium, site, settings, tmp_path):
+    settings.CONFIG = replace(settings.CONFIG, data_dir=tmp_path)
+    page, said = opened(chromium, site[0])
+    page.keyboard.press("Control+k")
+    page.keyboard.type("add a certificate auth")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Add a CA of type local").click()
+    page.get_by_label("Name", exact=True).fill("Branch CA")
+    page.get_by_role("button", name="Add and test").click()
+    expect(page.locator("h1")).to_have_text("Branch CA")
+    expect(page.locator("main")).to_contain_text("Test passed")
+    expect(page.locator("main")).to_contain_text("Its certificates can prove who an orchestrator")
+    page.get_by_role("link", name="Disable…").click()
+    page.get_by_role("button", name="Disable Branch CA").click()
+    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    assert not CertificateAuthority.objects.get(name="Branch CA").enabled
     assert said == []
 
 

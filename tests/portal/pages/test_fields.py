@@ -21,7 +21,10 @@ from tests.portal.access.matrix import Row, World, Writes, table, urls_of
 pytestmark = pytest.mark.django_db
 PATHS = set(urls_of(pages.urlpatterns))
 ROWS = [row for row in table() if row.url in PATHS]
-SEVERAL = {"ids", "requests", "columns", "permissions", "groups", "roles", "scopes", "revoke"}
+SEVERAL = {
+    *("ids", "requests", "columns", "permissions", "groups", "roles", "scopes", "revoke"),
+    *("options", "key_types", "usages"),
+}
 """Fields that may come several times."""
 
 

@@ -27,8 +27,18 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from renewal import census
 from renewal.bulk import trail
+from renewal.group_issuance import set_issuance
 from renewal.identity import approval_requests
-from renewal.models import ApprovalRequest, BulkItem, BulkJob, Certificate, Claimant, Enrollment
+from renewal.models import (
+    ApprovalRequest,
+    BulkItem,
+    BulkJob,
+    Certificate,
+    CertificateAuthority,
+    Claimant,
+    Enrollment,
+    Template,
+)
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
@@ -81,6 +91,9 @@ PAGES = (
     "/certificates/{certificate}/revoke",
     "/certificates?use=in-use&issuer=1&key=EC-256&ends=30d",
     "/authorities",
+    "/authorities/{authority}",
+    "/authorities/{authority}/edit",
+    "/templates/{template}",
     "/trusted-issuers",
     "/settings",
     "/settings/SessionLengthMinutes",
@@ -114,6 +127,8 @@ def statements(path: str) -> int:
         certificate=Certificate.objects.earliest("pk").pk,
         rule=AutoRegistrationRule.objects.earliest("pk").pk,
         approval=ApprovalRequest.objects.earliest("pk").pk,
+        authority=CertificateAuthority.objects.earliest("pk").pk,
+        template=Template.objects.earliest("pk").pk,
         ids=ids,
         enrollment=Enrollment.objects.earliest("pk").pk,
         user=User.objects.get(username="orchestrators").pk,
@@ -159,6 +174,8 @@ def grow(first: int, last: int, now) -> None:
         rows.rule(f"Rule {number}", now=now, name_patterns=("unit-*",))
         group, _ = groups.save_group(f"group-{number}", actor=rows.ALICE, now=now)
         groups.assign([made.pk], group, actor=rows.ALICE)
+        if number:
+            set_issuance(group, rows.authority(now), rows.template(now), actor=rows.ALICE)
         labels.set_labels([made.pk], put={"number": str(number)}, actor=rows.ALICE)
         save_role(
             f"role-{number}",

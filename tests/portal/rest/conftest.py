@@ -26,7 +26,7 @@ from orchestrators.records import rename
 from portal.access import verified
 from portal.access.models import ApiToken, User
 from portal.access.roles import SHARED_SERVICE_ACCOUNT
-from renewal import authorities, issuers, templates
+from renewal import authority_trust, issuers, templates
 from renewal.identity import claimants
 from renewal.models import CertificateAuthority
 from tests import pki
@@ -176,7 +176,7 @@ def portal_ca(db: None, ca_folder: Path) -> CertificateAuthority:
         key_types=("EC-P256",), name_patterns=("subject:CN=*", "dns:*.example.com")
     )
     templates.save_template("Orchestrator", contents, actor=TESTER, now=now)
-    authorities.trust_authority(row, actor=TESTER, now=now)
+    authority_trust.trust_authority(row, actor=TESTER, now=now)
     return row
 
 

@@ -1,0 +1,76 @@
+"""The first steps of a new portal: what is still to be set up, and the page where it is done.
+
+Owns the order, the words and the addresses. What is set up is `renewal/selectors/overview.py`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from portal.access.catalogue import Permission
+from portal.access.permissions import holds
+from portal.preferences.store import Preferences
+from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
+from renewal.selectors.overview import SetUp, set_up
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the first-run checklist."""
+
+    done: bool
+    name: str
+    how: str
+    url: str
+
+
+def first_steps(request: HttpRequest, preferences: Preferences) -> list[Step]:
+    """Return the steps, for whoever may set up CAs; none once all of them are done."""
+    if not holds(request.user, Permission.AUTHORITIES_MODIFY):
+        return []
+    return steps(set_up(preferences), may_add=True)
+
+
+def steps(state: SetUp, *, may_add: bool) -> list[Step]:
+    """Return all steps, or none once all of them are done."""
+    if state.is_complete:
+        return []
+    lacking = TEMPLATE_SETTING if state.has_authority_setting else CA_SETTING
+    return [
+        Step(
+            state.has_authority,
+            "A certificate authority",
+            "It issues the orchestrators' certificates.",
+            reverse("authority_add" if may_add else "authorities"),
+        ),
+        Step(
+            state.has_template,
+            "A template",
+            "It says which keys, names and validity those certificates have.",
+            reverse("template_add" if may_add else "authorities"),
+        ),
+        Step(
+            state.has_settings,
+            "CA and template chosen for submitted CSRs",
+            "Without both, no renewal works.",
+            reverse("setting", args=[lacking]),
+        ),
+        Step(
+            state.has_anchor,
+            "A trusted issuer",
+            "Only its certificates can prove who an orchestrator is.",
+            reverse("trusted_issuers")
+            if state.authority is None
+            else reverse("authority", args=[state.authority]) + "#trust",
+        ),
+        Step(
+            state.has_orchestrator,
+            "The first orchestrator",
+            f"It registers at {settings.CONFIG.agent_url}.",
+            reverse("add_orchestrator"),
+        ),
+    ]
