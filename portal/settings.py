@@ -42,6 +42,7 @@ MIDDLEWARE = [
     "portal.edge.request_id.RequestIdMiddleware",
     "portal.edge.faces.FaceMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "portal.edge.compression.CompressionMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -34,6 +34,7 @@ from portal.pages import (
     issuers,
     orchestrator,
     slashes,
+    stylesheet,
     tokens,
     viewing,
 )
@@ -51,6 +52,7 @@ urlpatterns = [
     path("api/openapi.json", api_documentation.download, name="openapi"),
     path("api/<str:name>", api_documentation.resource, name="api_resource"),
     path("theme", account.theme, name="theme"),
+    path("style.css", stylesheet.stylesheet, name="stylesheet"),
     path("orchestrators", fleet_list.index, name="orchestrators"),
     path("orchestrators/layout", fleet_list.set_layout, name="fleet_layout"),
     path("orchestrators/views", fleet_list.save_view, name="save_view"),

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from orchestrators.protocol.codes import TEXTS, Code
 from portal.pages.fleet_columns import platform_name
 from portal.pages.glossary import GLOSSARY
+from portal.pages.stylesheet import address
 
 register = template.Library()
 
@@ -26,6 +27,12 @@ _UNITS = (
     (timedelta(hours=1), "hour"),
     (timedelta(minutes=1), "minute"),
 )
+
+
+@register.simple_tag(name="stylesheet")
+def stylesheet_address() -> str:
+    """The address of the one stylesheet."""
+    return address()
 
 
 @register.simple_tag

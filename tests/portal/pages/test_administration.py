@@ -122,7 +122,7 @@ def test_every_problem_has_a_page_with_a_reference_and_what_to_do(name, db):
     assert reply.status_code == status
     assert f"<code>{reply['X-Request-ID']}</code>" in text
     assert "<h1>" in text
-    assert "/static/css/portal.css" in text
+    assert "/style.css?v=" in text
     assert "Traceback" not in text
 
 
