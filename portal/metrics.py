@@ -136,7 +136,7 @@ class _Reading:
             seen.overdue_revocations,
         )
         yield from _authorities(seen.authorities, self._now)
-        unsealed = unsealed_since()
+        unsealed = unsealed_since(now=self._now)
         yield GaugeMetricFamily(
             "portal_audit_unsealed_seconds",
             "For how long rows of the audit log have waited for their seal; 0 without any.",

@@ -41,7 +41,7 @@ def alarms(begun: Begun | None, *, now: datetime) -> list[Alarm]:
                 made.authority.name, made.this_update, made.next_update, now=now
             )
         )
-    found.append(rules.of_sealer(unsealed_since(), now=now))
+    found.append(rules.of_sealer(unsealed_since(now=now), now=now))
     if (forged := last_forged()) is not None:
         row, sealed_at = forged
         found.append(rules.of_forged(row, sealed_at, now=now))

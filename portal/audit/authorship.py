@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from portal.audit import blocks, chain, mac, signing
 from portal.audit.models import AuditEntry, AuditSeal
@@ -25,7 +25,7 @@ def forged(rows: Collection[Mapping[str, Any]]) -> set[int]:
     """Return the numbers of the rows (the columns of ``chain.SEALED``) that are forged."""
     if not rows:
         return set()
-    wrong = {row["id"] for row in rows if not mac.is_right(row)}
+    wrong = {row["id"] for row in rows if not mac.is_right(row)} | _doubled(rows)
     right = [row["id"] for row in rows if row["id"] not in wrong]
     is_sealed = Exists(AuditSeal.objects.filter(entry_id=OuterRef("pk")))
     # Whichever was there first is the row itself. Of equal ones that wait it does not matter.
@@ -35,6 +35,13 @@ def forged(rows: Collection[Mapping[str, Any]]) -> set[int]:
     )
     copies = AuditEntry.objects.filter(Exists(first), pk__in=right)
     return wrong | set(copies.values_list("pk", flat=True))
+
+
+def _doubled(rows: Collection[Mapping[str, Any]]) -> set[int]:
+    """Return the numbers that more than one row has: whoever owns the table can drop its key."""
+    same = AuditEntry.objects.filter(pk__in={row["id"] for row in rows})
+    several = same.values("pk").annotate(rows=Count("mac")).filter(rows__gt=1)
+    return set(several.values_list("pk", flat=True))
 
 
 def cleared(noted: Collection[int]) -> set[int]:

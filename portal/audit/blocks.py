@@ -20,6 +20,8 @@ LEAP = 10_000_000
 """So many numbers are not lost in transactions that were rolled back between two blocks."""
 LATE = timedelta(minutes=10)
 """No transaction that writes rows lasts longer."""
+AHEAD = timedelta(minutes=2)
+"""The clocks of two hosts of one portal differ by less."""
 FULL = 2000
 """Rows of one block at most. Never less than it was: a full one says that more may have waited."""
 _FAR = 2**62
@@ -49,7 +51,8 @@ def is_genuine(block: AuditBlock, keys: Keys) -> bool:
 def is_readable(block: AuditBlock) -> bool:
     """Say whether every number and moment of a block is one."""
     numbers = (block.first_sequence, block.last_sequence, block.highest_entry_id)
-    return UNREADABLE_NUMBER not in numbers and block.sealed_at != UNREADABLE_MOMENT
+    told = (*numbers, block.sealed_at, block.signature)
+    return None not in told and not {UNREADABLE_NUMBER, UNREADABLE_MOMENT}.intersection(told)
 
 
 def newest(keys: Keys) -> AuditBlock | None:

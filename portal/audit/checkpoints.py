@@ -20,7 +20,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from portal.audit import chain, signing
+from portal.audit import blocks, chain, signing
 from portal.audit.columns import numbered
 from portal.audit.models import AuditBlock
 
@@ -48,10 +48,10 @@ def tell(file: Path, syslog: str, *, keys: Mapping[str, Ed25519PublicKey]) -> in
     known = _last_number(file, keys)
     rows = numbered(AuditBlock.objects.filter(number__gt=known), "number")
     # One that is not signed as it stands was written by somebody else.
-    blocks = [block for block in rows.order_by("number") if is_genuine(as_checkpoint(block), keys)]
-    if not blocks:
+    found = [block for block in rows.order_by("number") if blocks.is_genuine(block, keys)]
+    if not found:
         return 0
-    lines = [json.dumps(as_checkpoint(block), separators=(",", ":")) for block in blocks]
+    lines = [json.dumps(as_checkpoint(block), separators=(",", ":")) for block in found]
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "w") as stream:
@@ -60,9 +60,9 @@ def tell(file: Path, syslog: str, *, keys: Mapping[str, Ed25519PublicKey]) -> in
         stream.flush()
         os.fsync(stream.fileno())
     if syslog:
-        told = zip(blocks, lines, strict=True)
+        told = zip(found, lines, strict=True)
         _to_syslog(syslog, [as_syslog(block, line) for block, line in told])
-    return len(blocks)
+    return len(found)
 
 
 def as_checkpoint(block: AuditBlock) -> dict[str, Any]:

@@ -159,9 +159,11 @@ class KeyColumn(_AsNumber, models.ForeignKey):
 
 
 def numbered(rows: QuerySet[Any], column: str) -> QuerySet[Any]:
-    """Return the rows whose ``column`` is a number: on SQLite a text comes after every number."""
+    """Return the rows whose ``column`` is a number: on SQLite a text comes after every number, and
+    whoever owns a table can let a number be missing.
+    """
     if connection.vendor != "sqlite":
-        return rows
+        return rows.filter(**{f"{column}__isnull": False})
     kind = Func(F(column), function="typeof", output_field=models.TextField())
     found: QuerySet[Any] = rows.alias(_kind=kind).filter(_kind="integer")
     return found

@@ -16,6 +16,7 @@ SENTENCES = {
     "seal_missing": "A seal of the chain is gone.",
     "inserted": "The row was put in where all rows had long been sealed.",
     "forged": "The portal did not write this row: it was put in, copied or changed by hand.",
+    "doubled": "More than one row has this number: what is too much was put in by hand.",
     "backdated": "The row claims to be older than what was sealed before it came.",
     "postdated": "The row claims to be younger than its seal.",
     "number_jumped": "The row's number was never given out: it was put in by hand.",

@@ -48,10 +48,11 @@ def seal(*, now: Callable[[], datetime], everything: bool = False) -> int:
     return sealed
 
 
-def unsealed_since() -> datetime | None:
+def unsealed_since(*, now: datetime) -> datetime | None:
     """Return since when rows have waited for their seal; None if none waits.
 
-    A row that waits behind a run of the sealer waits since that run.
+    A row that waits behind a run of the sealer waits since that run; so does one whose own moment
+    is missing or yet to come, which only somebody else can have written.
     """
     try:
         keys = signing.public_keys(settings.CONFIG.audit_folder)
@@ -63,8 +64,11 @@ def unsealed_since() -> datetime | None:
     row = _unsealed(above=highest).order_by("id").first()
     if row is None:
         return None
-    waiting: datetime = row.at
-    return max(waiting, newest.sealed_at) if newest else waiting
+    waiting: datetime | None = row.at
+    behind = newest.sealed_at if newest else None
+    if waiting is None or waiting > now + blocks.AHEAD:
+        return behind or now
+    return max(waiting, behind) if behind else waiting
 
 
 def _unsealed(*, above: int) -> QuerySet[AuditEntry]:
@@ -78,10 +82,12 @@ def _seal_block(
     # Up to there no transaction can still be open.
     floor = 0 if everything else blocks.sealed_up_to(now - blocks.LATE, keys)
     with transaction.atomic():
-        rows = list(_unsealed(above=floor).order_by("id").values(*chain.SEALED)[: blocks.FULL])
-        if not rows:
+        found = list(_unsealed(above=floor).order_by("id").values(*chain.SEALED)[: blocks.FULL])
+        if not found:
             return 0
-        forged = authorship.forged(rows)
+        forged = authorship.forged(found)
+        # A number is sealed once, however many rows somebody gave it.
+        rows = list({row["id"]: row for row in found}.values())
         head = blocks.newest(keys)
         sequence, link = _end_of_chain(head)
         first, seals = sequence + 1, []
@@ -115,7 +121,7 @@ def _seal_block(
         block.save()
     if forged:
         log.error("the portal did not write these rows of the audit log: %s", _told(forged))
-    return len(rows)
+    return len(found)
 
 
 def _told(numbers: Collection[int]) -> str:

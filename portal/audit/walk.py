@@ -6,19 +6,17 @@ tampering is one finding; what a block says of itself counts only if it is signe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from portal.audit import authorship, blocks, chain
-from portal.audit.blocks import LATE, LEAP, Keys
+from portal.audit.blocks import AHEAD, LATE, LEAP, Keys
 from portal.audit.columns import UNREADABLE_NUMBER, numbered
 from portal.audit.findings import Report
 from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
 
 RUN = 2000
-AHEAD = timedelta(minutes=2)
-"""The clocks of two hosts of one portal differ by less."""
 
 
 class Walk:
@@ -51,8 +49,8 @@ class Walk:
             self._skip_to(block.first_sequence)
         last = block.last_sequence if is_genuine else self._end_of(block)
         found = len(report.findings)
-        for seal, row, is_forged in _sealed_rows(self.sequence, last):
-            self._seal(seal, row, block if is_genuine else None, is_forged=is_forged)
+        for seal, rows, is_forged in _sealed_rows(self.sequence, last):
+            self._seal(seal, rows, block if is_genuine else None, is_forged=is_forged)
         if self.sequence < last:
             self._missing(last + 1)
         place = {"block": block.number, "sequence": last}
@@ -72,7 +70,7 @@ class Walk:
     def _seal(
         self,
         seal: AuditSeal,
-        row: dict[str, Any] | None,
+        rows: Sequence[dict[str, Any]],
         block: AuditBlock | None,
         *,
         is_forged: bool,
@@ -88,12 +86,14 @@ class Walk:
         link = chain.link(self.link, seal.sequence, seal.digest, seal.verdict)
         if is_next and link != seal.link:
             kind = "reordered"
-        elif row is None:
+        elif not rows:
             kind = "edited" if seal.entry_id == UNREADABLE_NUMBER else "deleted"
-        elif chain.digest(row, seal.verdict) != seal.digest:
+        elif len(rows) > 1:
+            kind = "doubled"
+        elif chain.digest(rows[0], seal.verdict) != seal.digest:
             kind = "edited"
         elif block is not None:
-            kind = "forged" if is_forged else self._out_of_place(row, block)
+            kind = "forged" if is_forged else self._out_of_place(rows[0], block)
         if kind:
             report.add(kind, sequence=seal.sequence, entry=seal.entry_id)
         self.sequence, self.link = seal.sequence, seal.link
@@ -124,7 +124,8 @@ class Walk:
             seals = numbered(AuditSeal.objects.filter(sequence__gt=self.sequence), "sequence")
             after = seals.order_by("-sequence").values_list("sequence", flat=True)
             end = after.filter(sequence__lte=self.sequence + LEAP).first() or self.sequence
-        return block.last_sequence if self.sequence < block.last_sequence <= end else end
+        told = block.last_sequence
+        return told if told is not None and self.sequence < told <= end else end
 
     def _next_signed(self, number: int) -> int | None:
         """Return where the seals before the next signed block end; None if none is near. What one
@@ -156,17 +157,21 @@ def each_block(last: int) -> Iterator[AuditBlock]:
         number = found[-1].number
 
 
-def _sealed_rows(after: int, last: int) -> Iterator[tuple[AuditSeal, dict[str, Any] | None, bool]]:
-    """Yield each seal with its row, and whether the row was sealed as forged and is so still."""
+def _sealed_rows(after: int, last: int) -> Iterator[tuple[AuditSeal, list[dict[str, Any]], bool]]:
+    """Yield each seal with its row (none or several, where somebody was at it), and whether the row
+    was sealed as forged and is so still.
+    """
     while True:
         between = AuditSeal.objects.filter(sequence__gt=after, sequence__lte=last)
         seals = list(numbered(between, "sequence").order_by("sequence")[:RUN])
         entries = AuditEntry.objects.filter(pk__in=[seal.entry_id for seal in seals])
-        rows = {row["id"]: row for row in entries.values(*chain.SEALED)}
+        rows: dict[int, list[dict[str, Any]]] = {}
+        for row in entries.values(*chain.SEALED):
+            rows.setdefault(row["id"], []).append(row)
         noted = {seal.entry_id for seal in seals if seal.verdict == chain.FORGED}
-        forged = authorship.forged([rows[pk] for pk in noted & rows.keys()])
+        forged = authorship.forged([row for pk in noted & rows.keys() for row in rows[pk]])
         for seal in seals:
-            yield seal, rows.get(seal.entry_id), seal.entry_id in forged
+            yield seal, rows.get(seal.entry_id, []), seal.entry_id in forged
         if len(seals) < RUN:
             return
         after = seals[-1].sequence

@@ -49,7 +49,7 @@ FORGERIES = {
     "rows of a bulk act": [insert(of="waiting", times=3)],
     "a copy with its MAC of a row that is sealed": [ONCE, insert(of="sealed", mac="mac")],
     "a copy with its MAC of a row that waits": [ONCE, insert(of="waiting", mac="mac")],
-    "a copy with a mark of its own": [insert(of="sealed", mac="'A' || substr(mac, 2)")],
+    "a copy with a mark of its own": [insert(of="sealed", mac="'.' || substr(mac, 2)")],
     "a copy that says something else": [
         ONCE,
         insert(of="sealed", message="'nothing happened'", mac="mac"),

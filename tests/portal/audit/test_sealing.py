@@ -36,19 +36,27 @@ def test_rows_that_wait_for_a_seal_raise_an_alarm_after_a_minute(log: Log) -> No
         at = log.now + timedelta(seconds=seconds)
         return Kind.AUDIT_SEAL in {alarm.kind for alarm in alarms(last_begun(), now=at)}
 
-    assert sealing.unsealed_since() is None
+    assert sealing.unsealed_since(now=log.now) is None
     log.write(2)
-    assert sealing.unsealed_since() == log.now
+    assert sealing.unsealed_since(now=log.now) == log.now
     assert [told(60), told(61)] == [False, True]
     assert "audit_seal" not in Client().get("/readyz").json()["degraded"]["alarms"]
     log.now -= timedelta(hours=2)
     log.seal()
-    assert [sealing.unsealed_since(), told(10_000)] == [None, False]
+    assert [sealing.unsealed_since(now=log.now), told(10_000)] == [None, False]
     log.write()
     assert "audit_seal" in Client().get("/readyz").json()["degraded"]["alarms"]
     text = exposition(now=log.now + timedelta(seconds=90)).decode()
     assert "portal_audit_unsealed_seconds 90.0" in text
     assert 'portal_alarms{alarm="audit_seal"} 1.0' in text
+
+
+def test_a_row_that_is_yet_to_come_hides_nobody_from_the_alarm(log: Log) -> None:
+    log.write()
+    log.seal()
+    row = log.write(2)[0]
+    log.sql("UPDATE audit_auditentry SET at = '8000-01-01 00:00:00' WHERE id = %s", row)
+    assert sealing.unsealed_since(now=log.now + timedelta(minutes=2)) == log.now
 
 
 def test_many_rows_become_several_blocks(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,9 +119,9 @@ def test_blocks_that_somebody_puts_in_stop_neither_the_sealer_nor_its_alarm(log:
         for number in range(101)
     )
     log.write(2)
-    assert sealing.unsealed_since() is not None
+    assert sealing.unsealed_since(now=log.now) is not None
     assert log.seal() == 2
-    assert sealing.unsealed_since() is None
+    assert sealing.unsealed_since(now=log.now) is None
     assert AuditBlock.objects.latest("number").highest_entry_id < far
     assert {kind for kind, _, _ in log.findings()} == {"signature_wrong"}
 

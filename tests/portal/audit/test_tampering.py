@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from portal.audit import chain, signing
+from portal.audit import chain, signing, verification
 from portal.audit.models import AuditBlock, AuditEntry, AuditEntryImmutable, AuditSeal
 from tests.portal.audit.conftest import Log
 
@@ -290,6 +290,91 @@ def test_a_seal_that_was_made_again_alone_is_found(log: Log, rows: list[int]) ->
         seal.sequence,
     )
     assert log.findings() == [("signature_wrong", seal.sequence, None)]
+
+
+# --- what only PostgreSQL lets the owner of a table take away -----------------------------------
+
+WITHOUT_KEYS = (
+    "ALTER TABLE audit_auditentry DROP CONSTRAINT audit_auditentry_pkey",
+    "DROP INDEX audit_mac_is_of_one_row",
+    "CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM audit_auditentry",
+)
+
+
+@pytest.mark.usefixtures("on_postgresql")
+def test_a_row_beside_a_sealed_one_of_the_same_number_is_found(log: Log, rows: list[int]) -> None:
+    for statement in WITHOUT_KEYS:
+        log.sql(statement)
+    log.sql("UPDATE audit_auditentry SET message = 'changed' WHERE id = %s", rows[4])
+    # The sealed one stands behind it, and is read last.
+    log.sql("INSERT INTO audit_auditentry SELECT * FROM kept WHERE id = %s", rows[4])
+    assert log.findings() == [("doubled", sequence_of(rows[4]), rows[4])]
+    keys = settings.CONFIG.audit_folder
+    assert verification.entry_holds(rows[4], keys_in=keys) is False
+
+
+@pytest.mark.usefixtures("on_postgresql")
+def test_two_waiting_rows_of_one_number_are_found_and_sealing_goes_on(
+    log: Log, rows: list[int]
+) -> None:
+    row = log.write()[0]
+    for statement in WITHOUT_KEYS:
+        log.sql(statement)
+    log.sql("INSERT INTO audit_auditentry SELECT * FROM kept WHERE id = %s", row)
+    assert log.findings() == [("forged", None, row)]
+    assert log.seal() == 2
+    log.write(2)
+    assert log.seal() == 2
+    assert log.findings() == [("doubled", sequence_of(row), row)]
+
+
+@pytest.mark.usefixtures("on_postgresql")
+def test_a_row_without_a_number_is_found(log: Log, rows: list[int]) -> None:
+    for statement in WITHOUT_KEYS:
+        log.sql(statement)
+    for act in ("DROP IDENTITY", "DROP NOT NULL"):
+        log.sql(f"ALTER TABLE audit_auditentry ALTER id {act}")
+    log.sql("UPDATE kept SET id = NULL")
+    log.sql("INSERT INTO audit_auditentry SELECT * FROM kept LIMIT 1")
+    assert log.findings() == [("number_jumped", None, None)]
+
+
+EMPTIED = {
+    "number": "block_missing",
+    "first_sequence": "edited",
+    "last_sequence": "edited",
+    "sealed_at": "edited",
+    "key_id": "signature_wrong",
+    "signature": "edited",
+}
+
+
+@pytest.mark.usefixtures("on_postgresql")
+@pytest.mark.parametrize(("column", "kind"), EMPTIED.items(), ids=EMPTIED)
+def test_a_cell_of_a_block_that_was_emptied_is_found_at_its_block(
+    log: Log, rows: list[int], column: str, kind: str
+) -> None:
+    number = AuditBlock.objects.order_by("-number")[1].number
+    log.sql("ALTER TABLE audit_auditblock DROP CONSTRAINT audit_auditblock_pkey")
+    log.sql(f"ALTER TABLE audit_auditblock ALTER {column} DROP NOT NULL")
+    log.sql(f"UPDATE audit_auditblock SET {column} = NULL WHERE number = %s", number)
+    assert [(found.kind, found.block) for found in log.report().findings] == [(kind, number)]
+
+
+@pytest.mark.usefixtures("on_postgresql")
+def test_a_block_without_a_moment_at_the_end_stops_neither_sealing_nor_checkpoints(
+    log: Log, rows: list[int]
+) -> None:
+    last = AuditBlock.objects.order_by("-number")[0]
+    log.sql("ALTER TABLE audit_auditblock ALTER sealed_at DROP NOT NULL")
+    log.sql(
+        "INSERT INTO audit_auditblock SELECT number + 1, last_sequence + 1, last_sequence + 1, "
+        "highest_entry_id, link, NULL, key_id, signature FROM audit_auditblock WHERE number = %s",
+        last.number,
+    )
+    log.write()
+    assert log.seal() == 1
+    assert json.loads(line_of(log, 0))["number"] == last.number + 2
 
 
 def test_the_portals_own_code_cannot_change_a_row(log: Log, rows: list[int]) -> None:
