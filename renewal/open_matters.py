@@ -63,6 +63,7 @@ def open_matters(orchestrator: Orchestrator, around: Around, *, now: datetime) -
     """Return what is open, the stuck ones first."""
     matters = [
         *_identity(orchestrator, around, now),
+        *_silence(orchestrator, around, now),
         *_request(orchestrator, around, now),
         *_first_use(orchestrator, around, now),
         *_enrollments(around.enrollments, now),
@@ -124,6 +125,24 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
             "Find out which machine called; Reset it if the identity has changed.",
             is_stuck=True,
         )
+
+
+def _silence(orchestrator: Orchestrator, around: Around, now: datetime) -> Iterator[Matter]:
+    """Who does not call is told nothing: what the rules say of its certificate is not the cause."""
+    seen, not_after = orchestrator.last_seen, orchestrator.certificate_not_after
+    if orchestrator.status != Status.APPROVED or seen is None or not_after is None:
+        return
+    if whole_second(now) > not_after or now - seen <= around.stuck_after:
+        return
+    yield Matter(
+        "Does not call",
+        _OPERATOR,
+        seen,
+        "One that runs comes back within the length of a session. Until it does, it learns of "
+        "nothing that is asked of it, and cannot renew.",
+        "See whether its machine and its service run, and whether they reach the agents' address.",
+        is_stuck=True,
+    )
 
 
 def _request(orchestrator: Orchestrator, around: Around, now: datetime) -> Iterator[Matter]:

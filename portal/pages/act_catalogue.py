@@ -119,8 +119,10 @@ ACTS: dict[str, Act] = {
             "Request renewal",
             "refresh",
             Permission.AGENTS_RENEW,
-            "It works on and is told to renew (A0100007), as in the warning period.",
-            "They work on and are told to renew (A0100007), as in the warning period.",
+            "It works on and is told to renew (A0100007); in its expiry period it must renew "
+            "anyway.",
+            "They work on and are told to renew (A0100007); who is in its expiry period must renew "
+            "anyway.",
             "is asked to renew",
             "nothing changed",
             _renewal(Reenrollment.REQUESTED),

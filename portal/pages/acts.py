@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from orchestrators import selectors as records
-from orchestrators.models import Orchestrator
+from orchestrators.models import Orchestrator, Reenrollment
 from orchestrators.reach import act_reaches, reachable, within
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
@@ -142,7 +142,7 @@ def _lacking(request: HttpRequest, act: Act, ids: Sequence[UUID]) -> list[Lackin
         return []
     rows = Orchestrator.objects.filter(pk__in=list(ids))
     reached = within(rows, *act_reaches(request.user, act.permission))
-    return bulk.lacking_of(acts.Act(act.name), reached)
+    return bulk.lacking_of(reached)
 
 
 def _foreseen(pk: UUID, value: str) -> Foreseen:
@@ -214,6 +214,9 @@ def _ask(
             "once": service.new_once(),
             "lacking": lacking,
             "locks_out": bool(lacking) and act.name == "require",
+            "eased": sum(row.orchestrator.flag == Reenrollment.REQUIRED for row in rows)
+            if act.name == "request"
+            else 0,
             "only": only,
             "api_calls": api_calls.of_act(act.name, [row.orchestrator.pk for row in rows]),
             "error": error,

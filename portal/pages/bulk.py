@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Count as Aggregate
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from orchestrators.models import Orchestrator, Status
+from orchestrators.models import Orchestrator, Reenrollment, Status
 from orchestrators.reach import act_reaches
 from portal.access.catalogue import Permission
 from portal.access.permissions import PermissionMissing
@@ -145,7 +146,7 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
         "votes": tally[VOTE],
         "unchanged": len(seen.of(Outcome.UNCHANGED)),
         "unchanged_because": UNCHANGED_BECAUSE.get(seen.order.act, ""),
-        "again": _asked_before(request, seen.order),
+        **_asked_before(request, seen.order),
         "skipped": len(skipped),
         "deaf": _deaf(request, seen.order.act, seen.order.selection.filters),
         "lacking": lacking,
@@ -207,9 +208,9 @@ def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple
 LOCKS_OUT = "Say why: some of them will be locked out."
 
 
-def lacking_of(act: Act, rows: QuerySet[Orchestrator]) -> list[Lacking]:
+def lacking_of(rows: QuerySet[Orchestrator]) -> list[Lacking]:
     """Return who of those that a renewal would be asked of cannot for want of a permission."""
-    return lacking_among(rows.filter(status=Status.APPROVED).exclude(flag=FLAGS[act]))
+    return lacking_among(rows.filter(status=Status.APPROVED))
 
 
 def _lacking(request: HttpRequest, order: Order) -> list[Lacking]:
@@ -217,16 +218,21 @@ def _lacking(request: HttpRequest, order: Order) -> list[Lacking]:
         return []
     reaches = act_reaches(request.user, PERMISSIONS[order.act])
     rows = chosen(order.selection, periods(store.load()), *reaches, now=timezone.now())
-    return lacking_of(order.act, rows)
+    return lacking_of(rows)
 
 
-def _asked_before(request: HttpRequest, order: Order) -> int:
-    """Return how many have the flag already that a renewal would set: it is set anew."""
+def _asked_before(request: HttpRequest, order: Order) -> dict[str, int]:
+    """Return how many have the flag already that a renewal would set (``again``: it is set anew),
+    and how many were required to renew, which a mere request takes back (``eased``).
+    """
     if not ACTS[order.act].is_renewal:
-        return 0
+        return {}
     reaches = act_reaches(request.user, PERMISSIONS[order.act])
     rows = chosen(order.selection, periods(store.load()), *reaches, now=timezone.now())
-    return rows.filter(flag=FLAGS[order.act]).count()
+    flags = rows.filter(flag__gt=Reenrollment.NONE).values_list("flag")
+    counted = dict(flags.annotate(number=Aggregate("pk")).order_by())
+    eased = counted.get(Reenrollment.REQUIRED, 0) if order.act is Act.REQUEST else 0
+    return {"again": counted.get(FLAGS[order.act], 0), "eased": eased}
 
 
 def hexadecimal(text: str) -> str:

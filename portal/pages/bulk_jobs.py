@@ -99,9 +99,10 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
                     item,
                     names.get(item.orchestrator_id),
                     labels[ItemState(item.state)],
-                    SINCE_LABELS[places[item.orchestrator_id]]
+                    SINCE_LABELS[places[item.orchestrator_id].since]
                     if item.orchestrator_id in places
                     else None,
+                    places.get(item.orchestrator_id),
                 )
                 for item in items.rows
             ],

@@ -7,8 +7,9 @@ has used the new certificate; that it was asked for and delivered is not enough.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Case, CharField, Count, Exists, OuterRef, QuerySet, Value, When
@@ -40,6 +41,13 @@ class Since(StrEnum):
     """It has not called since."""
 
 
+class Place(NamedTuple):
+    """Where one orchestrator is, and when it called last (None: never)."""
+
+    since: Since
+    last_seen: datetime | None
+
+
 def is_counted(job: BulkJob) -> bool:
     """Say whether a job asks for renewals, and of few enough to be counted."""
     asks = job.act in (Act.REQUEST, Act.REQUIRE)
@@ -60,11 +68,11 @@ def narrowed(items: QuerySet[BulkItem], job: BulkJob, reach: Reach, place: Since
     return items.filter(state__in=_ASKED, orchestrator_id__in=there)
 
 
-def places(job: BulkJob, items: Iterable[BulkItem], reach: Reach) -> dict[UUID, Since]:
+def places(job: BulkJob, items: Iterable[BulkItem], reach: Reach) -> dict[UUID, Place]:
     """Return where the orchestrators of a few items are; whom the job did not ask is nowhere."""
     asked = [item.orchestrator_id for item in items if item.state in _ASKED]
-    rows = _placed(job, reach).filter(pk__in=asked).values_list("pk", "since")
-    return {pk: Since(since) for pk, since in rows}
+    rows = _placed(job, reach).filter(pk__in=asked).values_list("pk", "since", "last_seen")
+    return {pk: Place(Since(since), last_seen) for pk, since, last_seen in rows}
 
 
 def _placed(job: BulkJob, reach: Reach) -> QuerySet[Any]:

@@ -65,7 +65,7 @@ def test_a_job_that_asks_tells_what_came_of_it_and_asked_is_not_renewed(fleet, a
             assert len(there.context["items"]) == count
             assert (f'href="?since={place}"' in page.content.decode()) == bool(count)
         assert sum(counts.values()) == job.changed + job.unchanged == asked
-        found = [label.word for _, _, _, label in page.context["items"]]
+        found = [label.word for *_, label, _ in page.context["items"]]
         assert {word: found.count(word) for word in counts} == counts
         return {word: count for word, count in counts.items() if count}
 
@@ -108,6 +108,19 @@ def test_a_preview_says_who_cannot_renew_though_asked(fleet, admin):
     assert "wait for approval" not in expired
     assert "of them" not in admin.get(f"{PREVIEW}?act=request&state=ok").content.decode()
     assert "is expired" not in admin.get(f"{PREVIEW}?act=reset&state=expired").content.decode()
+
+
+def test_a_request_of_who_was_required_to_renew_says_that_it_takes_that_back(fleet, admin):
+    def told(act):
+        return strip_tags(admin.get(f"{PREVIEW}?act={act}").content.decode())
+
+    taken_back = "required to renew: a request takes that back"
+    assert taken_back not in told("request")
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(flag=2)
+    assert f"1 of them was {taken_back}" in told("request")
+    assert taken_back not in told("require")
+    one = admin.get(f"/orchestrators/act?act=request&ids={fleet.calm.pk}").content.decode()
+    assert f"1 of them was {taken_back}" in strip_tags(one)
 
 
 def test_a_changed_selection_is_refused_with_a_new_preview(fleet, admin, now):
@@ -155,7 +168,7 @@ def test_a_preview_says_who_cannot_renew_for_want_of_a_permission(fleet, admin, 
 
     assert told() == []
     of_role(Permission.CERTIFICATES_READ)
-    asked = Orchestrator.objects.filter(status=Status.APPROVED).exclude(flag=1).count()
+    asked = Orchestrator.objects.filter(status=Status.APPROVED).count()
     lacks = f"{rows.service_account().username} lacks CertificateEnrollment: EnrollCSR"
     assert told() == [(str(asked), "cannot renew", f"their service account {lacks}")]
     assert told(client=as_role("Operator")) == told()
@@ -170,10 +183,7 @@ def test_an_account_whose_role_is_limited_lacks_it_for_the_others(fleet, admin):
     both = (Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
     of_role(*both, limit=Reach(groups=frozenset({group.pk})))
     (each,) = admin.get(f"{PREVIEW}?act=request").context["lacking"]
-    assert (
-        each.number
-        == Orchestrator.objects.filter(status=Status.APPROVED).exclude(flag=1).count() - 1
-    )
+    assert each.number == Orchestrator.objects.filter(status=Status.APPROVED).count() - 1
     assert admin.get(f"{PREVIEW}?act=request&group=mended").context["lacking"] == []
 
 

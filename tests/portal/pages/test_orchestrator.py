@@ -236,6 +236,19 @@ def test_a_certificate_that_was_issued_and_not_used_is_the_orchestrators_turn(fl
     assert matters(fleet.unused)[0].is_stuck
 
 
+@pytest.mark.parametrize(("hours", "is_silent"), [(45, False), (47, True)])
+def test_who_has_not_called_for_two_sessions_is_said_to_be_silent(
+    fleet, admin, matters, now, hours, is_silent
+):
+    called = now - timedelta(hours=hours)
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(last_seen=called)
+    fleet.calm.refresh_from_db()
+    found = [(m.what, m.since, m.is_stuck) for m in matters(fleet.calm)]
+    assert found == ([("Does not call", called, True)] if is_silent else [])
+    page = admin.get(f"/orchestrators/{fleet.calm.pk}").content.decode()
+    assert ("Does not call" in page) is is_silent
+
+
 def test_a_renewal_request_says_who_asked_why_and_what_stands_against_it(fleet, matters):
     (matter,) = matters(fleet.requested)
     assert (matter.what, matter.owner) == ("Renewal requested", "the orchestrator")
