@@ -37,7 +37,9 @@ def give_macs(apps, schema_editor):
     seals = apps.get_model("audit", "AuditSeal").objects.using(using)
     entries = apps.get_model("audit", "AuditEntry").objects.using(using)
     waiting = entries.exclude(Exists(seals.filter(entry_id=OuterRef("pk")))).filter(mac="")
-    while rows := list(waiting.order_by("pk")[:BATCH]):
+    last = 0
+    while rows := list(waiting.filter(pk__gt=last).order_by("pk")[:BATCH]):
+        last = rows[-1].pk
         for row in rows:
             row.mac = mac.made({name: getattr(row, name) for name in chain.FIELDS})
         entries.bulk_update(rows, ["mac"])
