@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -89,9 +89,33 @@ def unsaved(
     """
     cls = type_class(alias)
     kept = {**known.options, **open_secrets(known.encrypted_secrets)} if known else {}
-    cls.validate_options({**kept, **options})
-    built: CABackend = cls({**kept, **options})
+    wanted = {**kept, **options}
+    cls.validate_options(wanted)
+    if known is not None:
+        _check_secrets_stay(cls, known, wanted, options)
+    built: CABackend = cls(wanted)
     return built
+
+
+def _check_secrets_stay(
+    cls: type[CABackend],
+    known: CertificateAuthority,
+    wanted: Mapping[str, Any],
+    given: Collection[str],
+) -> None:
+    """Refuse that a stored secret, which nobody may see, is sent where somebody says now."""
+    kept = sorted((stored_secrets(known) & cls.secret_options) - set(given))
+    moved = [
+        option.name
+        for option in cls.options_schema
+        if option.gets_secrets
+        and (wanted.get(option.name) or None) != (known.options.get(option.name) or None)
+    ]
+    if kept and moved:
+        raise CAMisconfigured(
+            f"option {kept[0]!r} must be given again: {moved[0]!r} says where it is sent to, "
+            "and is another one now"
+        )
 
 
 def answers_at_once(authority: CertificateAuthority) -> bool:
@@ -157,6 +181,8 @@ def save_authority(
         kept = open_secrets(row.encrypted_secrets) if row else {}
         merged = {**kept, **given}
         cls.validate_options({**plain, **merged})
+        if row is not None:
+            _check_secrets_stay(cls, row, plain, given)
         before = _shown(row) if row else {}
         if row is None:
             row = CertificateAuthority(name=name, version=0, created_at=now)

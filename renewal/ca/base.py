@@ -157,6 +157,8 @@ class Option:
     is_secret: bool = False
     default: str | int | bool | None = None
     choices: tuple[str, ...] = field(default=())
+    gets_secrets: bool = False
+    """It says where secrets are sent to, as a URL does: whoever changes it gives them anew."""
 
 
 def secret_names(schema: Iterable[Option]) -> frozenset[str]:

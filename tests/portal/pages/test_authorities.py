@@ -57,7 +57,7 @@ class AcmeCA:
 
     answers_at_once: ClassVar[bool] = False
     options_schema: ClassVar[tuple[Option, ...]] = (
-        Option("url", "address of the gateway", is_required=True),
+        Option("url", "address of the gateway", is_required=True, gets_secrets=True),
         Option("token", "what the gateway issued", is_required=True, is_secret=True),
         Option("profile", "profile of the PKI", choices=("machines", "devices")),
         Option("timeout", "seconds to wait", kind=int, default=30),
@@ -309,11 +309,30 @@ def test_a_connection_is_tried_before_it_is_saved_and_nothing_is_kept(
 def test_a_change_is_tried_with_the_secret_that_is_stored(admin: Client) -> None:
     row = acme(admin)
     edit = f"/authorities/{row.pk}/edit"
-    form = {"type": "acme", "hold_seconds": "25", "option-url": "https://other", "trial": "1"}
-    tried = admin.post(edit, sent(form, **{"option-token": ""}))
+    form = {"type": "acme", "hold_seconds": "25", "option-url": "https://pki", "trial": "1"}
+    tried = admin.post(edit, sent(form, **{"option-token": "", "option-timeout": "9"}))
     assert tried.context["trial"].is_ok
     row.refresh_from_db()
-    assert row.options["url"] == "https://pki"
+    assert "timeout" not in row.options
+
+
+def test_a_stored_secret_is_sent_nowhere_else(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, asked = acme(admin), []
+    monkeypatch.setattr(AcmeCA, "health", lambda self, now: asked.append(self.options))
+    edit = f"/authorities/{row.pk}/edit"
+    form = {
+        "type": "acme", "hold_seconds": "25", "option-url": "https://mine", "option-token": "",
+        "revision": revision_in(admin, edit),
+    }  # fmt: skip
+    tried = admin.post(edit, sent(form, trial="1"))
+    assert "'token' must be given again" in tried.context["trial"].message
+    saved = admin.post(edit, sent(form))
+    assert saved.status_code == 400
+    assert list(saved.context["form"].errors) == ["option-token"]
+    row.refresh_from_db()
+    assert (row.options["url"], row.test_passed, asked) == ("https://pki", True, [])
 
 
 @pytest.mark.parametrize("url", ["https://down", "https://broken"])
@@ -345,18 +364,20 @@ def test_a_ca_is_changed_and_what_is_left_empty_stays_or_is_gone(admin: Client) 
     path = f"/authorities/{row.pk}/edit"
     form = {
         "type": "acme", "hold_seconds": "40", "requesters": "orchestrators\nadministrator\n",
-        "option-url": "https://new", "option-token": "", "option-profile": "", "option-timeout": "",
+        "option-url": "https://pki", "option-token": "", "option-profile": "", "option-timeout": "",
         "revision": revision_in(admin, path),
     }  # fmt: skip
     assert admin.post(path, sent(form)).status_code == 302
     row.refresh_from_db()
-    assert (row.options["url"], row.options["profile"], row.hold_seconds) == ("https://new", "", 40)
+    assert (row.options["profile"], row.hold_seconds) == ("", 40)
     assert row.options["verify"] is False
     assert issuers.open_secrets(row.encrypted_secrets) == {"token": SECRET}
     assert row.allowed_requesters.count() == 2
     form |= {"option-token": "a new one", "revision": revision_in(admin, path)}
+    form["option-url"] = "https://new"
     assert admin.post(path, sent(form)).status_code == 302
     row.refresh_from_db()
+    assert row.options["url"] == "https://new"
     assert issuers.open_secrets(row.encrypted_secrets) == {"token": "a new one"}
     assert row.test_passed is False
 
