@@ -72,7 +72,10 @@ def check_form(request: HttpRequest, taken: Fields) -> None:
     if request.content_type not in _FORM_TYPES:
         # Django reads nothing from such a body, and it would be dropped as a whole.
         raise BadRequest("A page takes forms alone.")
-    _check(request.POST, taken.names(request.POST) | {_TOKEN}, taken.many, "The form has no field")
+    # A browser sends a part without a file name for a file that nobody chose; Django reads a field.
+    unchosen = {name for name in taken.files if request.POST.get(name) == ""}
+    known = taken.names(request.POST) | {_TOKEN} | unchosen
+    _check(request.POST, known, taken.many, "The form has no field")
     _check(request.FILES, taken.files, frozenset(), "The form has no file")
 
 

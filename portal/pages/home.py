@@ -29,7 +29,7 @@ from renewal.rules.alarms import Alarm, Kind
 from renewal.rules.forecast import days_from
 from renewal.rules.periods import Periods
 from renewal.selectors.counting import Count
-from renewal.selectors.overview import Overview, overview, set_up
+from renewal.selectors.overview import DEMONSTRATION_CAP, Overview, overview, set_up
 from renewal.selectors.states import LABELS, RenewalState
 
 _ORDER = (
@@ -75,7 +75,8 @@ def home(request: HttpRequest) -> HttpResponseBase:
             "demonstration": [
                 (s, LABELS[s], seen.demonstration[s]) for s in _ORDER if seen.demonstration.get(s)
             ],
-            "demonstration_total": sum(seen.demonstration.values()),
+            "demonstration_total": (shown := sum(seen.demonstration.values())),
+            "demonstration_is_cut": shown >= DEMONSTRATION_CAP,
             "real": real,
             "workers": _workers(begun, raised),
             "alarms": raised,

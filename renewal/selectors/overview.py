@@ -30,7 +30,7 @@ from renewal.selectors.states import RenewalState, state_of
 
 M = TypeVar("M", bound=Model)
 
-_DEMONSTRATION_CAP = 500
+DEMONSTRATION_CAP = 500
 ENDS_WITHIN_DAYS = (7, 30, 180)
 
 
@@ -89,7 +89,7 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
         ),
         overdue_revocations=counted(seen(overdue_revocations(now).filter(of_the_real))),
         demonstration=Counter(
-            state_of(o, periods, now=now) for o in demonstration[:_DEMONSTRATION_CAP]
+            state_of(o, periods, now=now) for o in demonstration[:DEMONSTRATION_CAP]
         ),
         authorities=list(CertificateAuthority.objects.order_by("name")[:20]),
     )

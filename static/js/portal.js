@@ -108,4 +108,7 @@
     typed = null;
   });
   prepare(document);
+
+  // A form that was refused: to the first field that has to be mended.
+  if (document.activeElement === document.body) document.querySelector("main [aria-invalid=true]")?.focus();
 })();

@@ -371,6 +371,23 @@ def test_an_issuer_is_trusted_and_removed(db, now, admin):
     assert AuditEntry.objects.filter(action="trust_anchor_removed").exists()
 
 
+def test_a_file_that_nobody_chose_is_no_field_too_many(db, now, admin):
+    parts = {"csrfmiddlewaretoken": "x", "name": "", "pem": anchor_pem(now)}
+    lines = [
+        f'--a\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}' for n, v in parts.items()
+    ]
+    kind = "Content-Type: application/octet-stream"
+    lines.append(
+        f'--a\r\nContent-Disposition: form-data; name="file"; filename=""\r\n{kind}\r\n\r\n'
+    )
+    body = "\r\n".join([*lines, "--a--", ""])
+    response = admin.post("/trusted-issuers", body, content_type="multipart/form-data; boundary=a")
+    assert response.status_code == 302, response.content.decode()
+    assert TrustAnchor.objects.get().enabled
+    named = admin.post("/trusted-issuers", {"file": "no file, and a text", "pem": ""})
+    assert "The form has no field" in named.content.decode()
+
+
 def test_what_is_no_issuer_is_refused_with_the_reason(db, now, admin):
     leaf = base64.encodebytes(pki.certificate()).decode()
     pem = f"-----BEGIN CERTIFICATE-----\n{leaf}-----END CERTIFICATE-----\n"

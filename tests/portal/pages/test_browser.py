@@ -24,6 +24,7 @@ from portal.preferences.models import Layout
 from renewal import census
 from renewal.models import CertificateAuthority, Enrollment, Template
 from tests.portal.pages import fleet as rows
+from tests.portal.pages.test_administration import anchor_pem
 
 FLAGS = [
     "--no-sandbox",
@@ -476,6 +477,21 @@ def test_a_certificate_authority_is_added_and_tests_green(chromium, site, settin
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
     assert not CertificateAuthority.objects.get(name="Branch CA").enabled
     assert said == []
+
+
+def test_an_issuer_is_pasted_and_a_refused_form_leads_to_what_is_to_be_mended(chromium, site):
+    url, _ = site
+    page, said = opened(chromium, url)
+    page.goto(f"{url}/trusted-issuers")
+    # A browser sends a file that nobody chose, too, without a name.
+    page.get_by_label("Certificate (PEM)").fill(anchor_pem(timezone.now()))
+    page.get_by_role("button", name="Trust this issuer").click()
+    expect(page.get_by_text("is trusted")).to_be_visible()
+    assert said == []
+    page.goto(f"{url}/templates/add")
+    page.get_by_label("Name", exact=True).fill(Template.objects.earliest("pk").name)
+    page.get_by_role("button", name="Add the template").click()
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
 
 
 def test_charts_are_drawn_and_a_day_leads_to_its_list(chromium, site):
