@@ -112,6 +112,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
             "since": [
                 (each, label, counts[each]) for each, label in SINCE_LABELS.items() if counts
             ],
+            "is_moving": not row.is_open and any(counts.get(each) for each in since.UNFINISHED),
             "place": place,
             "states": [(each, labels[each], _count(row, each)) for each in ItemState],
             "state": state,

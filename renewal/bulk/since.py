@@ -41,6 +41,10 @@ class Since(StrEnum):
     """It has not called since."""
 
 
+UNFINISHED = (Since.DELIVERED, Since.CALLED, Since.SILENT)
+"""Where one is that may still renew because of the job."""
+
+
 class Place(NamedTuple):
     """Where one orchestrator is, and when it called last (None: never)."""
 

@@ -460,6 +460,23 @@ def test_what_is_stuck_at_a_ca_is_found_and_tried_now_with_keys_alone(chromium, 
     assert said == []
 
 
+def test_what_came_of_a_job_is_looked_at_again_by_itself_and_keeps_the_focus(chromium, site):
+    url, fleet = site
+    page, said = opened(chromium, url)
+    page.clock.install()
+    page.goto(f"{url}/orchestrators/act?act=request&ids={fleet.calm.pk}&ids={fleet.warned.pk}")
+    page.get_by_role("button", name="Request renewal 2 orchestrators").click()
+    link = page.get_by_role("link", name=fleet.calm.client_machine)
+    link.focus()
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(last_seen=timezone.now())
+    row = page.locator("#results tr", has_text=fleet.calm.client_machine)
+    expect(row).to_contain_text("Not called yet")
+    page.clock.fast_forward(15_000)
+    expect(row).to_contain_text("Called, not renewed")
+    expect(link).to_be_focused()
+    assert said == []
+
+
 def test_a_certificate_authority_is_added_and_tests_green(chromium, site, settings, tmp_path):
     settings.CONFIG = replace(settings.CONFIG, data_dir=tmp_path)
     page, said = opened(chromium, site[0])

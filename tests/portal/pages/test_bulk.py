@@ -69,7 +69,9 @@ def test_a_job_that_asks_tells_what_came_of_it_and_asked_is_not_renewed(fleet, a
         assert {word: found.count(word) for word in counts} == counts
         return {word: count for word, count in counts.items() if count}
 
+    polled = 'hx-trigger="every 15s"'
     assert told() == {"Not called yet": asked}
+    assert polled in admin.get(f"/jobs/{job.pk}").content.decode()
     Orchestrator.objects.filter(pk=fleet.calm.pk).update(last_seen=later)
     Orchestrator.objects.filter(pk=fleet.warned.pk).update(flag=0)
     # One that was delivered before it was asked is no renewal, whenever it is used.
