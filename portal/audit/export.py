@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +21,10 @@ from portal.audit.models import AuditEntry
 RUN = 2000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What begins a formula; some spreadsheets take the full-width signs for the same."""
+_NEW_CELL = re.compile(r'([;\t\r\n][\s"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])')
+"""Where another cell begins to a spreadsheet that splits lines at semicolons, as many do by the
+language of their host, whatever is quoted; or at tabs.
+"""
 
 
 def as_json(parts: Iterable[QuerySet[AuditEntry]]) -> Iterator[str]:
@@ -55,6 +60,7 @@ def _cell(value: object) -> object:
         json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else _plain(value)
     )
     # A spreadsheet shows it and never computes it (CWE-1236).
+    text = _NEW_CELL.sub(r"\1'", text)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

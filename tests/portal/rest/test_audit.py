@@ -111,7 +111,8 @@ def test_rows_outside_a_roles_groups_do_not_exist(log: dict[str, AuditEntry]) ->
 def test_a_download_has_the_rows_of_the_list_and_no_formula(
     admin: Caller, log: dict[str, AuditEntry]
 ) -> None:
-    record(Actor("carl"), Category.SETTING, "x", object_type="thing", object_id="=1+1")
+    thing = {"object_type": "thing", "object_id": "=1+1", "object_name": 'x; "@y;-2;3'}
+    record(Actor("carl"), Category.SETTING, "x", after={"a": "x;+1"}, **thing)
     query = {"pq.queryString": "User -eq carl", "pq.returnLimit": "3"}
     answer = admin.get("Audit/Download", query=query)
     names, *lines = csv.reader(io.StringIO(answer.json()))
@@ -119,6 +120,8 @@ def test_a_download_has_the_rows_of_the_list_and_no_formula(
         str(row["Id"]) for row in admin.get("Audit", query=query).json()
     ]
     assert "'=1+1" in lines[0]
+    # Nor where semicolons part the cells.
+    assert {"x; \"'@y;'-2;3", '{"a": "x;\'+1"}'} <= set(lines[0])
     assert answer["X-Next-Cursor"]
 
 
