@@ -47,6 +47,7 @@ from renewal.selectors.filters import (
     filters_of_query,
     query_of,
 )
+from renewal.selectors.state_counts import tally
 from renewal.selectors.states import RenewalState
 
 AT_ONCE = 25
@@ -197,7 +198,7 @@ def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple
     if not reached.covers(far):
         # Neither holds the other, and what both hold is not counted.
         return []
-    counts = fleet.tally(filters, periods(store.load()), reach=far, now=timezone.now()).by_state
+    counts = tally(filters, periods(store.load()), reach=far, now=timezone.now()).by_state
     return [
         (counts[state], one if counts[state].value == 1 else many)
         for state, (one, many) in _DEAF.items()

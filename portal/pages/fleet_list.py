@@ -58,8 +58,14 @@ def index(request: HttpRequest) -> HttpResponseBase:
     filters = filters_from(request.GET.dict())
     seen = reach(request.user, Permission.AGENTS_READ)
     shown = shown_to(request, FLEET)
-    found = fleet.page(filters, known, reach=seen, now=now, cursor=request.GET.get("cursor", ""))
-    tally = fleet.tally(filters, known, reach=seen, now=now)
+    found, tally = fleet.page_and_tally(
+        filters,
+        known,
+        reach=seen,
+        now=now,
+        cursor=request.GET.get("cursor", ""),
+        with_labels=shown.has("labels"),
+    )
     counted_at = None
     if filters.demonstration is not True and not query_of(
         replace(filters, state=None, demonstration=None)
@@ -105,16 +111,18 @@ def exported(request: HttpRequest, form: str) -> HttpResponseBase:
     """Exactly the rows that the filters show, in their order, with the columns shown, as a file."""
     now = timezone.now()
     filters = filters_from(request.GET.dict())
+    shown = shown_to(request, FLEET)
     rows = fleet.every(
         filters,
         periods(store.load()),
         reach=reach(request.user, Permission.AGENTS_READ),
         now=now,
+        with_labels=shown.has("labels"),
     )
     return list_export.exported(
         request,
         rows,
-        shown_to(request, FLEET),
+        shown,
         what="orchestrators",
         form=form,
         query=query_of(filters, with_order=True),

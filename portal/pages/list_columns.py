@@ -46,6 +46,10 @@ class Shown(Generic[R]):
         rest = [c for c in self.every if not c.is_fixed and c not in shown]
         return [(c, True) for c in shown] + [(c, False) for c in rest]
 
+    def has(self, key: str) -> bool:
+        """Say whether a column is shown."""
+        return any(column.key == key for column in self.columns)
+
     def export_names(self) -> list[str]:
         return [name for column in self.columns for name, _ in column.fields]
 

@@ -24,14 +24,13 @@ from django.db.models import (
     When,
     prefetch_related_objects,
 )
-from django.db.models import Count as Aggregated
 
 from orchestrators.models import AgentSession, Orchestrator, OrchestratorLabel, Status
 from orchestrators.reach import within
 from portal.access.reach import Reach
 from renewal.readiness import unable_among
 from renewal.rules.periods import Periods, days_left
-from renewal.selectors.counting import CAP, Count
+from renewal.selectors.counting import CAP
 from renewal.selectors.filters import Filters, Sort, narrowed
 from renewal.selectors.keyset import Segment, Slice, cut
 from renewal.selectors.marks import (
@@ -46,11 +45,14 @@ from renewal.selectors.marks import (
     was_refused,
 )
 from renewal.selectors.outlook import Next, next_of
+from renewal.selectors.state_counts import Tally, state_expression, tally, tally_of
 from renewal.selectors.states import LABELS, Label, RenewalState, having, parts, state_of
 
 PAGE_SIZE = 50
 _BY_NAME = ("name_key", "id")
 _BY_END = ("certificate_not_after", "id")
+_BY_RANK = ("list_rank", "list_end", "name_key", "id")
+"""Of `_ranked`."""
 _WITHOUT_END = frozenset({RenewalState.WAITING, RenewalState.ENROLLING, RenewalState.DISAPPROVED})
 _BAR_DAYS = 365
 """The bar of the days left has one scale for all rows: a year is full."""
@@ -71,7 +73,7 @@ class FleetRow:
 
     @property
     def labels(self) -> list[OrchestratorLabel]:
-        """The words that operators put on it, by key (read beforehand by `page`)."""
+        """The words that operators put on it, by key (`page` reads them beforehand if told)."""
         return list(self.orchestrator.labels.all())
 
     @property
@@ -98,57 +100,81 @@ def page(
     now: datetime,
     cursor: str = "",
     size: int = PAGE_SIZE,
+    with_labels: bool = True,
 ) -> FleetPage:
-    """Return one page of the list."""
-    found: Slice[Orchestrator] = cut(
-        segments(filters, periods, reach=reach, now=now), cursor=cursor, size=size
-    )
-    labels = OrchestratorLabel.objects.order_by("key")
-    prefetch_related_objects(found.rows, Prefetch("labels", labels))
+    """Return one page of the list; ``with_labels``: they are shown, so all are read at once."""
+    found = cut(segments(filters, periods, reach=reach, now=now), cursor=cursor, size=size)
+    return _page_of(found, periods, now=now, with_labels=with_labels)
+
+
+def _page_of(
+    found: Slice[Orchestrator], periods: Periods, *, now: datetime, with_labels: bool
+) -> FleetPage:
+    if with_labels:
+        labels = OrchestratorLabel.objects.order_by("key")
+        prefetch_related_objects(found.rows, Prefetch("labels", labels))
     return FleetPage(rows_of(found.rows, periods, now=now), found.following, found.preceding)
 
 
-@dataclass(frozen=True)
-class Tally:
-    """How many records of each state a list has, and in all."""
+def page_and_tally(
+    filters: Filters,
+    periods: Periods,
+    *,
+    reach: Reach,
+    now: datetime,
+    cursor: str = "",
+    size: int = PAGE_SIZE,
+    with_labels: bool = True,
+) -> tuple[FleetPage, Tally]:
+    """Return what `page` and `tally` do.
 
-    total: Count
-    by_state: Mapping[RenewalState, Count]
-
-    def with_census(self, states: Mapping[RenewalState, int]) -> Tally:
-        """Return the same tally; what it could not count to the end, the last census has."""
-        return Tally(
-            self.total.with_census(sum(states.values())),
-            {s: count.with_census(states.get(s)) for s, count in self.by_state.items()},
-        )
-
-
-def tally(filters: Filters, periods: Periods, *, reach: Reach, now: datetime) -> Tally:
-    """Count the records of each state that pass the other filters: one query.
-
-    At most `CAP` records are looked at, whichever come first: where more pass, the numbers are
-    the least that there are. A count for each state would walk the fleet for those that few
-    records are in.
+    Records that another table names are looked up one by one, whether to order or to count them:
+    for the first page once, for both.
     """
-    rows = narrowed(filters, reach=reach, now=now).select_related(None).order_by()
-    conditions = {s.value: having(s, periods, now=now) for s in RenewalState}
-    counts = {name: Aggregated("pk", filter=each) for name, each in conditions.items()}
-    found = rows[: CAP + 1].aggregate(**counts)
-    total = sum(found.values())
-    is_capped = total > CAP
-    return Tally(
-        Count(min(total, CAP), is_capped),
-        {s: Count(min(found[s.value], CAP), is_capped) for s in RenewalState},
+    if _is_ranked(filters) and filters.sort is Sort.URGENT and not cursor:
+        marked = _ranked(narrowed(filters, reach=reach, now=now)).order_by(*_BY_RANK)
+        read = list(marked.values_list("pk", state_expression(periods, now=now))[: CAP + 1])
+        rows = _ranked(_whole(reach)).filter(pk__in=[pk for pk, _ in read[: size + 1]])
+        found = cut([Segment(rows, _BY_RANK)], size=size)
+        return (
+            _page_of(found, periods, now=now, with_labels=with_labels),
+            tally_of(state for _, state in read),
+        )
+    return (
+        page(
+            filters,
+            periods,
+            reach=reach,
+            now=now,
+            cursor=cursor,
+            size=size,
+            with_labels=with_labels,
+        ),
+        tally(filters, periods, reach=reach, now=now),
     )
 
 
 def every(
-    filters: Filters, periods: Periods, *, reach: Reach, now: datetime, run: int = 1000
+    filters: Filters,
+    periods: Periods,
+    *,
+    reach: Reach,
+    now: datetime,
+    run: int = 1000,
+    with_labels: bool = True,
 ) -> Iterator[FleetRow]:
     """Yield all rows of a list in its order, in runs: a fleet of any size can be exported."""
     cursor = ""
     while True:
-        found = page(filters, periods, reach=reach, now=now, cursor=cursor, size=run)
+        found = page(
+            filters,
+            periods,
+            reach=reach,
+            now=now,
+            cursor=cursor,
+            size=run,
+            with_labels=with_labels,
+        )
         yield from found.rows
         cursor = found.following
         if not cursor:
@@ -225,8 +251,9 @@ def segments(
     elif filters.ends is not None:
         # Only approved ones with an end pass: the other parts would be walked for nobody.
         found = [Segment(rows, _BY_END)]
-    elif filters.mark in TOLD_ELSEWHERE:
-        found = [Segment(_ranked(rows), ("list_rank", "list_end", "name_key", "id"))]
+    elif _is_ranked(filters):
+        # Which ones, by a few columns; then these in full, with their group and account.
+        found = [Segment(_ranked(rows), _BY_RANK, read_from=_ranked(_whole(reach)))]
     else:
         approved = rows.filter(status=Status.APPROVED)
         found = [
@@ -238,6 +265,16 @@ def segments(
     if filters.sort in (Sort.LATEST, Sort.NAME_DOWN):
         found = [each.turned for each in reversed(found)]
     return found
+
+
+def _is_ranked(filters: Filters) -> bool:
+    by_name = filters.sort in (Sort.NAME, Sort.NAME_DOWN)
+    has_other_order = filters.state is not None or filters.ends is not None
+    return filters.mark in TOLD_ELSEWHERE and not by_name and not has_other_order
+
+
+def _whole(reach: Reach) -> QuerySet[Orchestrator]:
+    return within(Orchestrator.objects.select_related("group", "service_account"), reach)
 
 
 def _ranked(rows: QuerySet[Orchestrator]) -> QuerySet[Orchestrator]:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
@@ -29,11 +29,14 @@ class Segment(Generic[M]):
 
     rows: QuerySet[M]
     order: tuple[str, ...]
+    read_from: QuerySet[M] | None = None
+    """Where no index has the order: the same rows and more, of which a page is read by its keys, so
+    that what belongs to a row is not sorted with all of them."""
 
     @property
     def turned(self) -> Segment[M]:
         """The same rows, the other way round."""
-        return Segment(self.rows, _turned(self.order))
+        return replace(self, order=_turned(self.order))
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,14 @@ def cut(segments: Sequence[Segment[M]], *, cursor: str = "", size: int = 50) -> 
         if at is not None and (number > at.segment if backwards else number < at.segment):
             continue
         segment = segments[number]
-        rows = segment.rows.order_by(*(_turned(segment.order) if backwards else segment.order))
+        order = _turned(segment.order) if backwards else segment.order
+        rows = segment.rows.order_by(*order)
         if at is not None and number == at.segment:
             rows = rows.filter(_beyond(segment.order, at.values, backwards=backwards))
-        found += [(number, row) for row in rows[: size + 1 - len(found)]]
+        rows = rows[: size + 1 - len(found)]
+        if segment.read_from is not None:
+            rows = segment.read_from.filter(pk__in=rows.values("pk")).order_by(*order)
+        found += [(number, row) for row in rows]
         if len(found) > size:
             break
     more = len(found) > size

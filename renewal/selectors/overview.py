@@ -24,8 +24,8 @@ from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import Periods
 from renewal.selectors.counting import Count, counted
 from renewal.selectors.filters import Ends, Filters, matching
-from renewal.selectors.fleet import Tally, tally
 from renewal.selectors.marks import Mark, claims_over, overdue_revocations
+from renewal.selectors.state_counts import Tally, tally
 from renewal.selectors.states import RenewalState, state_of
 
 M = TypeVar("M", bound=Model)

@@ -78,7 +78,7 @@ def test_what_needs_a_look_is_told(fleet, now, admin):
 
 def test_counts_stop_at_their_cap_and_a_census_knows_more(fleet, now, admin, monkeypatch):
     monkeypatch.setattr("renewal.selectors.counting.CAP", 2)
-    monkeypatch.setattr("renewal.selectors.fleet.CAP", 2)
+    monkeypatch.setattr("renewal.selectors.state_counts.CAP", 2)
     text = admin.get("/").content.decode()
     assert "2+ orchestrators" in text
     text = admin.get("/orchestrators").content.decode()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise, product
 
@@ -37,6 +38,7 @@ from renewal.selectors.filters import (
 )
 from renewal.selectors.keyset import LAST
 from renewal.selectors.marks import Mark
+from renewal.selectors.state_counts import tally
 from renewal.selectors.states import RenewalState, having, parts
 from tests.portal.pages import fleet as rows
 
@@ -101,6 +103,15 @@ def test_a_list_by_what_another_table_tells_has_the_order_of_every_list(fleet, n
             if not cursor:
                 break
         assert walked == expected
+    for ends in (None, Ends(days=180)):
+        asked = replace(filters, ends=ends)
+        for cursor in ("", page.following, LAST):
+            both = listing.page_and_tally(
+                asked, Periods(), reach=EVERYTHING, now=now, cursor=cursor, size=2
+            )
+            alone = listing.page(asked, Periods(), reach=EVERYTHING, now=now, cursor=cursor, size=2)
+            assert (names(both[0]), both[0].following) == (names(alone), alone.following)
+            assert both[1] == tally(asked, Periods(), reach=EVERYTHING, now=now)
 
 
 class TestFilters:
