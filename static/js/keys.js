@@ -107,6 +107,11 @@
     j: () => move(1),
     k: () => move(-1),
     x: select,
+    i: () => {
+      const row = document.activeElement?.closest("main tr");
+      row?.dispatchEvent(new Event("explain", { bubbles: true }));
+      return Boolean(row);
+    },
     "?": () => open(keys),
     g: () => {
       going = Date.now();

@@ -87,6 +87,28 @@
   const secure = window.location.protocol === "https:" ? "; secure" : "";
   document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
 
+  // What looks again by itself takes no focus away and closes nothing that was opened.
+  const name = (item) => `${item.tagName} ${item.getAttribute("href") ?? item.name ?? ""} ${item.value ?? ""}`;
+  const alike = (root, item) => [...root.querySelectorAll(item.tagName)].filter((other) => name(other) === name(item));
+  let kept = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const root = event.detail.target;
+    const held = document.activeElement;
+    const isHeld = root.id && root !== held && root.contains(held) && !held.id;
+    const opened = [...root.querySelectorAll("details")].map((each) => each.open);
+    kept = { id: root.id, held: isHeld && held, at: isHeld && alike(root, held).indexOf(held), opened };
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const root = kept?.id && document.getElementById(kept.id);
+    if (!root) return;
+    const details = [...root.querySelectorAll("details")];
+    if (details.length === kept.opened.length) {
+      for (const [at, each] of details.entries()) each.open = kept.opened[at];
+    }
+    if (kept.held && document.activeElement === document.body) alike(root, kept.held)[kept.at]?.focus({ preventScroll: true });
+    kept = null;
+  });
+
   // A list takes its search field along when it is swapped: what was typed since it asked stays.
   let typed = null;
   document.addEventListener("htmx:beforeSwap", () => {

@@ -124,6 +124,7 @@ PATHS = (
     "/account/tokens",
     "/audit?q=host",
     "/audit/verification",
+    "/api/Security",
     "/account",
     "/account/password",
     "/no-such-page",
@@ -493,6 +494,31 @@ def test_a_certificate_authority_is_added_and_tests_green(chromium, site, settin
     page.get_by_role("button", name="Disable Branch CA").click()
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
     assert not CertificateAuthority.objects.get(name="Branch CA").enabled
+    assert said == []
+
+
+def test_a_list_that_looks_again_keeps_the_focus_and_its_words_are_explained(chromium, site):
+    page, said = opened(chromium, f"{site[0]}")
+    page.goto(f"{site[0]}/enrollments")
+    expect(page.locator("#list[hx-trigger='every 5s']")).to_be_visible()
+    held = page.locator("#list tbody tr").nth(1).get_by_role("link").last
+    held.focus()
+    page.keyboard.press("i")
+    hint = page.locator(".hint")
+    expect(hint).to_contain_text("Refused: The CA refused")
+    expect(hint).to_have_role("status")
+    page.keyboard.press("Escape")
+    expect(hint).to_be_hidden()
+    with page.expect_response(lambda reply: "/enrollments" in reply.url):
+        page.evaluate(
+            "document.getElementById('list').old = 1;"
+            "htmx.ajax('GET', '/enrollments',"
+            " {target: '#list', select: '#list', swap: 'outerHTML'})"
+        )
+    page.wait_for_function("!document.getElementById('list').old")
+    expect(held).to_be_focused()
+    page.locator("abbr[title]").first.focus()
+    expect(hint).to_have_text(page.locator("abbr[title]").first.get_attribute("title") or "?")
     assert said == []
 
 
