@@ -100,6 +100,13 @@ class RetryAllResponse(TypedDict):
 
 class _EnrollmentRequestView(ApiView):
     needs = {"GET": Permission.AGENTS_READ}
+    # Whose turn it is changes with the time and with the CA.
+    unversioned = frozenset({"TurnOf", "Reason", "NextAttempt"})
+
+    def version(self, enrollment_id: str) -> object:
+        pk = _found(self.visible(), enrollment_id).pk
+        Enrollment.objects.select_for_update(of=("self",)).get(pk=pk)
+        return _response(_found(self.visible(), enrollment_id))
 
     def within(self, *reaches: Reach) -> QuerySet[Enrollment]:
         """Return the enrollments within these reaches, as replies show them."""
@@ -132,6 +139,7 @@ class EnrollmentRequestDetail(_EnrollmentRequestView):
     """GET /Enrollment/Requests/{id}: where one enrollment is, and whose turn it is."""
 
     returns = {"GET": EnrollmentResponse}
+    versioned = frozenset({"GET"})
 
     def get(self, request: Request, enrollment_id: str) -> Response:
         return Response(_response(_found(self.visible(), enrollment_id)))
@@ -143,6 +151,7 @@ class _EnrollmentAct(_EnrollmentRequestView):
     in_database = True
     takes = {"POST": ReasonRequest}
     returns = {"POST": EnrollmentResponse}
+    versioned = frozenset({"POST"})
 
     def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
         """The enrollment that a path names."""

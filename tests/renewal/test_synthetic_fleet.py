@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -229,7 +230,12 @@ def _structure() -> dict[str, Any]:
     if connection.vendor != "postgresql":
         return {}
     with connection.cursor() as cursor:
-        return {
+        found = {
             model.__name__: connection.introspection.get_constraints(cursor, model._meta.db_table)
             for model in MODELS
         }
+    for constraints in found.values():
+        for each in constraints.values():
+            # It writes the cast of a list before or behind the bracket: the same condition.
+            each["definition"] = re.sub(r"[()]|::[a-z ]+(\[\])?", "", each.get("definition") or "")
+    return found

@@ -222,8 +222,7 @@ class World:
         return text
 
     def send(self, row: Row, who: str, **headers: str) -> tuple[int, bool]:
-        """Send a row's request as somebody; return the status, and whether anything changed: of
-        what is not refused, whether it wrote.
+        """Send a row's request as somebody; return the status, and whether anything changed.
 
         What it changed is undone, so that there is one state before all of them.
         """
@@ -232,8 +231,7 @@ class World:
         with transaction.atomic(), override_settings(CONFIG=replace(settings.CONFIG, edge=edge)):
             with connection.execute_wrapper(wrote):
                 response = self._sent(row, who, headers)
-            refused = response.status_code >= 400
-            changed = wrote.anything and (not refused or state() != self.before)
+            changed = wrote.anything and state() != self.before
             transaction.set_rollback(True)
         return response.status_code, changed
 
