@@ -47,13 +47,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of faults come first, where one worker process has them all with one portal.
 
     Workers begin with equal parts of the list and take from the end of another's; what lies
     across two parts would be set up in both.
     """
     items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
+    if config.option.markexpr == BOTH_DATABASES:
+        # What only PostgreSQL has is tried in the other pass, whatever the rest of its file says.
+        elsewhere = [item for item in items if "on_postgresql" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -456,5 +456,5 @@ def test_one_question_tells_a_hundred_violations_at_most() -> None:
 def test_the_number_of_questions_does_not_depend_on_the_fleet(
     healthy: Healthy, django_assert_max_num_queries: Any
 ) -> None:
-    with django_assert_max_num_queries(49):
+    with django_assert_max_num_queries(51):
         verify(now=timezone.now())
