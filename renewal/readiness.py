@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -124,40 +124,23 @@ class Lacking:
 
 
 def lacking_among(rows: QuerySet[Orchestrator]) -> list[Lacking]:
-    """Return for whom of some records no CSR leads to a certificate, by service account.
-
-    One query over the records and a few for each account; at most `_MOST_ACCOUNTS` of them, those
-    with the most records.
+    """Return for whom of some records no CSR leads to a certificate, by service account: at most
+    `_MOST_ACCOUNTS` of them, those with the most records.
     """
-    counted = rows.order_by().values_list("service_account").annotate(number=Count("pk"))
-    most = sorted(counted.order_by("-number", "service_account")[:_MOST_ACCOUNTS])
+    counted = rows.filter(cannot_renew()).order_by().values_list("service_account")
+    numbered = counted.annotate(number=Count("pk")).order_by("-number", "service_account")
+    most = sorted(numbered[:_MOST_ACCOUNTS])
     accounts = User.objects.in_bulk([key for key, _ in most])
-    found = []
-    for key, number in most:
-        reaches = {p: reach(accounts[key], p) for p in _FOR_A_RENEWAL}
-        lacks = [p for p, far in reaches.items() if far.is_nothing]
-        if not lacks and not all(far.everything for far in reaches.values()):
-            lacks = [p for p, far in reaches.items() if not far.everything]
-            own = rows.filter(service_account=key)
-            number -= within(own, *reaches.values()).count()
-        if lacks and number:
-            missing = " and ".join(entry_for(p).older_name for p in lacks)
-            found.append(Lacking(accounts[key], number, missing))
-    return found
+    reaches = _reaches_of(accounts.values())
+    return [Lacking(accounts[key], number, _missing(reaches[key])) for key, number in most]
 
 
 def cannot_renew() -> Q:
     """Return the condition of the orchestrators for which no CSR leads to a certificate, because
-    their service account may not: what `lacking_among` counts, with two queries.
+    their service account may not. Two queries.
     """
     own = Orchestrator.objects.filter(service_account=OuterRef("pk"))
-    lacking: list[int] = []
-    limited: dict[tuple[Reach, ...], list[int]] = {}
-    for pk, reaches in _reaches_of(User.objects.filter(Exists(own))).items():
-        if any(far.is_nothing for far in reaches):
-            lacking.append(pk)
-        elif beyond := tuple(far for far in reaches if not far.everything):
-            limited.setdefault(beyond, []).append(pk)
+    lacking, limited = _unable(User.objects.filter(Exists(own)))
     found = Q(service_account__in=lacking)
     for reaches, accounts in limited.items():
         outside = Q()
@@ -179,16 +162,31 @@ def unable_among(records: Iterable[Orchestrator]) -> set[UUID]:
     for each in records:
         by_account.setdefault(each.service_account_id, []).append(each.pk)
         accounts[each.service_account_id] = each.service_account
-    found: set[UUID] = set()
-    limited: dict[tuple[Reach, ...], list[UUID]] = {}
-    for pk, reaches in _reaches_of(accounts.values()).items():
-        if any(far.is_nothing for far in reaches):
-            found.update(by_account[pk])
-        elif beyond := tuple(far for far in reaches if not far.everything):
-            limited.setdefault(beyond, []).extend(by_account[pk])
-    for reaches, ids in limited.items():
+    lacking, limited = _unable(accounts.values())
+    found = {pk for account in lacking for pk in by_account[account]}
+    for reaches, some in limited.items():
+        ids = [pk for account in some for pk in by_account[account]]
         found |= set(ids) - reachable(ids, *reaches)
     return found
+
+
+def _unable(accounts: Iterable[User]) -> tuple[list[int], dict[tuple[Reach, ...], list[int]]]:
+    """Return which accounts may renew for nobody, and which only for what lies within reaches."""
+    lacking: list[int] = []
+    limited: dict[tuple[Reach, ...], list[int]] = {}
+    for pk, reaches in _reaches_of(accounts).items():
+        if any(far.is_nothing for far in reaches):
+            lacking.append(pk)
+        elif limits := tuple(far for far in reaches if not far.everything):
+            limited.setdefault(limits, []).append(pk)
+    return lacking, limited
+
+
+def _missing(reaches: Sequence[Reach]) -> str:
+    """Return the permissions that an account lacks, or else those that it holds with a limit."""
+    held = list(zip(_FOR_A_RENEWAL, reaches, strict=True))
+    lacks = [p for p, far in held if far.is_nothing] or [p for p, far in held if not far.everything]
+    return " and ".join(entry_for(p).older_name for p in lacks)
 
 
 def _reaches_of(accounts: Iterable[User]) -> dict[int, tuple[Reach, ...]]:

@@ -22,7 +22,8 @@ from renewal.revocations import OVERDUE_AFTER
 from renewal.rules.lifecycle import FAILED_ENROLLMENT, RevocationState
 from renewal.selectors.states import Label, RenewalState
 
-_DAY = timedelta(days=1)
+FAILED_WITHIN = timedelta(days=1)
+"""What failed is news for so long."""
 _OVERDUE = frozenset({RevocationState.WAITING, RevocationState.SUBMITTED, RevocationState.FAILED})
 
 
@@ -147,19 +148,21 @@ def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
 def failed_enrollments(now: datetime) -> QuerySet[Enrollment]:
     """Return the requests of orchestrators that failed for good within a day."""
     return Enrollment.objects.filter(
-        orchestrator__isnull=False, state__in=sorted(FAILED_ENROLLMENT), finished_at__gt=now - _DAY
+        orchestrator__isnull=False,
+        state__in=sorted(FAILED_ENROLLMENT),
+        finished_at__gt=now - FAILED_WITHIN,
     )
 
 
 def was_refused(orchestrator: Orchestrator, now: datetime) -> bool:
     """Say whether a CSR of its was refused within a day before any CA was asked."""
     at = orchestrator.csr_refused_at
-    return at is not None and at > now - _DAY
+    return at is not None and at > now - FAILED_WITHIN
 
 
 def csr_refused(now: datetime) -> Q:
     """Return the condition of the orchestrators that `was_refused` holds for."""
-    return Q(csr_refused_at__gt=now - _DAY)
+    return Q(csr_refused_at__gt=now - FAILED_WITHIN)
 
 
 def failed_orchestrators(now: datetime) -> QuerySet[Any, Any]:

@@ -31,8 +31,8 @@ from renewal.models import CertificateAuthority, Enrollment
 from renewal.models.enrollments import CAUSE_LENGTH
 from renewal.rules.lifecycle import FAILED_ENROLLMENT, OPEN_ENROLLMENT, EnrollmentState
 from renewal.selectors.counting import CAP, Count
+from renewal.selectors.marks import FAILED_WITHIN
 
-FAILED_WITHIN = timedelta(days=1)
 ANSWERED_WITHIN = timedelta(hours=1)
 MOST_AUTHORITIES = 50
 MOST_CAUSES = 5

@@ -76,7 +76,7 @@ SEARCHES = {
     "the object": {"object": "setting:42"},
     "the action": {"action": "setting_changed", "who": "anna"},
     "a time": {"since": "2020-01-01", "who": "anna"},
-    "the day itself": {"until": f"{timezone.now():%Y-%m-%d}", "who": "anna"},
+    "the day itself": {"until": "{day}", "who": "anna"},
 }
 
 
@@ -84,6 +84,7 @@ SEARCHES = {
 @pytest.mark.parametrize("asked", SEARCHES.values(), ids=SEARCHES)
 def test_a_row_is_found_by(admin, asked: dict[str, str]) -> None:
     row = wrote("the lorry was broken", object_id="42", object_name="oslo")
+    asked = {name: text.replace("{day}", f"{row.at:%Y-%m-%d}") for name, text in asked.items()}
     assert shown(admin.get("/audit", asked)) == [row.pk]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from orchestrators.models import Orchestrator, Status
 from portal.access.models import User
@@ -197,10 +197,16 @@ def opened(
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(rows.PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
-    # A heading is there before the scripts are, and a key before them is nobody's.
-    page.wait_for_load_state()
+    arrived(page, page.get_by_role("heading", name="Dashboard"))
     return page, said
+
+
+def arrived(page: Page, sign: Locator) -> None:
+    """Wait for a page that shows a sign and takes keys: it is drawn before its scripts run, and a
+    key pressed before them is nobody's.
+    """
+    expect(sign).to_have_count(1)
+    page.wait_for_load_state()
 
 
 def addresses(fleet: rows.Fleet) -> list[str]:
@@ -395,7 +401,7 @@ def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
     page, said = opened(chromium, url)
     for key in "go":
         page.keyboard.press(key)
-    expect(page.get_by_role("heading", name="Orchestrators", exact=True)).to_be_visible()
+    arrived(page, page.get_by_role("heading", name="Orchestrators", exact=True))
     page.keyboard.press("/")
     page.keyboard.type("app-server")
     expect(page.locator("tbody tr")).to_have_count(2)
@@ -406,11 +412,11 @@ def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
     expect(page.locator("#selected")).to_have_text("2 selected")
     page.keyboard.press("k")
     page.keyboard.press("Enter")
-    expect(page.locator("h1")).to_have_text("app-server-01.example.com")
+    arrived(page, page.locator("h1", has_text="app-server-01.example.com"))
     page.keyboard.press("Control+k")
     page.keyboard.type("foreca")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Forecast", exact=True)).to_be_visible()
+    arrived(page, page.get_by_role("heading", name="Forecast", exact=True))
     # A word that a view has leads to it; Escape closes at once, whatever was typed.
     page.keyboard.press("Control+k")
     page.keyboard.type("locked out within")
@@ -424,7 +430,7 @@ def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
     page.keyboard.press("ArrowDown")
     expect(page.locator("#palette a:focus")).to_have_text("Find orchestrators: db-prim")
     page.keyboard.press("Enter")
-    expect(page.locator("tbody tr")).to_have_count(1)
+    arrived(page, page.locator("tbody tr"))
     # Who speaks to the browser turns the single keys off.
     page.keyboard.press("?")
     page.get_by_label("Single keys act").uncheck()
@@ -440,16 +446,16 @@ def test_what_is_stuck_at_a_ca_is_found_and_tried_now_with_keys_alone(chromium, 
     page, said = opened(chromium, url)
     for key in "ge":
         page.keyboard.press(key)
-    expect(page.get_by_role("heading", name="Enrollments", exact=True)).to_be_visible()
+    arrived(page, page.get_by_role("heading", name="Enrollments", exact=True))
     page.keyboard.press("/")
     page.keyboard.type("db-primary")
     page.keyboard.press("Enter")
-    expect(page.locator("#list tbody tr")).to_have_count(1)
+    arrived(page, page.locator("#list tbody tr"))
     # The two queues come first, then the list.
     for key in "jjj":
         page.keyboard.press(key)
     page.keyboard.press("Enter")
-    expect(page.locator("h1")).to_contain_text("db-primary.example.com")
+    arrived(page, page.locator("h1", has_text="db-primary.example.com"))
     expect(page.locator("#state")).to_contain_text("vault.example.com:8200 refused")
     page.get_by_label("Reason").press_sequentially("The vault is back")
     page.keyboard.press("Tab")
