@@ -150,6 +150,14 @@ def test_every_link_leads_somewhere(document):
     assert not dead
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_variable_that_an_example_reads_is_set_by_one(document):
+    text = "\n".join(re.findall(r"```sh\n(.*?)\n```", document.read_text(), re.DOTALL))
+    read = set(re.findall(r"\$\{?([A-Za-z_]\w*)", text))
+    made = re.findall(r"(?:^|[\s;(]|\bfor )([A-Za-z_]\w*)(?==| in )", text)
+    assert read <= set(made)
+
+
 def test_the_life_cycles_are_those_of_the_code():
     assert blocks_of(ARCHITECTURE) == [diagram(ENROLLMENT), diagram(REVOCATION)]
     assert blocks_of(ARCHITECTURE.with_name("bulk-jobs.md")) == [diagram(BULK)]
