@@ -6,7 +6,7 @@ changed at a time, so that each change has its own row in the audit log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,18 @@ from portal.pages.gate import BOTH, actor_of, demand, next_of, page
 from portal.preferences import store
 from portal.preferences.definitions import BY_NAME, EDITABLE
 from portal.preferences.models import Setting
-from portal.preferences.typed import Definition, Kind, SettingInvalid
+from portal.preferences.typed import Definition, Kind, SettingChangedSince, SettingInvalid
 from renewal.configuration import CA_SETTING, TEMPLATE_SETTING, periods
 from renewal.models import CertificateAuthority, Template
 from renewal.selectors import affected
 from renewal.selectors.affected import Whom
 from renewal.selectors.counting import Count
+
+_WHERE_ADDED = {
+    CA_SETTING: ("authority_add", "No certificate authority can be used yet.", "Add one"),
+    TEMPLATE_SETTING: ("template_add", "There is no template yet.", "Add one"),
+}
+"""Where what is chosen is added, and what is said while there is none."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,11 @@ def index(request: HttpRequest) -> HttpResponseBase:
     return render(request, "settings/list.html", {"groups": groups.items(), "query": query})
 
 
-@page(Permission.SETTINGS_READ, methods=BOTH, form=fields("value", "preview", "next"))
+@page(
+    Permission.SETTINGS_READ,
+    methods=BOTH,
+    form=fields("value", "was", "default", "preview", "next"),
+)
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """One setting: its widget and its history."""
     definition = BY_NAME.get(name)
@@ -101,18 +111,26 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
         raise Http404("There is no such setting.")
     stored = Setting.objects.filter(name=name).first()
     far = reach(request.user, Permission.AGENTS_READ)
-    line = _line(request, definition, stored, affected.numbers(far))
+    numbers = affected.numbers(far)
+    line = _line(request, definition, stored, numbers)
     preview = None
-    form = SettingForm(definition, initial={"value": _initial(definition, line.value)})
+    form = SettingForm(definition, line.value)
     if request.method == "POST":
         demand(request, needed_for(definition))
-        form = SettingForm(definition, request.POST)
+        given: Mapping[str, Any] = request.POST
+        if "default" in request.POST:
+            given = {"value": _initial(definition, definition.default)}
+        form = SettingForm(definition, line.value, given)
         if "preview" in request.POST:
             if not definition.periods:
                 raise BadRequest("Only what a period would change can be shown beforehand.")
             preview = _preview(definition, form, far) if form.is_valid() else None
         elif form.is_valid() and _save(request, definition, form):
             return redirect(next_of(request) or "settings")
+        # Somebody may have changed it meanwhile: the page shows what it is now.
+        stored = Setting.objects.filter(name=name).first()
+        line = _line(request, definition, stored, numbers)
+    history = AuditEntry.objects.filter(object_type="setting", object_id=name).order_by("-id")
     return render(
         request,
         "settings/edit.html",
@@ -122,20 +140,27 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
             "preview": preview,
             "api_calls": api_calls.of_setting(definition.id, line.value),
             "needed": entry_for(needed_for(definition)),
-            "history": AuditEntry.objects.filter(
-                object_type="setting", object_id=definition.name
-            ).order_by("-id")[:20],
+            "nothing_to_choose": _WHERE_ADDED.get(name)
+            if isinstance(form.fields["value"], forms.ChoiceField)
+            and len(form.fields["value"].choices) == 1
+            else None,
+            "history": [
+                (entry, _told(definition, entry.before), _told(definition, entry.after))
+                for entry in history[:20]
+            ],
         },
         status=400 if form.errors else 200,
     )
 
 
 class SettingForm(forms.Form):
-    """One typed widget."""
+    """One typed widget; ``now`` is the value that the setting has."""
 
-    def __init__(self, definition: Definition, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["value"] = _field(definition)
+    def __init__(
+        self, definition: Definition, now: str, given: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(given, initial={"value": _initial(definition, now)})
+        self.fields["value"] = _field(definition, now)
 
     def text(self) -> str:
         """Return the value as the store keeps it."""
@@ -148,14 +173,32 @@ class SettingForm(forms.Form):
 def _save(request: HttpRequest, definition: Definition, form: SettingForm) -> bool:
     try:
         changed = store.change(
-            definition.name, form.text(), actor=actor_of(request), now=timezone.now()
+            definition.name,
+            form.text(),
+            actor=actor_of(request),
+            now=timezone.now(),
+            expected=request.POST.get("was"),
         )
+    except SettingChangedSince as problem:
+        form.add_error(None, str(problem))
+        return False
     except SettingInvalid as problem:
         form.add_error("value", str(problem))
         return False
-    said = "was changed." if changed else "is what it was."
+    value = shown(definition, definition.canonical(form.text()))
+    said = f"is {value} now." if changed else f"is {value}, as it was."
     messages.success(request, f"{definition.label} {said}")
     return True
+
+
+def _told(definition: Definition, told: Mapping[str, Any]) -> str:
+    """Return the value that an audit row tells, in words."""
+    value = str(told.get("value", ""))
+    try:
+        return shown(definition, value)
+    except ValueError:
+        # Written under another definition.
+        return value
 
 
 def _has(definition: Definition, query: str) -> bool:
@@ -201,25 +244,28 @@ def _initial(definition: Definition, value: str) -> Any:
     return value.strip().lower() == "true" if definition.kind is Kind.FLAG else value
 
 
-def _field(definition: Definition) -> forms.Field:
+def _field(definition: Definition, now: str) -> forms.Field:
     label = definition.label + (f" ({definition.unit})" if definition.unit else "")
     if definition.kind is Kind.FLAG:
         return forms.BooleanField(label=label, required=False)
     if definition.kind is Kind.NUMBER:
         return forms.IntegerField(
-            label=label, min_value=definition.least, max_value=definition.most
+            label=label,
+            min_value=definition.least,
+            max_value=definition.most,
+            help_text=f"{definition.bounds}.",
         )
     if definition.name == CA_SETTING:
         names = CertificateAuthority.objects.filter(enabled=True).order_by("name")
-        return _choice(label, list(names.values_list("name", flat=True)))
+        return _choice(label, names.values_list("name", flat=True), now)
     if definition.name == TEMPLATE_SETTING:
-        return _choice(
-            label, list(Template.objects.order_by("name").values_list("name", flat=True))
-        )
+        return _choice(label, Template.objects.order_by("name").values_list("name", flat=True), now)
     return forms.CharField(label=label, required=False, max_length=2000)
 
 
-def _choice(label: str, names: Sequence[str]) -> forms.ChoiceField:
-    return forms.ChoiceField(
-        label=label, required=False, choices=[("", "not set"), *((name, name) for name in names)]
-    )
+def _choice(label: str, names: Iterable[str], now: str) -> forms.ChoiceField:
+    choices = [("", "not set"), *((name, name) for name in names)]
+    if now not in dict(choices):
+        # Left out, it would read as "not set", and be unset by whoever saves.
+        choices.append((now, f"{now} (cannot be used now)"))
+    return forms.ChoiceField(label=label, required=False, choices=choices)

@@ -18,7 +18,7 @@ from portal.audit.models import Category
 from portal.audit.trail import Actor, record
 from portal.preferences.definitions import BY_NAME, DEFINITIONS
 from portal.preferences.models import Setting
-from portal.preferences.typed import Definition, SettingInvalid
+from portal.preferences.typed import Definition, SettingChangedSince, SettingInvalid
 from portal.statements import Select
 
 Validator = Callable[[str], None]
@@ -111,9 +111,23 @@ def _check_together(changes: Mapping[str, str]) -> None:
         raise SettingInvalid("A session must last at least two heartbeat intervals.")
 
 
-def change(name: str, text: str, *, actor: Actor, now: datetime) -> bool:
-    """Set a setting; return whether it changed. Raises SettingInvalid, KeyError (C9)."""
-    return bool(change_together({name: text}, actor=actor, now=now))
+def change(
+    name: str, text: str, *, actor: Actor, now: datetime, expected: str | None = None
+) -> bool:
+    """Set a setting; return whether it changed. Raises SettingInvalid, KeyError (C9).
+
+    ``expected`` is the value that was read before: another one by now is SettingChangedSince.
+    """
+    with transaction.atomic():
+        if expected is not None:
+            lock()
+            stored = Setting.objects.filter(name=name).first()
+            if (stored.value if stored else BY_NAME[name].default) != expected:
+                raise SettingChangedSince(
+                    "Somebody else has changed it since you opened it. Look at what it is now, "
+                    "then decide."
+                )
+        return bool(change_together({name: text}, actor=actor, now=now))
 
 
 def change_together(changes: Mapping[str, str], *, actor: Actor, now: datetime) -> frozenset[str]:

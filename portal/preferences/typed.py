@@ -35,6 +35,10 @@ class SettingInvalid(ValueError):
     """A value that a setting does not take; the message says what it takes."""
 
 
+class SettingChangedSince(SettingInvalid):
+    """Somebody else has set it since it was read."""
+
+
 @dataclass(frozen=True)
 class Definition:
     """One setting. ``id`` is the REST API's and never changes."""
@@ -82,6 +86,11 @@ class Definition:
         """Return a number of this setting's unit in words: ``1 person``, ``1,380 minutes``."""
         unit = SINGULAR[self.unit] if self.unit and number == 1 else self.unit
         return f"{number:,} {unit}".strip()
+
+    @property
+    def bounds(self) -> str:
+        """What a number may be, in words; empty for everything else."""
+        return f"{self.least:,} to {self.amount(self.most)}" if self.kind is Kind.NUMBER else ""
 
     def canonical(self, text: str) -> str:
         """Return the one spelling in which a value that `parse` takes is stored."""

@@ -334,7 +334,41 @@ def test_a_settings_page_shows_default_effect_and_who_changed_it(db, now, admin)
     assert "default 1,380 minutes" in text
     assert "by administrator" in text
     history = admin.get("/settings/SessionLengthMinutes").content.decode()
-    assert "1380 → 60" in history
+    assert "1,380 minutes → 60 minutes" in history
+
+
+def test_of_two_people_who_change_a_setting_the_second_sees_what_the_first_did(db, admin):
+    url = "/settings/SessionLengthMinutes"
+    assert 'name="was" value="1380"' in admin.get(url).content.decode()
+    admin.post(url, {"value": "60", "was": "1380"})
+    late = admin.post(url, {"value": "90", "was": "1380"})
+    assert late.status_code == 400
+    text = late.content.decode()
+    assert "Somebody else has changed it" in text
+    assert 'name="was" value="60"' in text
+    assert store.load().values["SessionLengthMinutes"] == 60
+    said = admin.post(url, {"value": "90", "was": "60"}, follow=True).content.decode()
+    assert "Session length is 90 minutes now." in said
+
+
+def test_a_setting_goes_back_to_its_default_whatever_was_typed(db, admin):
+    url = "/settings/RevokeOldClientAuthCertificate"
+    assert "Back to the default" not in admin.get(url).content.decode()
+    admin.post(url, {"value": "on"})
+    assert "Back to the default" in admin.get(url).content.decode()
+    admin.post(url, {"value": "on", "was": "true", "default": "1"})
+    assert store.load().values["RevokeOldClientAuthCertificate"] is False
+
+
+def test_a_ca_that_is_chosen_and_disabled_is_still_shown_as_chosen(db, now, admin):
+    url = "/settings/CertificateAuthorityForSubmittedCSRs"
+    assert "No certificate authority can be used yet." in admin.get(url).content.decode()
+    rows.set_up(now)
+    CertificateAuthority.objects.update(enabled=False)
+    assert (
+        '<option value="Portal CA" selected>Portal CA (cannot be used now)'
+        in admin.get(url).content.decode()
+    )
 
 
 def test_internal_and_unknown_settings_have_no_page(db, admin):
