@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
+import traceback
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -23,8 +25,10 @@ from django.utils.module_loading import import_string
 from portal.access.models import User
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
-from renewal.ca.base import CABackend, CAMisconfigured
+from renewal.ca.base import CABackend, CAError, CAMisconfigured
 from renewal.models import CertificateAuthority
+
+log = logging.getLogger(__name__)
 
 
 class NameTaken(ValueError):
@@ -90,11 +94,27 @@ def unsaved(
     cls = type_class(alias)
     kept = {**known.options, **open_secrets(known.encrypted_secrets)} if known else {}
     wanted = {**kept, **options}
-    cls.validate_options(wanted)
+    _validate(alias, cls, wanted)
     if known is not None:
         _check_secrets_stay(cls, known, wanted, options)
     built: CABackend = cls(wanted)
     return built
+
+
+def _validate(alias: str, cls: type[CABackend], options: Mapping[str, Any]) -> None:
+    """Have a type judge options. Raises CAMisconfigured, whatever the type's code raises."""
+    try:
+        cls.validate_options(options)
+    except CAError:
+        raise
+    except Exception as error:
+        # Not its message, also not in the log: options, and secrets among them, may stand in it.
+        name, trace = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+        log.error("validate_options of CA type %r failed with %s:\n%s", alias, name, trace)
+        raise CAMisconfigured(
+            f"the code of CA type {alias!r} failed to judge its options ({name}); the portal's "
+            "log says where"
+        ) from None
 
 
 def _check_secrets_stay(
@@ -180,7 +200,7 @@ def save_authority(
         check_revision(row, expected)
         kept = open_secrets(row.encrypted_secrets) if row else {}
         merged = {**kept, **given}
-        cls.validate_options({**plain, **merged})
+        _validate(alias, cls, {**plain, **merged})
         if row is not None:
             _check_secrets_stay(cls, row, plain, given)
         before = _shown(row) if row else {}

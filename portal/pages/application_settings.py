@@ -140,10 +140,9 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
             "preview": preview,
             "api_calls": api_calls.of_setting(definition.id, line.value),
             "needed": entry_for(needed_for(definition)),
-            "nothing_to_choose": _WHERE_ADDED.get(name)
-            if isinstance(form.fields["value"], forms.ChoiceField)
-            and len(form.fields["value"].choices) == 1
-            else None,
+            "nothing_to_choose": None
+            if line.value or _names(definition)
+            else _WHERE_ADDED.get(name),
             "history": [
                 (entry, _told(definition, entry.before), _told(definition, entry.after))
                 for entry in history[:20]
@@ -255,12 +254,19 @@ def _field(definition: Definition, now: str) -> forms.Field:
             max_value=definition.most,
             help_text=f"{definition.bounds}.",
         )
-    if definition.name == CA_SETTING:
-        names = CertificateAuthority.objects.filter(enabled=True).order_by("name")
-        return _choice(label, names.values_list("name", flat=True), now)
-    if definition.name == TEMPLATE_SETTING:
-        return _choice(label, Template.objects.order_by("name").values_list("name", flat=True), now)
+    if definition.name in _WHERE_ADDED:
+        return _choice(label, _names(definition), now)
     return forms.CharField(label=label, required=False, max_length=2000)
+
+
+def _names(definition: Definition) -> list[str]:
+    """Return what can be chosen for a setting that names a CA or a template; else nothing."""
+    if definition.name == CA_SETTING:
+        rows = CertificateAuthority.objects.filter(enabled=True).order_by("name")
+        return list(rows.values_list("name", flat=True))
+    if definition.name == TEMPLATE_SETTING:
+        return list(Template.objects.order_by("name").values_list("name", flat=True))
+    return []
 
 
 def _choice(label: str, names: Iterable[str], now: str) -> forms.ChoiceField:

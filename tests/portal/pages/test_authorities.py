@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -71,6 +72,8 @@ class AcmeCA:
     @classmethod
     def validate_options(cls, options: Mapping[str, object]) -> None:
         check_options(cls.options_schema, options)
+        if "unforeseen" in str(options["url"]):
+            raise KeyError(options["token"])
         if not str(options["url"]).startswith("https://"):
             raise CAMisconfigured("option 'url' must begin with https://")
 
@@ -221,6 +224,30 @@ def test_what_a_ca_cannot_be_is_refused_where_it_was_typed(
     assert f'id="{field}_error"' in text
     assert said in text
     assert not CertificateAuthority.objects.exists()
+
+
+def test_a_type_whose_code_fails_is_named_and_nothing_is_saved(
+    admin: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = acme(admin)
+    revision = revision_in(admin, f"/authorities/{row.pk}/edit")
+    bad = {"option-url": "https://unforeseen.example", "option-token": SECRET}
+    added = admin.post("/authorities/add", sent(ACME, name="Other", **bad))
+    changed = admin.post(
+        f"/authorities/{row.pk}/edit",
+        sent(ACME, revision=revision, **bad),
+    )
+    for refused in (added, changed):
+        assert refused.status_code == 400
+        text = html.unescape(refused.content.decode())
+        assert "The code of CA type 'acme' failed to judge its options (KeyError)" in text
+        assert SECRET not in text
+    assert "validate_options of CA type 'acme' failed with KeyError" in caplog.text
+    assert 'raise KeyError(options["token"])' in caplog.text
+    assert SECRET not in caplog.text
+    row.refresh_from_db()
+    assert row.options["url"] == ACME["option-url"]
+    assert CertificateAuthority.objects.count() == 1
 
 
 @pytest.mark.parametrize(
