@@ -13,7 +13,8 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from portal.access.guard import AccountRefused, access_change, beyond, check_covers
+from portal.access.guard import AccountRefused, access_change, beyond, check_covers, check_revision
+from portal.access.guard import revision as revision_of_state
 from portal.access.models import User
 from portal.access.reach import Grants, grants_of
 from portal.audit.models import Category
@@ -39,19 +40,21 @@ def save_user(
     is_active: bool | None = None,
     password: str | None = None,
     giver: User | None = None,
+    expected: str | None = None,
 ) -> tuple[User, bool]:
     """Create or change a user; return it and whether anything changed. Raises AccountRefused.
 
     What is None stays as it is. A new user without a password can use tokens only; a service
     account never has one. ``giver`` must hold what the user holds before and after; None is
-    whoever runs the host.
+    whoever runs the host. ``expected``: change only what still has this `revision`.
     """
     _check_username(username)
     if email:
         _check_email(email)
-    with access_change():
+    with access_change(giver):
         user = User.objects.select_for_update().filter(username=username).first()
         before = _state(user) if user is not None else {}
+        check_revision(before, expected)
         if user is not None:
             check_covers(giver, _potential(user), f"The user {username}")
         if user is None:
@@ -86,6 +89,11 @@ def save_user(
             after={**after, **({"password": "set"} if sets_password else {})},
         )
     return user, True
+
+
+def revision(user: User) -> str:
+    """Return what tells one state of an account from another."""
+    return revision_of_state(_state(user))
 
 
 def may_give(giver: User | None, account: User) -> bool:

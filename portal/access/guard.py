@@ -1,12 +1,15 @@
-"""What nobody may do with access: give what they do not hold, or leave nobody to manage it.
+"""What nobody may do with access: give what they do not hold, leave nobody to manage it, shut
+themselves out, or overwrite what somebody else did meanwhile.
 
-Owns both rules and the lock under which access changes, one change after the other. What a change
+Owns these rules and the lock under which access changes, one change after the other. What a change
 is belongs to `accounts.py` and `role_changes.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
@@ -53,16 +56,34 @@ def check_covers(giver: User | None, asked: Grants, what: str) -> None:
     )
 
 
+def revision(state: Mapping[str, object]) -> str:
+    """Return what tells one state of an account or a role from another."""
+    text = json.dumps(state, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def check_revision(state: Mapping[str, object], expected: str | None) -> None:
+    """Refuse to change what is not as it was read. Raises AccountRefused."""
+    if expected is not None and revision(state) != expected:
+        raise AccountRefused(
+            "changed_since",
+            "Somebody has changed it since you opened it. Look at it again, then decide.",
+        )
+
+
 @contextmanager
-def access_change() -> Iterator[None]:
+def access_change(giver: User | None = None) -> Iterator[None]:
     """One change of access in one transaction, while no other one happens.
 
-    Raises AccountRefused if there was an administrator before it and none after it.
+    Raises AccountRefused if there was an administrator before it and none after it, and if
+    ``giver`` managed access before it and does not after it: a slip of the hand that only
+    somebody else could undo.
     """
     with transaction.atomic():
         # The rows of all roles are the lock: changes of access are rare and short.
         list(Group.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
         had_one = has_administrator()
+        is_giver_in = giver is not None and _manages_access(giver)
         yield
         if had_one and not has_administrator():
             raise AccountRefused(
@@ -70,6 +91,16 @@ def access_change() -> Iterator[None]:
                 "Afterwards nobody who can sign in would hold every permission without a limit: "
                 "make somebody else an administrator first.",
             )
+        if giver is not None and is_giver_in and not _manages_access(giver):
+            raise AccountRefused(
+                "own_access",
+                "Afterwards you could not manage access any more: whoever can do so as well may "
+                "take it from you.",
+            )
+
+
+def _manages_access(person: User) -> bool:
+    return Permission.SECURITY_MODIFY in grants_of(User.objects.get(pk=person.pk))
 
 
 def has_administrator() -> bool:

@@ -13,7 +13,8 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.models import Permission as DjangoPermission
 
 from portal.access.catalogue import ROLES, Permission
-from portal.access.guard import AccountRefused, access_change, check_covers
+from portal.access.guard import AccountRefused, access_change, check_covers, check_revision
+from portal.access.guard import revision as revision_of_state
 from portal.access.models import RoleDescription, RoleReach, User
 from portal.access.reach import EVERYTHING, NOTHING, Grants, Reach, combined
 from portal.audit.models import Category
@@ -47,6 +48,11 @@ def content_of(role: Group) -> RoleContent:
     return RoleContent(frozenset(held), limit_of(role.reach.all()))
 
 
+def revision(role: Group) -> str:
+    """Return what tells one state of a role from another."""
+    return revision_of_state(_told(role, content_of(role), description_of(role)))
+
+
 def description_of(role: Group) -> str:
     """Return what a role is for; a query unless ``described`` was selected with it."""
     try:
@@ -73,13 +79,15 @@ def save_role(
     limit: Reach | None = None,
     description: str | None = None,
     pk: int | None = None,
+    expected: str | None = None,
     giver: User | None,
     actor: Actor,
 ) -> tuple[Group, bool]:
     """Make a role, or change the one with this number or else this name; say if it changed.
 
     What is None stays as it is; a new role grants nothing and has no limit. ``giver`` is None for
-    whoever runs the host. Raises AccountRefused.
+    whoever runs the host. ``expected``: change only what still has this `revision`. Raises
+    AccountRefused.
     """
     name = _checked(name)
     if description is not None:
@@ -88,11 +96,12 @@ def save_role(
         raise AccountRefused("role_invalid", f"A role has at most {MOST_LIMITS} limits.")
     if limit is not None and limit.is_nothing:
         raise AccountRefused("role_invalid", "A limit names a group or a label.")
-    with access_change():
+    with access_change(giver):
         role = Group.objects.filter(name=name).first() if pk is None else _the_role(pk)
         before = content_of(role) if role else None
         described = description_of(role) if role else ""
         told = _told(role, before, described) if role and before else {}
+        check_revision(told, expected)
         if Group.objects.filter(name__iexact=name).exclude(pk=role.pk if role else 0).exists():
             raise AccountRefused("role_name_taken", f"There is a role {name!r} already.")
         if role is not None and role.name != name and role.name in ROLES:
@@ -137,7 +146,7 @@ def restore_role(pk: int, *, giver: User | None, actor: Actor) -> bool:
 
 def delete_role(pk: int, *, giver: User | None, actor: Actor) -> None:
     """Remove a role, also from everybody who has it. Raises AccountRefused."""
-    with access_change():
+    with access_change(giver):
         role = _the_role(pk)
         if role.name in ROLES:
             raise AccountRefused(

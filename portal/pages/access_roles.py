@@ -78,6 +78,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
 class RoleForm(forms.Form):
     """A role's name, permissions and limits."""
 
+    revision = forms.CharField(required=False, widget=forms.HiddenInput)
     name = forms.CharField(max_length=role_changes.MOST_CHARACTERS)
     description = forms.CharField(
         required=False, max_length=role_changes.MOST_IN_DESCRIPTION, help_text="What it is for."
@@ -172,6 +173,7 @@ def _edit(request: HttpRequest, role: Group | None) -> HttpResponseBase:
             "permissions": [str(p) for p in content.permissions],
             "groups": sorted(content.limit.groups),
             "labels": "\n".join(f"{k}={v}" for k, v in sorted(content.limit.labels)),
+            "revision": role_changes.revision(role) if role else "",
         },
     )
     if request.method == "POST":
@@ -210,6 +212,7 @@ def _save(request: HttpRequest, role: Group | None, form: RoleForm) -> Group | N
             limit=form.limit(),
             description=form.cleaned_data["description"],
             pk=role.pk if role else None,
+            expected=form.cleaned_data["revision"] or None,
             giver=_person(request),
             actor=actor_of(request),
         )

@@ -33,6 +33,7 @@ PAGE_SIZE = 50
 class UserForm(forms.Form):
     """Who somebody is, and their roles."""
 
+    revision = forms.CharField(required=False, widget=forms.HiddenInput)
     email = forms.EmailField(label="Mail address", required=False)
     is_active = forms.BooleanField(
         label="Active", required=False, help_text="An inactive account can do nothing."
@@ -126,11 +127,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     account = _found(pk)
     form = UserForm(
         request.POST if request.method == "POST" else None,
-        initial={
-            "email": account.email,
-            "is_active": account.is_active,
-            "roles": list(account.groups.values_list("name", flat=True)),
-        },
+        initial=_initial(account),
     )
     if request.method == "POST":
         demand(request, Permission.SECURITY_MODIFY)
@@ -171,6 +168,15 @@ def add_token(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _shown(request, account, secret=("Token", text))
 
 
+def _initial(account: User) -> dict[str, Any]:
+    return {
+        "email": account.email,
+        "is_active": account.is_active,
+        "roles": list(account.groups.values_list("name", flat=True)),
+        "revision": accounts.revision(account),
+    }
+
+
 def _save(request: HttpRequest, account: User, form: UserForm) -> bool:
     given: dict[str, Any] = form.cleaned_data
     try:
@@ -179,6 +185,7 @@ def _save(request: HttpRequest, account: User, form: UserForm) -> bool:
             email=given["email"],
             is_active=given["is_active"],
             roles=[role.name for role in given["roles"]],
+            expected=given["revision"] or None,
             giver=_person(request),
             actor=actor_of(request),
         )
@@ -209,14 +216,7 @@ def _shown(
         "access/user.html",
         {
             "account": account,
-            "form": form
-            or UserForm(
-                initial={
-                    "email": account.email,
-                    "is_active": account.is_active,
-                    "roles": list(account.groups.values_list("name", flat=True)),
-                }
-            ),
+            "form": form or UserForm(initial=_initial(account)),
             "token_form": token_form or TokenForm(owner=account),
             "secret": secret,
             "lines": [

@@ -187,6 +187,28 @@ def test_the_last_administrator_cannot_be(removal, admin: User) -> None:
     assert unchanged() == before
 
 
+OWN = {
+    "deactivates themselves": lambda by: save_user("ada", is_active=False, giver=by, actor=TESTER),
+    "takes their own roles": lambda by: save_user("ada", roles=[], giver=by, actor=TESTER),
+    "takes it from their own role": lambda by: save_role(
+        "Administrator", permissions=set(Permission) - {P.SECURITY_MODIFY}, giver=by, actor=TESTER
+    ),
+}
+
+
+@pytest.mark.parametrize("slip", OWN.values(), ids=OWN.keys())
+def test_nobody_shuts_themselves_out_of_managing_access(slip, admin: User) -> None:
+    everything = role("Everything", list(Permission))
+    save_user("ben", roles=[everything.name], password=NEW_PASSWORD, actor=TESTER)
+    before = unchanged()
+    with pytest.raises(AccountRefused) as refused:
+        slip(admin)
+    assert refused.value.reason == "own_access"
+    assert unchanged() == before
+    slip(User.objects.get(username="ben"))
+    assert unchanged() != before
+
+
 def test_of_two_administrators_one_may_go(admin: User) -> None:
     save_user("ben", roles=["Administrator"], password=NEW_PASSWORD, actor=TESTER)
     assert save_user("ada", is_active=False, actor=TESTER)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -92,6 +93,31 @@ def test_a_user_is_added_gets_roles_and_is_deactivated(admin: Client) -> None:
     admin.post(path, {"roles": ["Read only"]})
     vera.refresh_from_db()
     assert not vera.is_active
+
+
+def test_of_two_who_change_access_the_second_is_told_and_overwrites_nothing(admin: Client) -> None:
+    vera = user("vera", "Auditor")
+    clerk = role("Clerk", [P.PORTAL_READ])
+    for path, first, late in (
+        (
+            f"/access/users/{vera.pk}",
+            {"is_active": "on", "roles": ["Auditor", "Approver"]},
+            {"is_active": "on", "roles": ["Auditor"], "email": "v@example.com"},
+        ),
+        (
+            f"/access/roles/{clerk.pk}",
+            {"name": "Clerk", "permissions": ["portal_read", "agents_read"]},
+            {"name": "Clerk", "permissions": ["portal_read"], "description": "Reads"},
+        ),
+    ):
+        found = re.search(r'name="revision" value="(\w+)"', admin.get(path).content.decode())
+        assert found
+        assert admin.post(path, {**first, "revision": found[1]}).status_code == 302
+        refused = admin.post(path, {**late, "revision": found[1]})
+        assert refused.status_code == 400
+        assert "Somebody has changed it since you opened it" in refused.content.decode()
+    assert sorted(r.name for r in vera.groups.all()) == ["Approver", "Auditor"]
+    assert content_of(clerk).permissions == {P.PORTAL_READ, P.AGENTS_READ}
 
 
 def test_the_page_of_a_user_says_which_role_grants_what_and_how_far(admin: Client) -> None:

@@ -233,10 +233,8 @@ def test_a_type_whose_code_fails_is_named_and_nothing_is_saved(
     revision = revision_in(admin, f"/authorities/{row.pk}/edit")
     bad = {"option-url": "https://unforeseen.example", "option-token": SECRET}
     added = admin.post("/authorities/add", sent(ACME, name="Other", **bad))
-    changed = admin.post(
-        f"/authorities/{row.pk}/edit",
-        sent(ACME, revision=revision, **bad),
-    )
+    form = {"type": "acme", "hold_seconds": "25", "revision": revision}
+    changed = admin.post(f"/authorities/{row.pk}/edit", sent(form, **bad))
     for refused in (added, changed):
         assert refused.status_code == 400
         text = html.unescape(refused.content.decode())
