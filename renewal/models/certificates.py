@@ -117,6 +117,12 @@ class Certificate(models.Model):
                 condition=Q(standing__in=sorted(IN_USE)),
                 name="cert_in_use",
             ),
+            # Most certificates of a key that end last are not revoked.
+            models.Index(
+                fields=["key_algorithm", "key_size", "not_after", "id"],
+                condition=Q(revoked_at__isnull=False),
+                name="cert_revoked_by_key",
+            ),
             models.Index(fields=["signature_hash", "not_after", "id"], name="cert_ends_by_hash"),
             models.Index(
                 fields=["authority", "not_after", "id"],

@@ -45,8 +45,16 @@ from renewal.selectors.marks import (
     was_refused,
 )
 from renewal.selectors.outlook import Next, next_of
-from renewal.selectors.state_counts import Tally, state_expression, tally, tally_of
-from renewal.selectors.states import LABELS, Label, RenewalState, having, parts, state_of
+from renewal.selectors.state_counts import Tally, tally, tally_of
+from renewal.selectors.states import (
+    LABELS,
+    Label,
+    RenewalState,
+    having,
+    parts,
+    state_expression,
+    state_of,
+)
 
 PAGE_SIZE = 50
 _BY_NAME = ("name_key", "id")

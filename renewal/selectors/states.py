@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, Value
+from django.db.models import (
+    Case,
+    CharField,
+    DateTimeField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Q,
+    Value,
+    When,
+)
 from django.db.models.lookups import LessThanOrEqual
 
 from orchestrators.models import Orchestrator, Reenrollment, Status
@@ -128,6 +138,36 @@ def having(state: RenewalState, periods: Periods, *, now: datetime) -> Q:
     )
     calm = valid & ~unused & ~required
     return calm & (warned if state is RenewalState.WARNING else ~warned)
+
+
+def state_expression(periods: Periods, *, now: datetime) -> Case:
+    """Return the state of a record, in the database: `state_of`, question by question.
+
+    Each state by its whole condition (`having`) would take longer to write down than a page of
+    records takes to read.
+    """
+    moment = whole_second(now)
+    unused = Q(awaiting_first_use_since__isnull=False)
+    absent = Q(certificate_not_after__isnull=True)
+    required = Q(flag=Reenrollment.REQUIRED) | _in_expiry(periods, moment)
+    warned = Q(flag=Reenrollment.REQUESTED) | _within(
+        moment, periods.warning, periods.warning_divisor
+    )
+    questions = (
+        (Q(status=Status.NEW), RenewalState.WAITING),
+        (~Q(status=Status.APPROVED), RenewalState.DISAPPROVED),
+        (absent & unused, RenewalState.UNUSED),
+        (absent, RenewalState.ENROLLING),
+        (Q(certificate_not_after__lt=moment), RenewalState.EXPIRED),
+        (required, RenewalState.REQUIRED),
+        (unused, RenewalState.UNUSED),
+        (warned, RenewalState.WARNING),
+    )
+    return Case(
+        *(When(condition, then=Value(state.value)) for condition, state in questions),
+        default=Value(RenewalState.OK.value),
+        output_field=CharField(),
+    )
 
 
 def parts(state: RenewalState, periods: Periods, *, now: datetime) -> list[Q]:

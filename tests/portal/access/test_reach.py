@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from uuid import UUID
 
 import pytest
@@ -19,6 +20,11 @@ from portal.access.permissions import holds
 from portal.access.reach import EVERYTHING, NOTHING, Reach, reach
 from portal.audit.models import AuditEntry
 from renewal.models import BulkJob, Certificate, Enrollment
+from renewal.rules.periods import Periods
+from renewal.selectors import fleet as fleet_list
+from renewal.selectors.filters import Ends, Filters
+from renewal.selectors.marks import Mark
+from renewal.selectors.state_counts import tally
 from tests.portal.access.conftest import group, label, page_of, role, user
 from tests.portal.pages import fleet as rows
 from tests.portal.rest.conftest import Caller, basic, refused
@@ -160,6 +166,29 @@ def test_the_list_and_the_counts_leave_out_what_is_outside(fleet: rows.Fleet, sc
     assert seen.tally.total.value == 3
     assert seen.overdue_revocations.value == 1
     assert seen.demonstration == {}
+
+
+@pytest.mark.both_databases
+def test_within_a_label_as_many_are_counted_as_are_listed(fleet: rows.Fleet) -> None:
+    now = timezone.now()
+    outside = {fleet.warned.pk, fleet.waiting.pk}
+    inside = Orchestrator.objects.exclude(pk__in=outside)
+    site = label("site=north", *inside)
+    for filters in (
+        Filters(),
+        Filters(ends=Ends(days=3650)),
+        Filters(query="a"),
+        *(Filters(mark=mark) for mark in Mark),
+    ):
+        asked = {"reach": Reach(labels=frozenset({site, ("no", "such")})), "now": now}
+        listed = fleet_list.page(filters, Periods(), **asked).rows
+        every = fleet_list.page(filters, Periods(), reach=EVERYTHING, now=now).rows
+        named = [row.orchestrator.pk for row in every if row.orchestrator.pk not in outside]
+        assert [row.orchestrator.pk for row in listed] == named
+        counted = tally(filters, Periods(), **asked)
+        assert counted.total.value == len(named)
+        by_state = {state: n.value for state, n in counted.by_state.items() if n.value}
+        assert by_state == Counter(row.state for row in listed)
 
 
 def test_a_search_for_what_is_outside_finds_nothing(fleet: rows.Fleet, scoped: User) -> None:

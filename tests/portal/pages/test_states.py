@@ -8,7 +8,15 @@ import pytest
 
 from orchestrators.models import Orchestrator, Status
 from renewal.rules.periods import Level, Periods
-from renewal.selectors.states import LABELS, RenewalState, at_level, having, level_of, state_of
+from renewal.selectors.states import (
+    LABELS,
+    RenewalState,
+    at_level,
+    having,
+    level_of,
+    state_expression,
+    state_of,
+)
 from tests.portal.pages import fleet as rows
 
 SECOND = timedelta(seconds=1)
@@ -72,8 +80,10 @@ def test_each_record_is_found_by_the_filter_of_its_state_and_by_no_other(db, now
             )
             for state in RenewalState
         }
-        for record in Orchestrator.objects.all():
+        expression = state_expression(periods, now=instant)
+        for record in Orchestrator.objects.annotate(told=expression):
             told = state_of(record, periods, now=instant)
+            assert record.told == told
             filtered = [state for state, keys in found.items() if record.pk in keys]
             left = (record.certificate_not_after or instant) - instant
             assert filtered == [told], f"flag {record.flag}, {left} left"
