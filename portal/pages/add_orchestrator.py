@@ -24,7 +24,9 @@ from orchestrators import selectors as records
 from orchestrators.models import BootstrapCredential, Orchestrator
 from portal.access.catalogue import Permission
 from portal.pages.fields import NOTHING, fields
+from portal.pages.first_steps import lacking
 from portal.pages.gate import ACT, BOTH, actor_of, demand_everywhere, page
+from portal.preferences import store
 
 _CA_FILE = "portal-ca.pem"
 _MOST_CN_CHARACTERS = 64
@@ -97,6 +99,7 @@ def add(request: HttpRequest) -> HttpResponseBase:
             "has_ca_file": settings.CONFIG.ca_file.exists(),
             "ca_file": _CA_FILE,
             "credentials": records.bootstrap_credentials(),
+            "lacking": lacking(request, store.load()),
         },
         status=400 if form.errors else 200,
     )

@@ -143,7 +143,7 @@ def move(request: HttpRequest, pk: int) -> HttpResponseBase:
         messages.error(request, "The rule was not moved: there is no such place.")
         return redirect("auto_registration")
     try:
-        editing.move(
+        moved = editing.move(
             pk,
             position,
             expected=request.POST.get("revision", ""),
@@ -152,6 +152,9 @@ def move(request: HttpRequest, pk: int) -> HttpResponseBase:
         )
     except RuleRefused as refused:
         messages.error(request, f"The rule was not moved. {refused}")
+    else:
+        if moved:
+            messages.success(request, f"{_name_of(pk)} is number {position} now.")
     return redirect("auto_registration")
 
 
@@ -162,7 +165,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponseBase:
     if not enabled:
         raise BadRequest("Say whether the rule is to be on or off.")
     try:
-        editing.switch(
+        changed = editing.switch(
             pk,
             enabled=enabled == "true",
             actor=actor_of(request),
@@ -171,6 +174,9 @@ def switch(request: HttpRequest, pk: int) -> HttpResponseBase:
         )
     except RuleRefused as refused:
         messages.error(request, str(refused))
+    else:
+        said = "on" if enabled == "true" else "off"
+        messages.success(request, f"{_name_of(pk)} {'is' if changed else 'was'} switched {said}.")
     return redirect("auto_registration")
 
 
@@ -191,6 +197,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponseBase:
     else:
         messages.success(request, f"The rule {row.name} was deleted.")
     return redirect("auto_registration")
+
+
+def _name_of(pk: int) -> str:
+    names = AutoRegistrationRule.objects.filter(pk=pk).values_list("name", flat=True)
+    return f"The rule {names.first() or 'that is gone'}"
 
 
 def _person(request: HttpRequest) -> User:

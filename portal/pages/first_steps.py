@@ -35,6 +35,12 @@ def first_steps(request: HttpRequest, preferences: Preferences) -> list[Step]:
     return steps(set_up(preferences), may_add=True)
 
 
+def lacking(request: HttpRequest, preferences: Preferences) -> list[Step]:
+    """Return what is to be done before an orchestrator can get a certificate."""
+    known = steps(set_up(preferences), may_add=holds(request.user, Permission.AUTHORITIES_MODIFY))
+    return [step for step in known[:-1] if not step.done]
+
+
 def steps(state: SetUp, *, may_add: bool) -> list[Step]:
     """Return all steps, or none once all of them are done."""
     if state.is_complete:

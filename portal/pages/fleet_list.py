@@ -143,13 +143,18 @@ def save_view(request: HttpRequest) -> HttpResponseBase:
     """Save the filters of a list under a name."""
     query = query_of(filters_of_query(request.POST.get("query", "")), with_order=True)
     try:
-        view = personal.save_view(
+        view, is_new = personal.save_view(
             person_of(request), FLEET.page, request.POST.get("name", ""), query, now=timezone.now()
         )
     except ViewRefused as refused:
         messages.error(request, str(refused))
     else:
-        messages.success(request, f"The view “{view.name}” was saved: it is among your views.")
+        said = (
+            "was saved: it is among your views."
+            if is_new
+            else "shows these filters now. You had a view of this name: it is replaced."
+        )
+        messages.success(request, f"The view “{view.name}” {said}")
     return _back(request)
 
 
@@ -159,6 +164,8 @@ def delete_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     back = _back(request)
     if pk < 2**63 and personal.delete_view(person_of(request), FLEET.page, pk):
         messages.success(request, "The view was deleted.")
+    else:
+        messages.error(request, "There is no such view among yours any more.")
     return back
 
 

@@ -29,8 +29,13 @@ def views_of(user: Any, page: str) -> list[SavedView]:
 
 
 @transaction.atomic
-def save_view(user: Any, page: str, name: str, query: str, *, now: datetime) -> SavedView:
-    """Save a view; one of the same name is replaced. Raises ViewRefused."""
+def save_view(
+    user: Any, page: str, name: str, query: str, *, now: datetime
+) -> tuple[SavedView, bool]:
+    """Save a view; return it and whether it is new: one of the same name is replaced.
+
+    Raises ViewRefused.
+    """
     word = " ".join(name.split())
     if not word or len(word) > LONGEST_NAME or not word.isprintable():
         raise ViewRefused(f"A view needs a name of at most {LONGEST_NAME} characters.")
@@ -39,10 +44,9 @@ def save_view(user: Any, page: str, name: str, query: str, *, now: datetime) -> 
     others = SavedView.objects.filter(user=user.pk, page=page).exclude(name=word)
     if others.count() >= MOST_VIEWS:
         raise ViewRefused(f"You have {MOST_VIEWS} views of this list: delete one first.")
-    view, _ = SavedView.objects.update_or_create(
+    return SavedView.objects.update_or_create(
         user_id=user.pk, page=page, name=word, defaults={"query": query, "created_at": now}
     )
-    return view
 
 
 def delete_view(user: Any, page: str, pk: int) -> bool:

@@ -229,6 +229,17 @@ def test_a_bad_form_makes_no_credential(db, admin, form):
     assert not BootstrapCredential.objects.exists()
 
 
+def test_whoever_adds_an_orchestrator_is_told_what_is_not_set_up_yet(db, now, admin):
+    def lacking() -> list[str]:
+        return [step.name for step in admin.get("/orchestrators/add").context["lacking"]]
+
+    assert len(lacking()) == 4
+    assert "gets no certificate yet" in admin.get("/orchestrators/add").content.decode()
+    rows.set_up(now)
+    assert lacking() == []
+    assert "gets no certificate yet" not in admin.get("/orchestrators/add").content.decode()
+
+
 def test_a_credential_is_revoked(db, admin):
     made = admin.post("/orchestrators/add", {"name": "a", "valid_days": "3"}).context["made"]
     admin.post(f"/orchestrators/add/credentials/{made['credential'].pk}/revoke")

@@ -122,7 +122,8 @@ def test_rules_are_moved_and_a_stale_page_moves_nothing(db, now, admin):
 def test_a_rule_is_switched_off_and_on(db, now, admin):
     row = rows.rule("a", "allow", now=now)
     for enabled in ("false", "true"):
-        admin.post(f"{LIST}/{row.pk}/switch", {"enabled": enabled})
+        page = admin.post(f"{LIST}/{row.pk}/switch", {"enabled": enabled}, follow=True)
+        assert f"The rule a is switched {'on' if row.enabled is False else 'off'}" in text_of(page)
         row.refresh_from_db()
         assert row.enabled is (enabled == "true")
 

@@ -54,7 +54,9 @@ def test_the_kinds_of_keys_lead_to_as_many_certificates(fleet, admin, now):
 
 def test_silent_workers_are_told_whatever_the_ca(fleet, admin, client, now):
     # What was set up a moment ago waits for its first worker.
-    assert "None has looked for work yet." in admin.get("/").content.decode()
+    text = admin.get("/").content.decode()
+    assert "Workers: <b>not seen yet</b>" in text
+    assert "nothing is renewed until one runs" in text
     assert "silent" not in admin.get("/").content.decode()
     CertificateAuthority.objects.update(created_at=now - timedelta(hours=1), type="anything")
     assert "silent" in admin.get("/").content.decode()

@@ -279,6 +279,18 @@ class TestViews:
             admin.post("/orchestrators/views", {"name": f"view {number % 51}", "query": ""})
         assert SavedView.objects.count() == MOST_VIEWS
 
+    def test_a_view_that_is_replaced_or_gone_or_names_what_is_gone_is_told(self, fleet, admin):
+        for said in ("was saved: it is among your views", "it is replaced"):
+            reply = admin.post("/orchestrators/views", {"name": "a", "query": ""}, follow=True)
+            assert said in reply.content.decode()
+        gone = admin.post("/orchestrators/views/999/delete", {"query": ""}, follow=True)
+        assert "There is no such view" in gone.content.decode()
+        old = admin.get("/orchestrators?mark=forgotten")
+        assert old.status_code == 400
+        text = old.content.decode()
+        assert "It may be an old link or view" in text
+        assert '<a class="btn btn-quiet" href="/orchestrators">Open the page without it' in text
+
 
 class TestLayout:
     def test_columns_are_shown_as_chosen_and_ordered(self, fleet, admin):
