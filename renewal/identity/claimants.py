@@ -18,10 +18,11 @@ from django.db.models import F, Q
 from orchestrators.models import BootstrapCredential, Orchestrator, Status
 from orchestrators.names import claim_key
 from portal.audit.trail import Actor
+from portal.statements import Parameter
 from renewal import certificates
 from renewal.identity import approval_requests
 from renewal.models import Certificate, Claimant
-from renewal.rules.periods import is_valid, whole_second
+from renewal.rules.periods import is_valid
 from renewal.rules.risks import placed
 from renewal.rules.standing import Standing
 from renewal.x509.certificates import CertificateFacts
@@ -252,9 +253,10 @@ def is_usable(row: Claimant, now: datetime) -> bool:
     )
 
 
-def usable_now(now: datetime) -> Q:
-    """Return the filter that `is_usable` is for one row."""
-    moment = whole_second(now)
+def usable_now(now: datetime | Parameter, moment: datetime | Parameter) -> Q:
+    """Return the filter that `is_usable` is for one row; ``moment``: the whole second of ``now``,
+    as certificates count.
+    """
     is_free = (
         Q(certificate__orchestrator=F("orchestrator"))
         | Q(certificate__orchestrator=None)

@@ -14,7 +14,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import (
+    BigIntegerField,
+    Count,
+    DateTimeField,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
 from django.db.models.functions import Coalesce
 
 from orchestrators.models import Status
@@ -22,13 +32,16 @@ from orchestrators.reach import within
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
 from portal.preferences.models import Setting
+from portal.statements import Parameter, Select
 from renewal.identity.claimants import usable_now
 from renewal.models import ApprovalComment, ApprovalRequest, ApprovalVote, Certificate, Claimant
 from renewal.rules.approval import RequestKind, RequestState
+from renewal.rules.periods import whole_second
 from renewal.rules.standing import ACCEPTED
 from renewal.selectors.keyset import Segment, Slice, cut
 
 MOST_COUNTED = 99
+_NEEDED = (Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
 _PAGE = 50
 
 
@@ -68,15 +81,30 @@ def visible(user: Any) -> QuerySet[ApprovalRequest]:
 
 def waiting_for(user: Any, *, now: datetime) -> QuerySet[ApprovalRequest]:
     """Return the requests that this person can decide now, or vote on."""
+    limits = [reach(user, each) for each in _NEEDED]
+    rows = within(ApprovalRequest.objects.all(), *limits, by="orchestrator")
+    if any(each.groups and not each.labels for each in limits):
+        # Nobody else has an open one; the index of a group's orchestrators goes on with the status.
+        rows = rows.filter(orchestrator__status__in=[Status.NEW, Status.DISAPPROVED])
+    return _decided_by(rows, user.pk, now, whole_second(now))
+
+
+def _decided_by(
+    rows: QuerySet[ApprovalRequest],
+    user: int | Parameter | None,
+    now: datetime | Parameter,
+    moment: datetime | Parameter,
+) -> QuerySet[ApprovalRequest]:
+    """Narrow rows within the reach to those that a person can decide, or vote on."""
     came = Claimant.objects.filter(
-        usable_now(now),
+        usable_now(now, moment),
         orchestrator=OuterRef("orchestrator"),
         generation=OuterRef("orchestrator__generation"),
     )
     held = Certificate.objects.filter(
         orchestrator=OuterRef("orchestrator"), standing__in=sorted(ACCEPTED)
     )
-    voted = ApprovalVote.objects.filter(request=OuterRef("pk"), voter=user.pk, voided_at=None)
+    voted = ApprovalVote.objects.filter(request=OuterRef("pk"), voter=user, voided_at=None)
     forbids = Setting.objects.filter(name="ApproverDiffersFromResetter", value="true")
     granted_since = ApprovalRequest.objects.filter(
         orchestrator=OuterRef("orchestrator"), state=RequestState.APPROVED, pk__gt=OuterRef("pk")
@@ -85,13 +113,8 @@ def waiting_for(user: Any, *, now: datetime) -> QuerySet[ApprovalRequest]:
         ~Exists(granted_since),
         orchestrator=OuterRef("orchestrator"),
         kind=RequestKind.AFTER_RESET,
-        caused_by_user=user.pk,
+        caused_by_user=user,
     )
-    limits = [reach(user, each) for each in (Permission.AGENTS_READ, Permission.AGENTS_APPROVE)]
-    rows = within(ApprovalRequest.objects.all(), *limits, by="orchestrator")
-    if any(each.groups and not each.labels for each in limits):
-        # Nobody else has an open one; the index of a group's orchestrators goes on with the status.
-        rows = rows.filter(orchestrator__status__in=[Status.NEW, Status.DISAPPROVED])
     return (
         rows
         # Looked up for each request: of an EXISTS in an OR the planner reads the whole table first,
@@ -108,8 +131,28 @@ def waiting_for(user: Any, *, now: datetime) -> QuerySet[ApprovalRequest]:
 
 def count_waiting_for(user: Any, *, now: datetime) -> Waiting:
     """Count what waits for a person, up to a bound and without the demonstration fleet."""
-    real = waiting_for(user, now=now).filter(orchestrator__demonstration=False)
-    return Waiting(real.order_by()[: MOST_COUNTED + 1].count())
+    if all(reach(user, each).everything for each in _NEEDED):
+        found = _ANYWHERE.all(user=user.pk, now=now, moment=whole_second(now))
+        return Waiting(len(found))
+    return Waiting(_counted(waiting_for(user, now=now)).count())
+
+
+def _counted(rows: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
+    return rows.filter(orchestrator__demonstration=False).order_by()[: MOST_COUNTED + 1]
+
+
+# Beside every page, and longer to write down than to answer.
+_ANYWHERE = Select(
+    lambda: _counted(
+        _decided_by(
+            ApprovalRequest.objects.all(),
+            Parameter("user", BigIntegerField()),
+            Parameter("now", DateTimeField()),
+            Parameter("moment", DateTimeField()),
+        )
+    ).values_list("pk"),
+    int,
+)
 
 
 def page(tab: Tab, user: Any, *, now: datetime, cursor: str = "") -> Slice[ApprovalRequest]:

@@ -21,7 +21,7 @@ from renewal.explain import explain
 from renewal.identity import approvals
 from renewal.identity.claimants import usable_now
 from renewal.models import Claimant
-from renewal.rules.periods import Periods
+from renewal.rules.periods import Periods, whole_second
 from renewal.rules.standing import Standing
 from renewal.selectors.fleet import rows_of
 from renewal.selectors.marks import Mark, marked
@@ -391,7 +391,9 @@ class TestOneTime:
             second, store.load(), now=door.now, claimants=list(Claimant.objects.all())[1:]
         ).outlooks
         assert [o.with_csr.decision.code for o in outlooks] == ["A01F000B"]
-        assert not Claimant.objects.filter(usable_now(door.now), orchestrator=second).exists()
+        assert not Claimant.objects.filter(
+            usable_now(door.now, whole_second(door.now)), orchestrator=second
+        ).exists()
         with pytest.raises(approvals.ActRefused):
             door.approve(second)
         assert door.approve(door.record("first"))

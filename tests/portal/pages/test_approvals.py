@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html import unescape
 from uuid import uuid4
 
@@ -61,6 +61,10 @@ def actor(name: str) -> Actor:
     return Actor(name, User.objects.get(username=name).pk)
 
 
+def counted(name: str, now: datetime) -> int:
+    return inbox.count_waiting_for(User.objects.get(username=name), now=now).value
+
+
 class TestLists:
     def test_what_waits_is_what_can_be_decided_and_nothing_else(self, fleet, admin, now):
         """A list that misses what a person can approve is worse than none."""
@@ -73,11 +77,10 @@ class TestLists:
         waiting = {"new-host.example.com", "contested-host", "returning-host"}
         assert set(listed(admin)) == waiting
         assert waiting | {"silent", "late-host"} <= set(listed(admin, "all"))
-        user = User.objects.get(username="administrator")
         for record in Orchestrator.objects.filter(status=Status.NEW):
             usable = claimants.usable(record, now=now)
             assert (record.client_machine in waiting) == bool(usable)
-        assert inbox.count_waiting_for(user, now=now).value == 3
+        assert counted("administrator", now) == 3
 
     def test_acts_on_several_are_offered_for_all_that_wait(self, fleet, admin):
         # Whoever shows a risk as well, two of the three: together they are disapproved alone.
@@ -106,8 +109,10 @@ class TestLists:
         _comes_back(fleet.calm, now)
         name = fleet.calm.client_machine
         assert name in listed(rita)
+        assert counted("rita", now) == len(listed(rita))
         setting("ApproverDiffersFromResetter", "true", now)
         assert name not in listed(rita)
+        assert counted("rita", now) == len(listed(rita)) == counted("administrator", now) - 1
         assert name in listed(rita, "mine")
         assert name in listed(admin)
         # Nor once somebody else Reset it again; a Reset that was granted bars nobody any more.
@@ -128,6 +133,7 @@ class TestLists:
         setting("ApprovalsForFirstRegistration", 2, now)
         decide(admin, fleet.waiting, shown=token(fleet.waiting))
         assert "new-host.example.com" not in listed(admin)
+        assert counted("administrator", now) == len(listed(admin))
         assert "new-host.example.com" in listed(admin, "mine")
         assert "new-host.example.com" in listed(person("bob"))
 
@@ -148,9 +154,8 @@ class TestLists:
 
     def test_the_demonstration_fleet_is_not_counted(self, fleet, admin, now):
         rows._waiting("demo-new", now, demonstration=True)
-        user = User.objects.get(username="administrator")
         assert "demo-new" in listed(admin)
-        assert inbox.count_waiting_for(user, now=now).value == 3
+        assert counted("administrator", now) == 3
 
 
 class TestDecision:
