@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Permission as DjangoPermission
-from django.db.models import BigIntegerField, CharField, F, Value
+from django.db.models import BigIntegerField, CharField, F, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from portal.access.catalogue import WHOLE_PORTAL, Permission, granting
 from portal.access.models import RoleReach
+from portal.statements import Parameter, Select
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def _held(user: Any) -> Grants:
         return dict.fromkeys(Permission, EVERYTHING)
     known: Grants | None = getattr(user, "_grants", None)
     if known is None:
-        known = _loaded([user.pk])[user.pk] if user.pk is not None else {}
+        known = {}
+        if user.pk is not None:
+            known = _granted([user.pk], _OF_ONE.all(user=user.pk))[user.pk]
         user._grants = known
     return known
 
@@ -120,18 +123,22 @@ def grants_of_each(users: Iterable[Any]) -> dict[int, Grants]:
 
 
 def _loaded(users: Collection[int]) -> dict[int, Grants]:
-    """Read permissions and limits of users' roles, and permissions of their own, at once."""
-    if not users:
-        return {}
+    return _granted(users, _rows("__in", users)) if users else {}
+
+
+def _rows(lookup: str, users: Any) -> QuerySet[Any, Any]:
+    """Select permissions and limits of users' roles, and permissions of their own, at once: user,
+    codename, role, group, key and value of a label.
+    """
     catalogued = DjangoPermission.objects.filter(content_type__app_label="access").order_by()
     no_limit = (_NO_NUMBER, _NO_TEXT, _NO_TEXT)
-    own = catalogued.filter(user__in=users).values_list(
+    own = catalogued.filter(**{f"user{lookup}": users}).values_list(
         F("user__pk"), F("codename"), _NO_NUMBER, *no_limit
     )
-    by_role = catalogued.filter(group__user__in=users).values_list(
+    by_role = catalogued.filter(**{f"group__user{lookup}": users}).values_list(
         F("group__user__pk"), F("codename"), F("group__pk"), *no_limit
     )
-    limits = RoleReach.objects.filter(role__user__in=users).values_list(
+    limits = RoleReach.objects.filter(**{f"role__user{lookup}": users}).values_list(
         F("role__user__pk"),
         _NO_TEXT,
         F("role_id"),
@@ -139,9 +146,17 @@ def _loaded(users: Collection[int]) -> dict[int, Grants]:
         F("label_key"),
         F("label_value"),
     )
+    return own.union(by_role, limits, all=True)
+
+
+# Every request asks this of its caller.
+_OF_ONE = Select(lambda: _rows("", Parameter("user", BigIntegerField())), lambda *columns: columns)
+
+
+def _granted(users: Iterable[int], rows: Iterable[tuple[Any, ...]]) -> dict[int, Grants]:
     codenames: dict[int, dict[int, set[str]]] = {pk: defaultdict(set) for pk in users}
     reaches: dict[tuple[int, int], Reach] = {}
-    for user, codename, role, group, key, value in own.union(by_role, limits, all=True):
+    for user, codename, role, group, key, value in rows:
         if codename:
             codenames[user][role].add(codename)
         else:
