@@ -91,6 +91,8 @@ class World:
     token: str = ""
     ids: dict[str, str] = field(default_factory=dict)
     before: tuple[object, ...] = ()
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+    """Has each one's cookies in turn: a new client would make the middleware anew."""
 
     @classmethod
     def made(cls) -> World:
@@ -236,7 +238,8 @@ class World:
         return response.status_code, changed
 
     def _sent(self, row: Row, who: str, headers: dict[str, str]) -> HttpResponse:
-        client = Client(raise_request_exception=False)
+        client = self.client
+        client.cookies = SimpleCookie()
         path, body = self.path(row), self.body(row)
         if row.url.startswith("Keyfactor"):
             return client.generic(
@@ -250,7 +253,6 @@ class World:
                     **headers,
                 },
             )
-        client.cookies = SimpleCookie()
         for name, morsel in self.cookies.get(who, SimpleCookie()).items():
             client.cookies[name] = morsel.value
         fields: dict[str, list[str]] = {}

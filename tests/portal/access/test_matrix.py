@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,12 @@ def part_of(row: Row) -> str:
 
 
 PARTS = sorted({part_of(row) for row in ROWS})
+
+
+@pytest.fixture(scope="module")
+def world(kept: Path) -> World:
+    """One for all cells: what a request changed is undone after it."""
+    return World.made()
 
 
 def test_every_path_has_a_line() -> None:
@@ -44,8 +51,10 @@ def test_every_line_has_a_status_for_every_kind_of_caller() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part or "first page")
-def test_each_caller_gets_the_status_of_the_table_and_a_refusal_changes_nothing(part: str) -> None:
-    world, wrong = World.made(), []
+def test_each_caller_gets_the_status_of_the_table_and_a_refusal_changes_nothing(
+    world: World, part: str
+) -> None:
+    wrong = []
     for row in (row for row in ROWS if part_of(row) == part):
         seen = []
         for who, expected in zip(WHO, row.expected, strict=True):
@@ -65,8 +74,8 @@ def test_each_caller_gets_the_status_of_the_table_and_a_refusal_changes_nothing(
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part or "first page")
-def test_a_method_without_a_line_is_refused_to_everybody(part: str) -> None:
-    world, wrong = World.made(), []
+def test_a_method_without_a_line_is_refused_to_everybody(world: World, part: str) -> None:
+    wrong = []
     for url in sorted({row.url for row in ROWS if part_of(row) == part}):
         taken = {row.method for row in ROWS if row.url == url}
         # HEAD is what GET is, and tried beside it.
