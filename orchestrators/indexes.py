@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from orchestrators.protocol.codes import RENEWAL_CODES
 from orchestrators.statuses import Reenrollment, Status
 
-# No index on last_seen: it changes with every contact (HOT updates).
+# No index on last_seen: it changes with every contact (HOT updates). Its day changes once a day.
 OF_ORCHESTRATORS: list[models.Index] = [
     models.Index(fields=["status", "certificate_not_after", "id"], name="orch_expiry"),
     models.Index(fields=["status", "name_key", "id"], name="orch_name"),
@@ -105,6 +105,26 @@ OF_ORCHESTRATORS: list[models.Index] = [
     models.Index(
         fields=["version", "status", "certificate_not_after", "id"],
         name="orch_version",
+    ),
+    models.Index(
+        fields=["service_account", "status", "certificate_not_after", "id"],
+        name="orch_account",
+    ),
+    models.Index(
+        fields=["last_error_code", "status", "certificate_not_after", "id"],
+        name="orch_answer",
+    ),
+    # With what the offline ones are counted by without reading the rows.
+    models.Index(
+        fields=["seen_on", "name_key", "id"],
+        include=["status", "group"],
+        name="orch_seen",
+        condition=Q(seen_on__isnull=False),
+    ),
+    models.Index(
+        fields=["name_key", "id"],
+        name="orch_never_seen",
+        condition=Q(seen_on__isnull=True),
     ),
     models.Index(
         fields=["last_error_at"],

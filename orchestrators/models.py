@@ -62,7 +62,9 @@ class Orchestrator(models.Model):
     """A different name in a later body: a hint, never an own name."""
     extra_names = models.JSONField(default=list, blank=True)
     """Names that an operator added; certificates may carry them."""
-    service_account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    service_account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False
+    )
     group = models.ForeignKey(
         OrchestratorGroup,
         null=True,
@@ -96,6 +98,8 @@ class Orchestrator(models.Model):
     """When a CSR of its was refused last before any CA was asked."""
 
     last_seen = models.DateTimeField(null=True)
+    seen_on = models.DateField(null=True)
+    """Day (UTC) of last_seen, written with it: changes once a day, so that an index can have it."""
     last_address = models.CharField(max_length=64, blank=True)
     last_error_code = models.CharField(max_length=8, blank=True)
     last_error_message = models.CharField(max_length=1000, blank=True)

@@ -7,7 +7,7 @@ conflict, nothing more.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q, UUIDField
@@ -23,7 +23,7 @@ from portal.audit.trail import Actor, record
 from portal.statements import Parameter, Update
 
 NAME_FIELDS = ["client_machine", "name_key", "claim_key", "name_skeleton"]
-_CONTACT_FIELDS = ["last_seen", "last_address", "last_thumbprint_used"]
+_CONTACT_FIELDS = ["last_seen", "seen_on", "last_address", "last_thumbprint_used"]
 _BODY_FIELDS = ["platform", "version", "capabilities", "client_parameters"]
 _TOUCHED = (*_CONTACT_FIELDS, "last_error_code", "last_error_message", "last_error_at")
 _OWN_WORDS = (*_BODY_FIELDS, "client_machine_seen")
@@ -213,7 +213,7 @@ def note_refused_csr(orchestrator: Orchestrator, *, now: datetime) -> None:
 
 
 def _contact(orchestrator: Orchestrator, contact: Contact, now: datetime) -> None:
-    orchestrator.last_seen = now
+    orchestrator.last_seen, orchestrator.seen_on = now, now.astimezone(UTC).date()
     orchestrator.last_address = contact.address[:64]
     orchestrator.last_thumbprint_used = contact.thumbprint
 

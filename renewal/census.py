@@ -45,11 +45,12 @@ from renewal.rules.periods import Periods
 from renewal.rules.standing import IN_USE
 from renewal.selectors.certificate_counts import in_all
 from renewal.selectors.certificates import Shown
-from renewal.selectors.filters import Ends
 from renewal.selectors.marks import Mark, marked
+from renewal.selectors.spans import Ends
 from renewal.selectors.states import RenewalState, having
 
 EVERYTHING_KEY = "everything"
+_OFFLINE = "offline"
 UNABLE_WITHIN_DAYS = (30, 180)
 DONE_DAYS = 30
 """How many days back finished renewals are counted."""
@@ -105,6 +106,8 @@ class Picture:
     renew for want of a permission (`readiness.cannot_renew`)."""
     certificates: Mapping[Shown, int]
     """All certificates, by what their list shows."""
+    offline: int | None
+    """Approved records that bear the mark; None in a census of an earlier version."""
     _foreseen: dict[tuple[Periods, date], Forecast] = field(default_factory=dict, compare=False)
 
     def foreseen(self, known: Periods, *, today: date) -> Forecast:
@@ -218,18 +221,20 @@ def _count(reach: Reach, now: datetime) -> dict[str, Any]:
         )
     )
     lots = list(_lots(rows)[: MOST_LOTS + 1])
+    records = within(Orchestrator.objects.filter(demonstration=False), reach).aggregate(
+        **{
+            state.value: Count("pk", filter=having(state, known, now=now)) for state in RenewalState
+        },
+        **{_OFFLINE: Count("pk", filter=marked(Mark.OFFLINE, known, now=now))},
+    )
     return {
         "lots": [[ca, str(day), hours, asked, n] for ca, day, hours, asked, n in lots[:MOST_LOTS]],
         "is_cut": len(lots) > MOST_LOTS,
         "keys": [list(kind) for kind in _keys(reach, now)],
         "done": [[str(day), issued, used] for day, issued, used in _done(reach, now)],
-        "unable": _unable(reach, now),
-        "states": within(Orchestrator.objects.filter(demonstration=False), reach).aggregate(
-            **{
-                state.value: Count("pk", filter=having(state, known, now=now))
-                for state in RenewalState
-            }
-        ),
+        "unable": _unable(reach, known, now),
+        _OFFLINE: records.pop(_OFFLINE),
+        "states": records,
         "certificates": in_all(reach=reach, now=now),
     }
 
@@ -272,9 +277,9 @@ def _keys(reach: Reach, now: datetime) -> Any:
     )
 
 
-def _unable(reach: Reach, now: datetime) -> dict[str, int]:
+def _unable(reach: Reach, known: Periods, now: datetime) -> dict[str, int]:
     rows = within(Orchestrator.objects.filter(demonstration=False), reach)
-    rows = rows.filter(marked(Mark.CANNOT_RENEW, now=now))
+    rows = rows.filter(marked(Mark.CANNOT_RENEW, known, now=now))
     # The names of columns begin with a letter.
     found = rows.aggregate(
         **{
@@ -316,6 +321,7 @@ def _picture(counted_at: datetime, found: Mapping[str, Any]) -> Picture:
         is_cut=found["is_cut"],
         unable={int(days): number for days, number in found.get("unable", {}).items()},
         states={RenewalState(name): number for name, number in found.get("states", {}).items()},
+        offline=found.get(_OFFLINE),
         certificates={
             Shown(name): number for name, number in found.get("certificates", {}).items()
         },

@@ -13,6 +13,7 @@ from orchestrators.registration.chain import HandlerChoice
 from portal.preferences.store import Preferences, register_validator
 from portal.preferences.typed import SettingInvalid
 from renewal.models import CertificateAuthority, GroupIssuance, Template
+from renewal.rules.contact import offline_after
 from renewal.rules.periods import Periods
 
 CA_SETTING = "CertificateAuthorityForSubmittedCSRs"
@@ -131,6 +132,7 @@ def periods(preferences: Preferences) -> Periods:
         expiry=timedelta(days=preferences.number("ClientCertificateExpiryDays")),
         warning_divisor=preferences.number("ClientCertificateWarningLifetimeDivisor"),
         expiry_divisor=preferences.number("ClientCertificateExpiryLifetimeDivisor"),
+        offline_after=offline_after(preferences.session_length),
     )
 
 

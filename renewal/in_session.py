@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models import (
     CharField,
+    DateField,
     DateTimeField,
     F,
     FilteredRelation,
@@ -26,6 +27,7 @@ from orchestrators.sessions import token_digest
 from portal.preferences.models import Setting
 from portal.statements import Parameter, Select, Update
 from renewal.models import Certificate
+from renewal.rules.contact import day_of
 from renewal.rules.periods import is_valid
 from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
 
@@ -122,6 +124,7 @@ _IN_SESSION = Select(
 _CONTACT = Update(
     lambda: Orchestrator.objects.filter(pk=Parameter("pk", UUIDField())),
     last_seen=Parameter("now", DateTimeField()),
+    seen_on=Parameter("today", DateField()),
     last_address=Parameter("address", CharField()),
     last_thumbprint_used=Parameter("thumbprint", CharField()),
 )
@@ -135,5 +138,9 @@ def for_session(fingerprint: str, token: str) -> SessionFacts | None:
 def note_contact(facts: SessionFacts, *, address: str, now: datetime) -> None:
     """Write when an orchestrator was heard of last, from where and with which certificate."""
     _CONTACT.run(
-        pk=facts.orchestrator_id, now=now, address=address[:64], thumbprint=facts.thumbprint
+        pk=facts.orchestrator_id,
+        now=now,
+        today=day_of(now),
+        address=address[:64],
+        thumbprint=facts.thumbprint,
     )

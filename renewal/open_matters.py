@@ -45,6 +45,8 @@ class Around:
 
     stuck_after: timedelta
     """What waits for the orchestrator's next session is stuck then: `periods.stuck_after`."""
+    is_offline: bool = False
+    """It bears the mark: `marks.is_offline`."""
     asked: AuditEntry | None = None
     """The row of the audit log that set the renewal request."""
     approval: ApprovalRequest | None = None
@@ -63,7 +65,7 @@ def open_matters(orchestrator: Orchestrator, around: Around, *, now: datetime) -
     """Return what is open, the stuck ones first."""
     matters = [
         *_identity(orchestrator, around, now),
-        *_silence(orchestrator, around, now),
+        *_silence(orchestrator, around),
         *_request(orchestrator, around, now),
         *_first_use(orchestrator, around, now),
         *_enrollments(around.enrollments, now),
@@ -127,17 +129,14 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
         )
 
 
-def _silence(orchestrator: Orchestrator, around: Around, now: datetime) -> Iterator[Matter]:
+def _silence(orchestrator: Orchestrator, around: Around) -> Iterator[Matter]:
     """Who does not call is told nothing: what the rules say of its certificate is not the cause."""
-    seen, not_after = orchestrator.last_seen, orchestrator.certificate_not_after
-    if orchestrator.status != Status.APPROVED or seen is None or not_after is None:
-        return
-    if whole_second(now) > not_after or now - seen <= around.stuck_after:
+    if not around.is_offline:
         return
     yield Matter(
-        "Does not call",
+        "Offline: does not call",
         _OPERATOR,
-        seen,
+        orchestrator.last_seen,
         "One that runs comes back within the length of a session. Until it does, it learns of "
         "nothing that is asked of it, and cannot renew.",
         "See whether its machine and its service run, and whether they reach the agents' address.",

@@ -19,8 +19,10 @@ from orchestrators.names import canonical
 from orchestrators.records import parse_agent_id
 from renewal.ca.base import Option
 from renewal.models import CertificateAuthority, Template
-from renewal.rules.periods import whole_second
-from renewal.selectors.filters import Filters, hex_of
+from renewal.rules.contact import silent_before
+from renewal.rules.periods import Periods, whole_second
+from renewal.selectors.filters import NO_CODE, Filters, hex_of
+from renewal.selectors.marks import Mark
 from renewal.templates import Contents, contents_of
 
 MOST_IDS = 1000
@@ -98,12 +100,14 @@ def of_act(act: str, ids: Sequence[UUID], *, is_job: bool = False) -> list[ApiCa
     return [ApiCall("", "POST", path, body=body, is_job=is_job, in_file=is_long)]
 
 
-def of_all(act: str, ids: Iterable[UUID], filters: Filters, *, now: datetime) -> list[ApiCall]:
+def of_all(
+    act: str, ids: Iterable[UUID], filters: Filters, periods: Periods, *, now: datetime
+) -> list[ApiCall]:
     """Return the calls for an act on all that match: how to list them, and how to act on them.
 
     Without the first where the API has no word for one of the filters.
     """
-    listed = of_list(filters, now=now)
+    listed = of_list(filters, periods, now=now)
     if listed:
         more = (("ReturnLimit", str(MOST_IDS)),)
         call = listed[0]
@@ -178,20 +182,21 @@ def of_template(row: Template) -> list[ApiCall]:
     return [ApiCall("", "PUT", "/Templates", body={"Id": row.pk, **_said(contents_of(row))})]
 
 
-def of_list(filters: Filters, *, now: datetime) -> list[ApiCall]:
+def of_list(filters: Filters, periods: Periods, *, now: datetime) -> list[ApiCall]:
     """Return the call that lists what a list shows, in the API's own order; none where the API has
     no word for one of the filters.
     """
-    query = query_string(filters, now=now)
+    query = query_string(filters, periods, now=now)
     if query is None:
         return []
     asked = (("QueryString", query),) if query else ()
     return [ApiCall("", "GET", "/Agents", query=asked)]
 
 
-def query_string(filters: Filters, *, now: datetime) -> str | None:
+def query_string(filters: Filters, periods: Periods, *, now: datetime) -> str | None:
     """Return filters in the API's query language; None where one of them cannot be said in it."""
-    if filters.mark is not None or filters.demonstration is not None or filters.version:
+    is_said = filters.mark in (None, Mark.OFFLINE)
+    if not is_said or filters.demonstration is not None or filters.version:
         # A version is compared regardless of case there, and exactly here.
         return None
     parts: list[tuple[str, str, object]] = []
@@ -213,6 +218,17 @@ def query_string(filters: Filters, *, now: datetime) -> str | None:
             ("CertificateNotAfter", "ge", _moment(first)),
             ("CertificateNotAfter", "lt" if days else "le", _moment(last)),
         ]
+    if filters.mark is Mark.OFFLINE:
+        before = silent_before(periods.offline_after, now)
+        parts += [("Status", "eq", int(Status.APPROVED)), ("LastSeen", "lt", before)]
+    if filters.account:
+        parts.append(("Identity", "eq", filters.account))
+    if filters.answer:
+        code = None if filters.answer == NO_CODE else filters.answer
+        parts.append(("LastErrorCode", "eq", code))
+    if filters.seen is not None:
+        begin_of = filters.seen.begin(now)
+        parts.append(("LastSeen", "eq" if begin_of is None else "lt", begin_of))
     if filters.query:
         if hex_of(filters.query) or parse_agent_id(filters.query.strip()) is not None:
             return None
@@ -236,6 +252,8 @@ def _of_one(act: str, pk: UUID) -> ApiCall:
 
 
 def _value(value: object) -> str:
+    if value is None:
+        return "NULL"
     if isinstance(value, int):
         return str(value)
     doubled = str(value).replace('"', '""')

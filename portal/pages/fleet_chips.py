@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from portal.pages.fleet_columns import platform_name
-from renewal.selectors.filters import Filters, query_of
+from renewal.selectors.filters import NO_CODE, Filters, query_of
 from renewal.selectors.marks import MARKS
 from renewal.selectors.states import LABELS
 
@@ -44,6 +44,13 @@ def chips(filters: Filters) -> list[Chip]:
         found.append(("Platform", name, replace(filters, platform=None)))
     if filters.version:
         found.append(("Version", filters.version, replace(filters, version="")))
+    if filters.account:
+        found.append(("Identity", filters.account, replace(filters, account="")))
+    if filters.answer:
+        words = "no warning or error" if filters.answer == NO_CODE else filters.answer
+        found.append(("Last answer", words, replace(filters, answer="")))
+    if filters.seen is not None:
+        found.append(("Seen", filters.seen.words, replace(filters, seen=None)))
     if filters.demonstration is not None:
         name = "demonstration" if filters.demonstration else "real"
         found.append(("Fleet", name, replace(filters, demonstration=None)))

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from orchestrators import groups
+from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.terms import AgentPlatform
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
@@ -34,6 +35,7 @@ from renewal.rules.periods import whole_second
 from renewal.selectors import fleet
 from renewal.selectors.filters import NAMES, Sort, filters_from, filters_of_query, query_of
 from renewal.selectors.marks import MARKS, Mark
+from renewal.selectors.spans import NEVER
 from renewal.selectors.states import LABELS, RenewalState
 
 STATES = (
@@ -47,6 +49,8 @@ STATES = (
     RenewalState.DISAPPROVED,
 )
 """The states, most urgent first."""
+SEEN = ("1d", "7d", "30d", "90d", NEVER)
+"""For how many days nobody called, as the form proposes it."""
 ENDS = (("7d", "within 7 days"), ("30d", "within 30 days"), ("180d", "within 180 days"))
 
 
@@ -90,6 +94,10 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "ends": ENDS,
         "is_listed_end": str(filters.ends) in dict(ENDS),
         "platforms": [(p.name.lower(), fleet_columns.platform_name(p)) for p in AgentPlatform],
+        "seen": SEEN,
+        # Those on this page: there may be very many accounts.
+        "accounts": sorted({row.orchestrator.service_account.username for row in found.rows}),
+        "codes": [(code.value, TEXTS[code].sentence) for code in Code],
         # Not the class: a template would call it.
         "sorts": Sort.__members__,
         "chips": fleet_chips.chips(filters),
@@ -98,7 +106,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "views": personal.views_of(person_of(request), FLEET.page),
         "shipped_views": SHIPPED_VIEWS,
         "acts": acts_for(request.user),
-        "api_calls": api_calls.of_list(filters, now=now),
+        "api_calls": api_calls.of_list(filters, known, now=now),
     }
     if not found.rows and filters.ends is not None and filters.ends.days:
         horizon = whole_second(now) + timedelta(days=filters.ends.days)

@@ -6,7 +6,7 @@ Owns the page; what is counted, and how, is `renewal/selectors/overview.py`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
@@ -60,7 +60,8 @@ def home(request: HttpRequest) -> HttpResponseBase:
     }
     if holds(request.user, Permission.AGENTS_READ):
         far = reach(request.user, Permission.AGENTS_READ)
-        seen = overview(periods(preferences), reach=far, now=now)
+        known = periods(preferences)
+        seen = overview(known, reach=far, now=now)
         state = set_up(preferences)
         begun = census.last_begun()
         raised = alarms(begun, now=now)
@@ -82,7 +83,9 @@ def home(request: HttpRequest) -> HttpResponseBase:
             "alarms": raised,
             "set_up": state,
             "steps": steps(state, may_add=holds(request.user, Permission.AUTHORITIES_MODIFY)),
-            **_charts(picture, seen, periods(preferences), real=real, now=now),
+            "offline": seen.offline.with_census(picture.offline if picture else None),
+            "offline_hours": known.offline_after / timedelta(hours=1),
+            **_charts(picture, seen, known, real=real, now=now),
         }
     return render(request, "home.html", context)
 

@@ -26,6 +26,7 @@ from portal.pages.timeline import told
 from portal.preferences.definitions import BY_NAME
 from portal.preferences.store import Preferences
 from renewal import readiness
+from renewal.configuration import periods
 from renewal.explain import explain
 from renewal.foreseen import moments
 from renewal.identity.claimants import is_usable
@@ -34,6 +35,7 @@ from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import stuck_after
 from renewal.rules.reasons import Reason
 from renewal.selectors import history, inbox
+from renewal.selectors.marks import is_offline
 
 _ON_ORCHESTRATORS = (
     Permission.AGENTS_READ,
@@ -93,6 +95,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
     sessions = records.sessions_of(orchestrator)[:1]
     around = Around(
         stuck_after=stuck_after(visit.preferences.session_length),
+        is_offline=is_offline(orchestrator, periods(visit.preferences), now=now),
         asked=history.request_of(orchestrator) if orchestrator.flag else None,
         approval=approval,
         claimants=claimants,

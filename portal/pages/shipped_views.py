@@ -10,4 +10,5 @@ SHIPPED_VIEWS = (
     ("Enrollment failed within 24 hours", "mark=enrollment-failed"),
     ("Issued, not used", "mark=unused"),
     ("Revocation overdue", "mark=revocation"),
+    ("Offline, longest first", "mark=offline&sort=seen"),
 )

@@ -80,7 +80,7 @@ def agent_listing(
             "AgentPlatform": platform,
             "Version": kinds.text("version"),
             "Status": kinds.number("status", _STATUS),
-            "LastSeen": kinds.moment("last_seen"),
+            "LastSeen": kinds.moment_with_day("last_seen", "seen_on"),
             "Capabilities": Field(
                 EQUAL | {Operator.CONTAINS, Operator.NOT_CONTAINS},
                 _capabilities,

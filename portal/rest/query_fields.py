@@ -41,6 +41,13 @@ LOOKUPS = {
     Operator.STARTS_WITH: "startswith",
     Operator.ENDS_WITH: "endswith",
 }
+_DAY_LOOKUPS = {
+    Operator.EQ: "exact",
+    Operator.LT: "lte",
+    Operator.LE: "lte",
+    Operator.GT: "gte",
+    Operator.GE: "gte",
+}
 SEARCH = 5
 """What looking for a part of a text costs: each row is converted and searched."""
 WALK = 1
@@ -291,6 +298,20 @@ def moment(column: str) -> Field:
         if value is None:
             return Q(**{f"{column}__isnull": True})
         return Q(**{f"{column}__{LOOKUPS[operator]}": moment_of(value)})
+
+    return Field(ORDERED, compare)
+
+
+def moment_with_day(column: str, day: str) -> Field:
+    """A moment that no index has, with a column of its day (UTC) that one has."""
+    plain = moment(column)
+
+    def compare(operator: Operator, value: str | None) -> Q:
+        found = plain.compare(operator, value)
+        if value is None:
+            return found & Q(**{f"{day}__isnull": True})
+        # Says nothing new: it bounds what is read.
+        return found & Q(**{f"{day}__{_DAY_LOOKUPS[operator]}": moment_of(value).date()})
 
     return Field(ORDERED, compare)
 

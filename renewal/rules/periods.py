@@ -21,12 +21,14 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Periods:
-    """The two periods and their clamp: at most lifetime / divisor."""
+    """The two periods and their clamp (at most lifetime / divisor), and when silence counts."""
 
     warning: timedelta = timedelta(days=180)
     expiry: timedelta = timedelta(days=30)
     warning_divisor: int = 2
     expiry_divisor: int = 12
+    offline_after: timedelta = timedelta(days=2)
+    """Without contact (`contact.py`)."""
 
     def warning_for(self, lifetime: timedelta) -> timedelta:
         """Return the warning period of a certificate that lives ``lifetime``."""

@@ -22,8 +22,9 @@ from orchestrators.reach import within
 from portal.access.reach import Reach
 from renewal.models import Certificate, CertificateName
 from renewal.rules.standing import IN_USE, UNPROVEN, Standing
-from renewal.selectors.filters import Ends, FilterInvalid, ends_in, hex_of, member_of, text_of
+from renewal.selectors.filters import FilterInvalid, ends_in, hex_of, member_of, text_of
 from renewal.selectors.keyset import Segment, Slice, cut
+from renewal.selectors.spans import Ends
 from renewal.x509.names import address_of
 
 NAMES = ("q", "shown", "use", "issuer", "key", "hash", "fleet", "ends")

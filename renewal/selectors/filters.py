@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -17,31 +17,32 @@ from urllib.parse import parse_qsl, urlencode
 from django.db.models import Q, QuerySet
 
 from orchestrators.labels import bearers
-from orchestrators.models import Orchestrator, OrchestratorGroup, Status
+from orchestrators.models import Orchestrator, OrchestratorGroup
 from orchestrators.names import canonical
 from orchestrators.parameters import sent
 from orchestrators.protocol.terms import AgentPlatform
 from orchestrators.reach import within
 from orchestrators.records import parse_agent_id
+from portal.access.models import User
 from portal.access.reach import Reach
-from portal.days import Days, days_of
 from renewal.models import Certificate
-from renewal.rules.periods import Periods, whole_second
+from renewal.rules.periods import Periods
 from renewal.selectors.marks import Mark, marked
+from renewal.selectors.spans import Ends, Silence, ends_of, silence_of
 from renewal.selectors.states import RenewalState, having
 
 E = TypeVar("E", bound=StrEnum)
 V = TypeVar("V")
 NAMES = (
     *("state", "mark", "q", "sort", "fleet", "group", "label", "parameter", "ends"),
-    *("platform", "version"),
+    *("platform", "version", "account", "answer", "seen"),
 )
 """The parameters that name a filter or the order."""
+NO_CODE = "none"
 _FLEETS = {"real": False, "demonstration": True}
 _LEAST_HEX = 6
 _MOST_HOLDERS = 1000
 """Six hex digits name one certificate of sixteen million: more holders are no search's aim."""
-_LONGEST_DAYS = 3660
 
 
 class FilterInvalid(ValueError):
@@ -55,51 +56,9 @@ class Sort(StrEnum):
     LATEST = "-ends"
     NAME = "name"
     NAME_DOWN = "-name"
-
-
-@dataclass(frozen=True)
-class Ends:
-    """When the certificates in use end: within so many days from now, or on named days."""
-
-    days: int = 0
-    on: Days | None = None
-
-    def __str__(self) -> str:
-        return f"{self.days}d" if self.on is None else str(self.on)
-
-    @property
-    def words(self) -> str:
-        if self.on is None:
-            return f"within {self.days:,} day{'' if self.days == 1 else 's'}"
-        return self.on.words
-
-    @property
-    def is_of_a_zone(self) -> bool:
-        """Days were named, and not as those of UTC: they are of whoever named them."""
-        return self.on is not None and not self.on.is_utc
-
-    def condition(self, now: datetime) -> Q:
-        """Return the filter: approved records whose certificate in use ends then."""
-        return Q(status=Status.APPROVED) & self.of("certificate_not_after", now)
-
-    def of(self, column: str, now: datetime) -> Q:
-        """Return the filter for a column with the end."""
-        if self.on is not None:
-            return Q((f"{column}__gte", self.on.begin), (f"{column}__lt", self.on.end))
-        begin = whole_second(now)
-        end = begin + timedelta(days=self.days)
-        return Q((f"{column}__gte", begin), (f"{column}__lte", end))
-
-
-def ends_of(text: str) -> Ends | None:
-    """Read ``30d`` or what `portal/days.py` reads; anything else is none."""
-    if re.fullmatch(r"\d{1,4}d", text, re.ASCII):
-        days = int(text[:-1])
-        return Ends(days=days) if 0 < days <= _LONGEST_DAYS else None
-    try:
-        return Ends(on=days_of(text))
-    except ValueError:
-        return None
+    SEEN = "seen"
+    """By the day of the last contact, then by name; who never called comes first."""
+    SEEN_DOWN = "-seen"
 
 
 @dataclass(frozen=True)
@@ -119,6 +78,11 @@ class Filters:
     ends: Ends | None = None
     platform: AgentPlatform | None = None
     version: str = ""
+    account: str = ""
+    """The name of a service account."""
+    answer: str = ""
+    """A code of the agent protocol, or ``none``: the last request had neither warning nor error."""
+    seen: Silence | None = None
 
     @property
     def is_narrowed(self) -> bool:
@@ -143,6 +107,9 @@ def filters_from(given: Mapping[str, str]) -> Filters:
         ends=ends_in(given, "ends"),
         platform=_known(given, "platform", platforms),
         version=text_of(given, "version", 64),
+        account=text_of(given, "account", 150),
+        answer=_answer_in(given),
+        seen=_silence_in(given),
     )
 
 
@@ -175,6 +142,9 @@ def query_of(filters: Filters, *, with_order: bool = False) -> str:
         ("ends", filters.ends or ""),
         ("platform", filters.platform.name.lower() if filters.platform is not None else ""),
         ("version", filters.version),
+        ("account", filters.account),
+        ("answer", filters.answer),
+        ("seen", filters.seen or ""),
         ("sort", filters.sort if with_order else ""),
     )
     return urlencode([(name, str(value)) for name, value in parts if value])
@@ -187,13 +157,15 @@ def matching(
 
     A search for hex digits costs one query here: an ``OR`` over a subquery would read the fleet.
     """
-    rows = narrowed(filters, reach=reach, now=now)
+    rows = narrowed(filters, periods, reach=reach, now=now)
     if filters.state is not None:
         rows = rows.filter(having(filters.state, periods, now=now))
     return rows
 
 
-def narrowed(filters: Filters, *, reach: Reach, now: datetime) -> QuerySet[Orchestrator]:
+def narrowed(
+    filters: Filters, periods: Periods, *, reach: Reach, now: datetime
+) -> QuerySet[Orchestrator]:
     """Return what `matching` does, whatever the state."""
     rows = within(Orchestrator.objects.select_related("group", "service_account"), reach)
     if filters.group:
@@ -207,7 +179,7 @@ def narrowed(filters: Filters, *, reach: Reach, now: datetime) -> QuerySet[Orche
     if filters.parameter:
         rows = rows.filter(sent(filters.parameter))
     if filters.mark is not None:
-        rows = rows.filter(marked(filters.mark, now=now))
+        rows = rows.filter(marked(filters.mark, periods, now=now))
     if filters.demonstration is not None:
         rows = rows.filter(demonstration=filters.demonstration)
     if filters.ends is not None:
@@ -216,6 +188,14 @@ def narrowed(filters: Filters, *, reach: Reach, now: datetime) -> QuerySet[Orche
         rows = rows.filter(platform=filters.platform)
     if filters.version:
         rows = rows.filter(version=filters.version)
+    if filters.account:
+        # By number, as groups. Two accounts may have names that differ by case alone.
+        accounts = User.objects.filter(username__iexact=filters.account)
+        rows = rows.filter(service_account__in=list(accounts.values_list("pk", flat=True)))
+    if filters.answer:
+        rows = rows.filter(last_error_code="" if filters.answer == NO_CODE else filters.answer)
+    if filters.seen is not None:
+        rows = rows.filter(filters.seen.condition(now))
     if filters.query:
         rows = rows.filter(_found_by(filters.query))
     return rows
@@ -266,6 +246,23 @@ def ends_in(given: Mapping[str, str], name: str) -> Ends | None:
     text = text_of(given, name, 24)
     if text and (found := ends_of(text)) is None:
         raise FilterInvalid(f"{name!r} is written as 30d, 2026-12-01 or 2026-12-01..2026-12-07.")
+    return found if text else None
+
+
+def _answer_in(given: Mapping[str, str]) -> str:
+    text = text_of(given, "answer", 8)
+    if text.lower() == NO_CODE or not text:
+        return text.lower()
+    # Also one that is sent no more: records may bear it still.
+    if not re.fullmatch(r"[0-9a-f]{8}", text, re.ASCII | re.IGNORECASE):
+        raise FilterInvalid("'answer' is a code such as A0100008, or none.")
+    return text.upper()
+
+
+def _silence_in(given: Mapping[str, str]) -> Silence | None:
+    text = text_of(given, "seen", 8)
+    if text and (found := silence_of(text)) is None:
+        raise FilterInvalid("'seen' is written as 30d or never.")
     return found if text else None
 
 

@@ -59,8 +59,11 @@ from renewal.selectors.states import (
 PAGE_SIZE = 50
 _BY_NAME = ("name_key", "id")
 _BY_END = ("certificate_not_after", "id")
+_BY_CONTACT = ("seen_on", "name_key", "id")
 _BY_RANK = ("list_rank", "list_end", "name_key", "id")
 """Of `_ranked`."""
+_OWN_ORDERS = frozenset({Sort.NAME, Sort.NAME_DOWN, Sort.SEEN, Sort.SEEN_DOWN})
+"""Those that do not begin with who is most urgent."""
 _WITHOUT_END = frozenset({RenewalState.WAITING, RenewalState.ENROLLING, RenewalState.DISAPPROVED})
 _BAR_DAYS = 365
 """The bar of the days left has one scale for all rows: a year is full."""
@@ -140,7 +143,7 @@ def page_and_tally(
     for the first page once, for both.
     """
     if _is_ranked(filters) and filters.sort is Sort.URGENT and not cursor:
-        marked = _ranked(narrowed(filters, reach=reach, now=now)).order_by(*_BY_RANK)
+        marked = _ranked(narrowed(filters, periods, reach=reach, now=now)).order_by(*_BY_RANK)
         read = list(marked.values_list("pk", state_expression(periods, now=now))[: CAP + 1])
         rows = _ranked(_whole(reach)).filter(pk__in=[pk for pk, _ in read[: size + 1]])
         found = cut([Segment(rows, _BY_RANK)], size=size)
@@ -239,11 +242,16 @@ def segments(
     filters: Filters, periods: Periods, *, reach: Reach, now: datetime
 ) -> list[Segment[Orchestrator]]:
     """Return the rows of a list in its order: first who waits for somebody, then by expiry."""
-    rows = narrowed(filters, reach=reach, now=now)
-    if filters.sort in (Sort.NAME, Sort.NAME_DOWN):
+    rows = narrowed(filters, periods, reach=reach, now=now)
+    if filters.sort in _OWN_ORDERS:
         if filters.state is not None:
             rows = rows.filter(having(filters.state, periods, now=now))
         found = [Segment(rows, _BY_NAME)]
+        if filters.sort in (Sort.SEEN, Sort.SEEN_DOWN):
+            found = [
+                Segment(rows.filter(seen_on__isnull=True), _BY_NAME),
+                Segment(rows.filter(seen_on__isnull=False), _BY_CONTACT),
+            ]
     elif filters.state is not None:
         order = _BY_NAME if filters.state in _WITHOUT_END else _BY_END
         found = [
@@ -270,15 +278,15 @@ def segments(
             Segment(approved.filter(certificate_not_after__isnull=False), _BY_END),
             Segment(rows.filter(status=Status.DISAPPROVED), _BY_NAME),
         ]
-    if filters.sort in (Sort.LATEST, Sort.NAME_DOWN):
+    if filters.sort in (Sort.LATEST, Sort.NAME_DOWN, Sort.SEEN_DOWN):
         found = [each.turned for each in reversed(found)]
     return found
 
 
 def _is_ranked(filters: Filters) -> bool:
-    by_name = filters.sort in (Sort.NAME, Sort.NAME_DOWN)
     has_other_order = filters.state is not None or filters.ends is not None
-    return filters.mark in TOLD_ELSEWHERE and not by_name and not has_other_order
+    has_other_order |= filters.sort in _OWN_ORDERS
+    return filters.mark in TOLD_ELSEWHERE and not has_other_order
 
 
 def _whole(reach: Reach) -> QuerySet[Orchestrator]:
@@ -320,7 +328,7 @@ def _row(
         state=state,
         days_left=left,
         share=share,
-        marks=tuple(marks_of(orchestrator, state, around)),
+        marks=tuple(marks_of(orchestrator, state, around, periods, now=now)),
         in_session=around.is_live,
         next=next_of(orchestrator, state, periods),
     )

@@ -19,7 +19,9 @@ from orchestrators.protocol.codes import RENEWAL_CODES
 from renewal.models import Enrollment, Revocation
 from renewal.readiness import cannot_renew
 from renewal.revocations import OVERDUE_AFTER
+from renewal.rules.contact import is_silent, silent_before
 from renewal.rules.lifecycle import FAILED_ENROLLMENT, RevocationState
+from renewal.rules.periods import Periods
 from renewal.selectors.states import Label, RenewalState
 
 FAILED_WITHIN = timedelta(days=1)
@@ -41,6 +43,7 @@ class Mark(StrEnum):
     RETURNING = "returning"
     CANNOT_ENROLL = "cannot-enrol"
     CANNOT_RENEW = "cannot-renew"
+    OFFLINE = "offline"
 
 
 TOLD_ELSEWHERE = frozenset({Mark.REVOCATION, Mark.ENROLLMENT_FAILED})
@@ -101,6 +104,13 @@ MARKS: dict[Mark, Label] = {
         "Its service account may not have a certificate enrolled for it: no CSR of its own leads "
         "to a new one.",
     ),
+    Mark.OFFLINE: Label(
+        "Offline",
+        "history",
+        "neutral",
+        "Has not called for two lengths of a session, counted in whole days of UTC: it learns of "
+        "nothing, and cannot renew.",
+    ),
 }
 
 
@@ -115,7 +125,14 @@ class Around:
     cannot_renew: bool = False
 
 
-def marks_of(orchestrator: Orchestrator, state: RenewalState, around: Around) -> Iterable[Mark]:
+def marks_of(
+    orchestrator: Orchestrator,
+    state: RenewalState,
+    around: Around,
+    periods: Periods,
+    *,
+    now: datetime,
+) -> Iterable[Mark]:
     if state is RenewalState.WAITING and orchestrator.reset_at is not None:
         yield Mark.RETURNING
     if around.cannot_enroll:
@@ -136,6 +153,8 @@ def marks_of(orchestrator: Orchestrator, state: RenewalState, around: Around) ->
         yield Mark.ENROLLMENT_FAILED
     if orchestrator.client_machine_seen:
         yield Mark.NAME_DIFFERS
+    if is_offline(orchestrator, periods, now=now):
+        yield Mark.OFFLINE
 
 
 def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
@@ -192,7 +211,9 @@ def _is_over(now: datetime) -> Q:
     )
 
 
-def marked(mark: Mark, *, now: datetime) -> Q:
+def marked(mark: Mark, periods: Periods, *, now: datetime) -> Q:
+    if mark is Mark.OFFLINE:
+        return Q(status=Status.APPROVED, seen_on__lt=silent_before(periods.offline_after, now))
     if mark is Mark.UNUSED:
         return Q(awaiting_first_use_since__isnull=False)
     if mark is Mark.REQUESTED:
@@ -232,6 +253,13 @@ def marked(mark: Mark, *, now: datetime) -> Q:
     if mark is Mark.RETURNING:
         return Q(status=Status.NEW, reset_at__isnull=False)
     return Q(last_error_at__isnull=False) & ~Q(last_error_code__in=sorted(RENEWAL_CODES))
+
+
+def is_offline(orchestrator: Orchestrator, periods: Periods, *, now: datetime) -> bool:
+    """Say whether an approved one has not called for so long; one that never did is not offline."""
+    return orchestrator.status == Status.APPROVED and is_silent(
+        orchestrator.seen_on, periods.offline_after, now
+    )
 
 
 def uses_wrong_certificate(orchestrator: Orchestrator) -> bool:

@@ -27,6 +27,7 @@ from renewal.selectors.marks import (
 from renewal.selectors.states import RenewalState, having
 
 EXPIRING_WITHIN_DAYS = (1, 7, 30, 180)
+_MARKS = (Mark.UNUSED, Mark.WRONG_CERTIFICATE, Mark.OFFLINE)
 _REAL = Q(orchestrator__isnull=True) | Q(orchestrator__demonstration=False)
 
 
@@ -58,8 +59,8 @@ def read(periods: Periods, *, now: datetime) -> Measures:
             f"state_{s.name}": Count("pk", filter=having(s, periods, now=now)) for s in RenewalState
         },
         **{
-            f"mark_{mark.name}": Count("pk", filter=marked(mark, now=now))
-            for mark in (Mark.UNUSED, Mark.WRONG_CERTIFICATE)
+            f"mark_{mark.name}": Count("pk", filter=marked(mark, periods, now=now))
+            for mark in _MARKS
         },
         **{
             f"within_{days}": Count(
@@ -77,7 +78,7 @@ def read(periods: Periods, *, now: datetime) -> Measures:
     )
     return Measures(
         by_state={s: counted[f"state_{s.name}"] for s in RenewalState},
-        by_mark={m: counted[f"mark_{m.name}"] for m in (Mark.UNUSED, Mark.WRONG_CERTIFICATE)},
+        by_mark={mark: counted[f"mark_{mark.name}"] for mark in _MARKS},
         expiring={days: counted[f"within_{days}"] for days in EXPIRING_WITHIN_DAYS},
         next_expiry=counted["next_expiry"],
         open_enrollments={

@@ -23,8 +23,9 @@ from renewal.models import CertificateAuthority, Enrollment, Template, TrustAnch
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import Periods
 from renewal.selectors.counting import Count, counted
-from renewal.selectors.filters import Ends, Filters, matching
+from renewal.selectors.filters import Filters, matching
 from renewal.selectors.marks import Mark, claims_over, overdue_revocations
+from renewal.selectors.spans import Ends
 from renewal.selectors.state_counts import Tally, tally
 from renewal.selectors.states import RenewalState, state_of
 
@@ -44,6 +45,7 @@ class Overview:
     required_by_operator: Count
     unused: Count
     wrong_certificate: Count
+    offline: Count
     cannot_enroll: Count
     failed_enrollments: Count
     open_enrollments: Count
@@ -75,6 +77,7 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
         required_by_operator=real(mark=Mark.REQUIRED),
         unused=real(mark=Mark.UNUSED),
         wrong_certificate=real(mark=Mark.WRONG_CERTIFICATE),
+        offline=real(mark=Mark.OFFLINE),
         # A record has one open claim at most.
         cannot_enroll=counted(seen(claims_over(now).filter(orchestrator__demonstration=False))),
         failed_enrollments=real(mark=Mark.ENROLLMENT_FAILED),

@@ -40,7 +40,7 @@ def tally(filters: Filters, periods: Periods, *, reach: Reach, now: datetime) ->
     the least that there are. A count for each state would walk the fleet for those that few
     records are in.
     """
-    rows = narrowed(filters, reach=reach, now=now).select_related(None).order_by()
+    rows = narrowed(filters, periods, reach=reach, now=now).select_related(None).order_by()
     if reach.labels:
         # Most of what an index of the filter has is beyond the reach: told by the keys alone, no
         # row of these is read.

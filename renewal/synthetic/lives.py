@@ -24,6 +24,7 @@ from orchestrators.models import (
 from orchestrators.protocol.codes import TEXTS, Code
 from portal.audit.models import AuditEntry
 from renewal.models import ApprovalRequest, Certificate, Claimant, Enrollment, Revocation
+from renewal.rules.contact import day_of
 from renewal.rules.standing import IN_USE, Standing
 from renewal.synthetic import draw
 from renewal.synthetic.documents import Printer
@@ -113,6 +114,7 @@ class Lives:
             "flag_counter": counter,
             "had_session": any(c.proven_at for c in held) and plan.fate is not Fate.RESET,
             "last_seen": seen,
+            "seen_on": day_of(seen) if seen is not None else None,
             "last_address": draw.address_of(random),
             "created_at": born,
             "demonstration": self._ledger.world.is_demonstration,

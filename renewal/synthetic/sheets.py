@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -91,6 +91,7 @@ _CELLS: dict[type, Callable[[Any], str]] = {
     str: _text_cell,
     int: str,
     datetime: str,
+    date: str,
     UUID: str,
     bool: lambda value: "t" if value else "f",
     bytes: lambda value: f"\\\\x{value.hex()}",

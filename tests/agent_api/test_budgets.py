@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from orchestrators import jobs
+from orchestrators.models import Orchestrator
 from portal.edge import queueing
 from renewal.rules.limits import LONGEST_QUEUE
 from tests.agent_api.front_door import DAY, OPERATOR, FrontDoor, Host
@@ -31,6 +32,17 @@ def statements() -> Iterator[list[str]]:
     found += [q["sql"] for q in queries if not q["sql"].upper().startswith(_NOT_COUNTED)]
 
 
+def _hot_updates() -> tuple[int, int]:
+    """Return how many rows of orchestrators this transaction wrote, and how many HOT."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = %s",
+            [Orchestrator._meta.db_table],
+        )
+        written, hot = cursor.fetchone()
+    return written, hot
+
+
 class TestHeartbeat:
     def test_a_fresh_one_reads_once(self, host: Host) -> None:
         host.heartbeat()
@@ -44,6 +56,28 @@ class TestHeartbeat:
             assert host.heartbeat().body["SessionValid"]
         assert len(sql) <= HEARTBEAT, sql
         assert host.record.last_seen == door.now
+
+    def test_the_day_of_the_contact_is_written_by_the_same_statements(
+        self, door: FrontDoor, host: Host
+    ) -> None:
+        for call in (host.heartbeat, host.register):
+            door.tick(timedelta(hours=20))
+            call()
+            assert host.record.last_seen == door.now
+            assert host.record.seen_on == door.now.astimezone(UTC).date()
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has HOT updates")
+    def test_no_index_is_touched_within_a_day(self, door: FrontDoor, host: Host) -> None:
+        """The day of the last contact has an index; the rest of a contact has none."""
+        host.heartbeat()
+        before, today = _hot_updates(), door.now.date()
+        for _ in range(3):
+            door.tick(timedelta(minutes=5))
+            host.heartbeat()
+        written, hot = (now - then for now, then in zip(_hot_updates(), before, strict=True))
+        assert written >= 2
+        # But once, where the day changed meanwhile.
+        assert hot == written - (door.now.date() != today)
 
     def test_one_without_a_session_is_no_dearer(self, host: Host) -> None:
         host.token = "nonsense"

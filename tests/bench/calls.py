@@ -38,6 +38,7 @@ _STATES = (
 _MARKS = (
     *("unused", "requested", "required", "wrong-certificate", "revocation"),
     *("enrollment-failed", "name-differs", "error", "returning", "cannot-enrol", "cannot-renew"),
+    "offline",
 )
 _FLEET = (
     "",
@@ -49,6 +50,10 @@ _FLEET = (
     *("ends=7d", "ends=30d", "ends=180d", "ends=30d&cursor=last", "ends=2001-01-01"),
     *("group={group}", "group=nobody", "label=tier%3Dlaboratory", "label=tier", "label=no%3Dsuch"),
     *("platform=java", "version={version}", "version=none", "fleet=real", "fleet=demonstration"),
+    *("account={account}", "account=bench-few", "account=nobody"),
+    *("answer=A0100007", "answer=A0100008", "answer=A01F0030", "answer=A01F00FF", "answer=none"),
+    *("seen=1d", "seen=7d", "seen=30d", "seen=3660d", "seen=never", "seen=7d&cursor=last"),
+    *("sort=seen", "sort=seen&cursor=last", "sort=-seen", "mark=offline&sort=seen"),
     *("q={name}", "q=w", "q=no-such-name", "q={thumbprint}", "q=abcdef", "q={id}"),
 )
 _TOGETHER = (
@@ -56,6 +61,8 @@ _TOGETHER = (
     *("mark=error&label=site%3Dber", "group={group}&sort=name", "label=critical&sort=name"),
     *("platform=java&version={version}&state=expired", "q=w&state=required", "q=w&mark=error"),
     *("label=critical&state=required", "version={version}&mark=unused", "q=w&version=none"),
+    *("mark=offline&state=ok", "mark=offline&group={group}", "seen=30d&answer=A0100008"),
+    *("account=bench-few&state=expired", "answer=A01F0030&sort=name", "seen=never&sort=seen"),
 )
 _CERTIFICATES = (
     "",
@@ -106,7 +113,9 @@ _QUERIES = (
     "ClientMachine -contains no-such-name",
     "Identity -eq nobody",
     "LastSeen -lt 2001-01-01",
+    "LastSeen -eq NULL",
     "LastErrorCode -ne NULL",
+    "LastErrorCode -eq A01F0030",
     "Capabilities -contains NoSuch",
     'Group -eq "{group}" AND Level -ge 1',
     'Label -eq "critical=yes" AND CertificateNotAfter -lt {soon}',
@@ -116,7 +125,16 @@ _SORTS = (
     *("AuthCertificateReenrollment", "CertificateNotAfter", "Level", "RenewalState", "Group"),
     "Label:tier",
 )
-_LIMITED = ("", "cursor=last", "state=ok", "state=required", "mark=error", "ends=30d", "q=w")
+_LIMITED = (
+    "",
+    "cursor=last",
+    "state=ok",
+    "state=required",
+    "mark=error",
+    "mark=offline",
+    "ends=30d",
+    "q=w",
+)
 AGENTS, CERTIFICATES = "/KeyfactorAPI/Agents", "/KeyfactorAPI/Certificates"
 
 

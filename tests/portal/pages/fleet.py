@@ -50,6 +50,7 @@ from renewal.models import (
     TrustAnchor,
 )
 from renewal.rules.acts import Act
+from renewal.rules.contact import day_of
 from renewal.rules.standing import Standing
 from renewal.selectors.filters import Filters
 from renewal.selectors.states import RenewalState
@@ -147,7 +148,9 @@ def orchestrator(name: str, *, now: datetime, **fields: Any) -> Orchestrator:
         "last_address": "10.20.30.40",
         "created_at": now - 200 * DAY,
     }
-    return Orchestrator.objects.create(**{**defaults, **fields})
+    known = {**defaults, **fields}
+    seen = known["last_seen"]
+    return Orchestrator.objects.create(**known, seen_on=day_of(seen) if seen else None)
 
 
 def certificate(

@@ -128,6 +128,14 @@ FILTERS = (
     "label=region%3Deu",
     "parameter=DataCenter%3D%22eu%22",
     "platform=java&ends=365d",
+    "mark=offline",
+    "mark=offline&state=ok",
+    "seen=30d",
+    "seen=never",
+    "account=Orchestrators",
+    "account=nobody",
+    "answer=A01F0005",
+    "answer=none&state=ok",
 )
 
 

@@ -195,3 +195,31 @@ def test_who_cannot_renew_bears_the_mark_and_is_counted_by_when_they_end(fleet, 
     )
     assert found
     assert (len(marked(found[1].removeprefix("mark=cannot-renew"))), found[2]) == (1, "1")
+
+
+@pytest.mark.both_databases
+def test_the_number_of_offline_ones_is_that_of_the_list_behind_it(fleet, admin, client, now):
+    long_ago = now - 10 * DAY
+    berlin = group("Berlin", fleet.warned)
+    silent = (fleet.warned, fleet.calm, fleet.expired, fleet.waiting, fleet.requested)
+    Orchestrator.objects.filter(pk__in=[one.pk for one in silent]).update(
+        last_seen=long_ago, seen_on=long_ago.date()
+    )
+    Orchestrator.objects.filter(pk=fleet.requested.pk).update(demonstration=True)
+    held = [Permission.PORTAL_READ, Permission.AGENTS_READ]
+    client.force_login(user("for-berlin", role("Berlin", held, only_groups=[berlin])))
+    for _ in range(2):
+        # Those that are approved and real, whatever their certificate; each sees their own.
+        for caller, number in ((admin, 3), (client, 1)):
+            html = unescape(caller.get("/").content.decode())
+            found = re.search(
+                r'href="([^"]+mark=offline[^"]*)">Offline</a>.*?"number[^"]*">(\d+)<',
+                html,
+                re.DOTALL,
+            )
+            assert found
+            listed = caller.get(found[1]).context["page"].rows
+            assert (len(listed), int(found[2])) == (number, number)
+            assert all(Mark.OFFLINE in row.marks for row in listed)
+        census.take_due(now=now)
+    assert census.latest(EVERYTHING, now=now).offline == 3

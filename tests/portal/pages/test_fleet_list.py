@@ -7,7 +7,7 @@ import io
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise, product
 
 import pytest
@@ -28,21 +28,20 @@ from renewal.models import Certificate, Revocation
 from renewal.rules.periods import Periods
 from renewal.selectors import fleet as listing
 from renewal.selectors.filters import (
-    Ends,
     Filters,
     Sort,
-    ends_of,
     filters_of_query,
     matching,
     query_of,
 )
 from renewal.selectors.keyset import LAST
 from renewal.selectors.marks import Mark
+from renewal.selectors.spans import Ends, Silence, ends_of, silence_of
 from renewal.selectors.state_counts import tally
 from renewal.selectors.states import RenewalState, having, parts
 from tests.portal.pages import fleet as rows
 
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 FILTERS = (
     Filters(),
     Filters(state=RenewalState.REQUIRED, mark=Mark.ERROR, query="a b&c=d", sort=Sort.NAME_DOWN),
@@ -50,6 +49,8 @@ FILTERS = (
     Filters(demonstration=False, ends=ends_of("2026-12-01..2026-12-07")),
     Filters(platform=AgentPlatform.UNKNOWN, version="25.1.0", ends=ends_of("2027-02-28Z")),
     Filters(parameter="Site=Köln & Bonn"),
+    Filters(account="dömain & co", answer="A0100008", seen=Silence(45), sort=Sort.SEEN),
+    Filters(mark=Mark.OFFLINE, answer="none", seen=Silence(), sort=Sort.SEEN_DOWN),
 )
 
 
@@ -148,10 +149,92 @@ class TestFilters:
         assert shown(Filters(version="24.4.0"), now) == [fleet.calm.client_machine]
         assert shown(Filters(version="24.4"), now) == []
 
+    @pytest.mark.both_databases
+    def test_the_day_of_the_last_contact_narrows_and_orders(self, db, now):
+        rows.set_up(now)
+        today = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
+        for name, seen in (
+            ("today", today),
+            ("b two days ago", today - DAY - SECOND),
+            ("a two days ago", today - 2 * DAY),
+            ("31 days ago", today - 30 * DAY - SECOND),
+            ("never", None),
+        ):
+            rows.approved(name, now=now, left=90 * DAY, last_seen=seen)
+        rows.approved("out", now=now, left=DAY, last_seen=today - 99 * DAY, status=3)
+        order = ["never", "out", "31 days ago", "a two days ago", "b two days ago", "today"]
+        assert shown(Filters(sort=Sort.SEEN), now) == order
+        assert shown(Filters(sort=Sort.SEEN_DOWN), now) == order[::-1]
+        for size in (1, 4):
+            for start, follow in (("", "following"), (LAST, "preceding")):
+                cursor, walked = start, []
+                while cursor or not walked:
+                    page = listing.page(
+                        Filters(sort=Sort.SEEN),
+                        Periods(),
+                        reach=EVERYTHING,
+                        now=now,
+                        cursor=cursor,
+                        size=size,
+                    )
+                    walked = names(page) + walked if start else walked + names(page)
+                    cursor = getattr(page, follow)
+                assert walked == order
+        for seen, expected in (
+            (Silence(1), order[1:5]),
+            (Silence(2), order[1:3]),
+            (Silence(30), order[1:3]),
+            (Silence(31), order[1:2]),
+            (Silence(100), []),
+            (Silence(), order[:1]),
+        ):
+            assert shown(Filters(seen=seen, sort=Sort.SEEN), now) == expected, seen
+            assert set(shown(Filters(seen=seen), now)) == set(expected)
+        # Offline is a matter of approved ones that have called at all.
+        offline = Filters(mark=Mark.OFFLINE, sort=Sort.SEEN)
+        assert shown(offline, today + timedelta(hours=47)) == order[2:5]
+        assert shown(replace(offline, state=RenewalState.EXPIRED), now) == []
+
+    @pytest.mark.parametrize("text", ["0d", "-1d", "9999d", "d", "30h", "NEVERS", "٣d"])
+    def test_a_time_of_silence_that_makes_no_sense_is_refused(self, fleet, admin, text):
+        assert silence_of(text) is None
+        assert admin.get("/orchestrators", {"seen": text}).status_code == 400
+
+    @pytest.mark.both_databases
+    def test_service_account_and_last_answer_narrow(self, fleet, now, admin):
+        other = rows.user("svc-Berlin", None)
+        calm = Orchestrator.objects.filter(pk=fleet.calm.pk)
+        calm.update(service_account=other, last_error_code="A0100007")
+        own = [fleet.calm.client_machine]
+        for name in ("svc-Berlin", "SVC-berlin"):
+            assert shown(Filters(account=name), now) == own
+        assert shown(Filters(account="svc-Ber"), now) == []
+        assert fleet.calm.client_machine not in shown(Filters(account="orchestrators"), now)
+        answered = set(shown(Filters(answer="A0100007"), now))
+        assert fleet.calm.client_machine in answered
+        plain = set(shown(Filters(answer="none"), now))
+        assert plain.isdisjoint(answered)
+        assert plain
+        assert shown(Filters(answer="A01F0001", account="svc-Berlin"), now) == []
+        # Typed as it comes, and led to from whoever has it.
+        listed = admin.get("/orchestrators?answer=a0100007&account=svc-berlin")
+        assert [row.orchestrator for row in listed.context["page"].rows] == [fleet.calm]
+        link = 'href="/orchestrators?account=svc-Berlin"'
+        for page in ("", "/access"):
+            assert link in admin.get(f"/orchestrators/{fleet.calm.pk}{page}").content.decode()
+        other.is_service_account = True
+        other.save()
+        assert link in admin.get(f"/access/users/{other.pk}").content.decode()
+        assert admin.get("/orchestrators?answer=A01").status_code == 400
+
     def test_each_filter_that_is_set_is_a_chip_that_removes_it_alone(self, fleet, admin):
         text = admin.get("/orchestrators?state=ok&q=app&sort=name").content.decode()
         assert 'href="/orchestrators?q=app&amp;sort=name"' in text
         assert 'href="/orchestrators?state=ok&amp;sort=name"' in text
+        text = admin.get("/orchestrators?seen=30&answer=none&account=x").content.decode()
+        assert 'href="/orchestrators?account=x&amp;answer=none"' in text
+        for words in ("not for 30 days", "no warning or error"):
+            assert words in text
 
 
 @pytest.mark.parametrize("periods", [Periods(), Periods(warning=20 * DAY, expiry=40 * DAY)])
@@ -229,6 +312,8 @@ class TestOrder:
             ("-ends", "least urgent first", "?", "descending"),
             ("name", "by name", "?sort=-name", None),
             ("-name", "by name, backwards", "?sort=name", None),
+            ("seen", "by the day last seen, longest ago first", "?sort=-seen", None),
+            ("-seen", "by the day last seen, latest first", "?sort=seen", None),
         ],
     )
     def test_the_page_tells_its_order_keeps_it_and_can_reverse_it(

@@ -92,6 +92,7 @@ def test_a_state_filter_shows_that_state_only_and_all_of_it(fleet, now, state):
         (Mark.NAME_DIFFERS, {"cloned-vm"}),
         (Mark.ERROR, {"legacy-host"}),
         (Mark.RETURNING, {"returning-host"}),
+        (Mark.OFFLINE, set()),
     ],
 )
 def test_a_mark_filter_finds_what_rows_show(fleet, now, mark, expected):

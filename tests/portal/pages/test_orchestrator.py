@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.db import transaction
@@ -16,12 +16,15 @@ from portal.audit.models import AuditEntry
 from portal.preferences import store
 from portal.preferences.models import Setting
 from renewal import gather
+from renewal.configuration import periods
 from renewal.explain import explain
 from renewal.models import Certificate, CertificateAuthority, Claimant
 from renewal.open_matters import Around, open_matters
+from renewal.rules.contact import silent_before
 from renewal.rules.decision import decide
 from renewal.rules.periods import stuck_after
 from renewal.selectors import history
+from renewal.selectors.marks import is_offline
 from renewal.x509.certificates import read_certificate
 from tests.portal.pages import fleet as rows
 
@@ -195,6 +198,7 @@ def matters(now):
         explanation = foretold(record, now)
         around = Around(
             stuck_after=stuck_after(store.load().session_length),
+            is_offline=is_offline(record, periods(store.load()), now=now),
             asked=history.request_of(record),
             claimants=history.claimants_of(record),
             claim=selectors.claim_of(record),
@@ -236,17 +240,23 @@ def test_a_certificate_that_was_issued_and_not_used_is_the_orchestrators_turn(fl
     assert matters(fleet.unused)[0].is_stuck
 
 
-@pytest.mark.parametrize(("hours", "is_silent"), [(45, False), (47, True)])
-def test_who_has_not_called_for_two_sessions_is_said_to_be_silent(
-    fleet, admin, matters, now, hours, is_silent
+@pytest.mark.parametrize(
+    ("before", "is_silent"), [(timedelta(0), False), (timedelta(seconds=1), True)]
+)
+def test_who_has_not_called_for_two_sessions_is_said_to_be_offline(
+    fleet, admin, matters, now, before, is_silent
 ):
-    called = now - timedelta(hours=hours)
-    Orchestrator.objects.filter(pk=fleet.calm.pk).update(last_seen=called)
+    """Counted in whole days of UTC, as the list counts."""
+    day = silent_before(timedelta(hours=46), now)
+    called = datetime.combine(day, time(), UTC) - before
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(last_seen=called, seen_on=called.date())
     fleet.calm.refresh_from_db()
     found = [(m.what, m.since, m.is_stuck) for m in matters(fleet.calm)]
-    assert found == ([("Does not call", called, True)] if is_silent else [])
+    assert found == ([("Offline: does not call", called, True)] if is_silent else [])
     page = admin.get(f"/orchestrators/{fleet.calm.pk}").content.decode()
-    assert ("Does not call" in page) is is_silent
+    assert ("does not call" in page) is is_silent
+    listed = admin.get("/orchestrators?mark=offline").context["page"].rows
+    assert [row.orchestrator for row in listed] == ([fleet.calm] if is_silent else [])
 
 
 def test_a_renewal_request_says_who_asked_why_and_what_stands_against_it(fleet, matters):

@@ -29,6 +29,7 @@ from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from renewal import authority_trust, issuers, templates
 from renewal.identity import claimants
 from renewal.models import CertificateAuthority
+from renewal.rules.contact import day_of
 from tests import pki
 from tests.agent_api.front_door import local_ca
 from tests.portal.access.conftest import TESTER
@@ -123,6 +124,8 @@ def orchestrator(db: None) -> Callable[..., Orchestrator]:
             "created_at": SEEN,
         }
         made = Orchestrator(**{**usual, **changes})
+        if made.last_seen is not None:
+            made.seen_on = day_of(made.last_seen)
         rename(made, name)
         made.save(force_insert=True)
         return made
