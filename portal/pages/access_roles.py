@@ -21,8 +21,10 @@ from portal.access import effective, role_changes
 from portal.access.catalogue import CATALOGUE, ROLES, WHOLE_PORTAL, Permission
 from portal.access.guard import AccountRefused
 from portal.access.models import User
+from portal.access.permissions import holds
 from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import RoleContent
+from portal.pages import api_calls
 from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import ACT, BOTH, actor_of, demand, note_beyond, page
 
@@ -191,6 +193,9 @@ def _edit(request: HttpRequest, role: Group | None) -> HttpResponseBase:
                 (entry, str(entry.permission) in chosen, entry.permission in WHOLE_PORTAL)
                 for entry in CATALOGUE
             ],
+            "api_calls": api_calls.of_role(role, content.permissions)
+            if holds(request.user, Permission.SECURITY_MODIFY)
+            else [],
             "is_shipped": role is not None and role.name in ROLES,
             "is_edited": role is not None and _is_edited(role, content),
             "limit": reach_words([content.limit])[content.limit],

@@ -23,6 +23,7 @@ from orchestrators import credentials
 from orchestrators import selectors as records
 from orchestrators.models import BootstrapCredential, Orchestrator
 from portal.access.catalogue import Permission
+from portal.pages import api_calls
 from portal.pages.fields import NOTHING, fields
 from portal.pages.first_steps import lacking
 from portal.pages.gate import ACT, BOTH, actor_of, demand_everywhere, page
@@ -100,6 +101,7 @@ def add(request: HttpRequest) -> HttpResponseBase:
             "ca_file": _CA_FILE,
             "credentials": records.bootstrap_credentials(),
             "lacking": lacking(request, store.load()),
+            "api_calls": api_calls.of_new_credential(),
         },
         status=400 if form.errors else 200,
     )

@@ -14,9 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from orchestrators.models import Reenrollment, Status
+from django.contrib.auth.models import Group
+
+from orchestrators.models import AutoRegistrationRule, OrchestratorGroup, Reenrollment, Status
 from orchestrators.names import canonical
 from orchestrators.records import parse_agent_id
+from portal.access.catalogue import Permission, entry_for
 from renewal.ca.base import Option
 from renewal.models import CertificateAuthority, Template
 from renewal.rules.contact import silent_before
@@ -115,9 +118,11 @@ def of_all(
     return [*listed, *of_act(act, list(ids), is_job=True)]
 
 
-def of_approval(pk: UUID) -> list[ApiCall]:
-    """Return the calls that decide a request for approval."""
-    return [_of_one("approve", pk), _of_one("disapprove", pk)]
+def of_approval(pk: UUID, request: int) -> list[ApiCall]:
+    """Return the calls that decide a request for approval of an orchestrator, or speak to it."""
+    path, values = "/ApprovalRequests/{id}/Comments", {"id": str(request)}
+    comment = ApiCall("Comment", "POST", path, values, body={"Text": "what you have to say"})
+    return [_of_one("approve", pk), _of_one("disapprove", pk), comment]
 
 
 def of_setting(number: int, value: str) -> list[ApiCall]:
@@ -180,6 +185,73 @@ def of_new_template(contents: Contents) -> list[ApiCall]:
 def of_template(row: Template) -> list[ApiCall]:
     """Return the call that changes a template, with the values that it has."""
     return [ApiCall("", "PUT", "/Templates", body={"Id": row.pk, **_said(contents_of(row))})]
+
+
+def of_new_rule() -> list[ApiCall]:
+    """Return the call that adds a rule of auto-registration."""
+    body = {"Name": "the name", "Outcome": "defer", "NamePatterns": ["web-*"]}
+    return [ApiCall("", "POST", "/AutoRegistration/Rules", body=body)]
+
+
+def of_rule(row: AutoRegistrationRule, position: int) -> list[ApiCall]:
+    """Return the calls that change, move and remove a rule, with what it says now."""
+    path, values = "/AutoRegistration/Rules/{id}", {"id": str(row.pk)}
+    body = {
+        "Outcome": row.outcome,
+        "Enabled": row.enabled,
+        "NamePatterns": list(row.name_patterns),
+        "Networks": list(row.networks),
+        "Position": position,
+    }
+    return [
+        ApiCall("Change, switch or move", "PUT", path, values, body=body),
+        ApiCall("Delete", "DELETE", path, values),
+    ]
+
+
+def of_job(pk: int, *, cancel: bool, retry: bool) -> list[ApiCall]:
+    """Return the calls for what can be done about a bulk job."""
+    values = {"id": str(pk)}
+    calls = [ApiCall("How far it is", "GET", "/BulkJobs/{id}", values)]
+    if cancel:
+        calls.append(ApiCall("Cancel", "POST", "/BulkJobs/{id}/Cancel", values))
+    if retry:
+        calls.append(ApiCall("Try again", "POST", "/BulkJobs/{id}/Retry", values))
+    return calls
+
+
+def of_new_group() -> list[ApiCall]:
+    """Return the call that adds a group."""
+    return [ApiCall("", "POST", "/Groups", body={"Name": "the name", "Description": "what for"})]
+
+
+def of_group(row: OrchestratorGroup) -> list[ApiCall]:
+    """Return the calls that change and remove a group, the first with the values that it has."""
+    values = {"id": str(row.pk)}
+    body = {"Name": row.name, "Description": row.description}
+    return [
+        ApiCall("Change", "PUT", "/Groups/{id}", values, body=body),
+        ApiCall("Remove", "DELETE", "/Groups/{id}", values),
+    ]
+
+
+def of_role(row: Group | None, permissions: Iterable[Permission]) -> list[ApiCall]:
+    """Return the call that adds a role (``row`` is None) or changes it, with what it grants."""
+    granted = sorted(entry_for(permission).access_string for permission in permissions)
+    if row is None:
+        body: dict[str, Any] = {
+            "Name": "the name",
+            "Permissions": granted or ["/agents/management/read/"],
+        }
+        return [ApiCall("", "POST", "/Security/Roles", body=body)]
+    body = {"Id": row.pk, "Name": row.name, "Permissions": granted}
+    return [ApiCall("", "PUT", "/Security/Roles", body=body)]
+
+
+def of_new_credential() -> list[ApiCall]:
+    """Return the call that makes a bootstrap credential for one orchestrator."""
+    body = {"Name": "the name", "Days": 7}
+    return [ApiCall("", "POST", "/BootstrapCredentials", body=body)]
 
 
 def of_list(filters: Filters, periods: Periods, *, now: datetime) -> list[ApiCall]:

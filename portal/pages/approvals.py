@@ -170,7 +170,7 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             "has_voted": any(v.voter_key == me and v.voided_at is None for v in votes),
             "is_barred": rules.bars(question, approver=me),
             "may_decide": is_mine and _is_open(row),
-            "api_calls": api_calls.of_approval(row.orchestrator_id)
+            "api_calls": api_calls.of_approval(row.orchestrator_id, row.pk)
             if is_mine and _is_open(row)
             else [],
             "may_override": _reaches(request, row, Permission.APPROVALS_OVERRIDE),

@@ -24,7 +24,9 @@ from orchestrators.registration.contents import RuleRefused
 from orchestrators.registration.rules import Outcome
 from portal.access.catalogue import Permission
 from portal.access.models import User
+from portal.access.permissions import holds
 from portal.audit.models import AuditEntry
+from portal.pages import api_calls
 from portal.pages.auto_registration_form import RuleForm, initial
 from portal.pages.fields import fields, one_of
 from portal.pages.gate import ACT, BOTH, actor_of, demand, page
@@ -241,9 +243,21 @@ def _form_page(
     return render(
         request,
         "auto_registration/edit.html",
-        {"form": form, "row": row, "history": history},
+        {
+            "form": form,
+            "row": row,
+            "history": history,
+            "api_calls": _calls(row) if holds(request.user, _MODIFY) else [],
+        },
         status=400 if form.errors else 200,
     )
+
+
+def _calls(row: AutoRegistrationRule | None) -> list[api_calls.ApiCall]:
+    if row is None:
+        return api_calls.of_new_rule()
+    before = AutoRegistrationRule.objects.filter(position__lt=row.position).count()
+    return api_calls.of_rule(row, before + 1)
 
 
 def _group_name(row: AutoRegistrationRule, groups: dict[int, str]) -> str:

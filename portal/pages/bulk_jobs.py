@@ -13,6 +13,7 @@ from django.utils import timezone
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
+from portal.pages import api_calls
 from portal.pages.act_catalogue import ACTS
 from portal.pages.bulk_words import (
     ASKED_LABELS,
@@ -84,10 +85,13 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
         labels = labels | {ItemState.WAITING: LEFT}
     places = since.places(row, items.rows, seen) if asks else {}
     counts = since.counts(row, seen) if since.is_counted(row) else {}
+    may_cancel = row.is_open and may_act and selectors.may_cancel(request.user, row)
+    may_retry = bool(not row.is_open and is_own and may_act and left)
     return render(
         request,
         "bulk/job.html",
         {
+            "api_calls": api_calls.of_job(row.pk, cancel=may_cancel, retry=may_retry),
             "job": row,
             "title": all_of(Act(row.act), row.total),
             "label": JOB_LABELS[BulkState(row.state)],
@@ -120,8 +124,8 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
             "reasons": sorted(selectors.reasons_of(row).items(), key=lambda pair: -pair[1])
             if any((row.skipped, row.failed))
             else [],
-            "may_cancel": row.is_open and may_act and selectors.may_cancel(request.user, row),
-            "may_retry": not row.is_open and is_own and may_act and left,
+            "may_cancel": may_cancel,
+            "may_retry": may_retry,
             "left": left,
             "retried": sorted(RETRIED),
         },

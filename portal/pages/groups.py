@@ -28,6 +28,7 @@ from portal.access.catalogue import Permission
 from portal.access.models import RoleReach, User
 from portal.access.permissions import holds
 from portal.access.reach import Reach, reach
+from portal.pages import api_calls
 from portal.pages.fields import NOTHING, fields, one_of
 from portal.pages.gate import ACT, BOTH, actor_of, demand, demand_everywhere, page
 from renewal.group_issuance import issuance_of, set_issuance
@@ -82,6 +83,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "groups": shown,
             "form": form,
             "may_add": _may_manage(request),
+            "api_calls": api_calls.of_new_group() if _may_manage(request) else [],
         },
         status=400 if form.errors else 200,
     )
@@ -116,6 +118,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
             "issuance": issuance,
             "form": form,
             "may_manage": _may_manage(request),
+            "api_calls": api_calls.of_group(group) if _may_manage(request) else [],
             "members": _members(group),
             "roles": RoleReach.objects.filter(orchestrator_group=pk)
             .order_by("role__name")

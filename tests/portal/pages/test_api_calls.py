@@ -9,14 +9,17 @@ from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode
 
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client
 
+from orchestrators.models import AutoRegistrationRule
 from portal.access.models import User
 from portal.access.tokens import issue_token
 from portal.pages.api_documentation import DOCUMENT
 from renewal import authorities
 from renewal.models import ApprovalRequest, Certificate, CertificateAuthority, Template
 from renewal.rules.standing import Standing
+from tests.portal.access.conftest import group
 from tests.portal.pages import fleet as rows
 
 ACTS = ("approve", "disapprove", "request", "require", "clear", "reset")
@@ -34,6 +37,14 @@ PAGES = {
     "change a certificate authority": "/authorities/{authority}/edit",
     "add a template": "/templates/add",
     "change a template": "/templates/{template}",
+    "add a rule": "/orchestrators/auto-registration/add",
+    "change, move and delete a rule": "/orchestrators/auto-registration/{rule}",
+    "see, cancel and repeat a job": "/jobs/{job}",
+    "add a group": "/groups",
+    "change and remove a group": "/groups/{group}",
+    "add a role": "/access/roles/add",
+    "change a role": "/access/roles/{role}",
+    "add an orchestrator": "/orchestrators/add",
 }
 
 
@@ -92,6 +103,12 @@ def test_a_page_shows_the_call_that_does_its_act(fleet, admin, api, now, path, s
         certificate=current.earliest("pk").pk,
         authority=unused_authority(now).pk if "{authority}" in path else "",
         template=Template.objects.get().pk,
+        rule=AutoRegistrationRule.objects.earliest("position").pk,
+        job=rows.bulk_job(User.objects.get(username="administrator"), now).pk
+        if "{job}" in path
+        else "",
+        group=group("Berlin").pk if "{group}" in path else "",
+        role=Group.objects.get(name="Operator").pk,
     )
     page = admin.get(address)
     text = page.content.decode()
