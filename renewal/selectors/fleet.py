@@ -92,6 +92,10 @@ class FleetRow:
         return LABELS[self.state]
 
     @property
+    def is_offline(self) -> bool:
+        return Mark.OFFLINE in self.marks
+
+    @property
     def mark_labels(self) -> list[Label]:
         return [MARKS[mark] for mark in self.marks]
 

@@ -254,7 +254,8 @@ def test_who_has_not_called_for_two_sessions_is_said_to_be_offline(
     found = [(m.what, m.since, m.is_stuck) for m in matters(fleet.calm)]
     assert found == ([("Offline: does not call", called, True)] if is_silent else [])
     page = admin.get(f"/orchestrators/{fleet.calm.pk}").content.decode()
-    assert ("does not call" in page) is is_silent
+    assert ("Offline: does not call" in page) is is_silent
+    assert ("It works, and nothing is due" in page) is not is_silent
     listed = admin.get("/orchestrators?mark=offline").context["page"].rows
     assert [row.orchestrator for row in listed] == ([fleet.calm] if is_silent else [])
 
