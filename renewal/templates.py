@@ -1,4 +1,4 @@
-"""Making and changing templates: what a certificate of a kind may be.
+"""Making, changing and removing templates: what a certificate of a kind may be.
 
 Owns which values a template may have and the audit row of a change. What they mean is
 `renewal/x509`'s; who may change templates is checked by the faces.
@@ -14,12 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
 
 from portal.access.models import User
 from portal.audit.models import Category
 from portal.audit.trail import Actor, record
+from portal.preferences import store
 from renewal.ca.base import CLIENT_AUTH
-from renewal.models import Template
+from renewal.configuration import TEMPLATE_SETTING
+from renewal.models import Enrollment, GroupIssuance, Template
 from renewal.models.authorities import NamesPolicy
 from renewal.x509.keys import KEY_TYPES
 from renewal.x509.patterns import PatternInvalid, check_pattern
@@ -103,11 +106,7 @@ def save_template(
         row = Template.objects.select_for_update().filter(name=name).first()
         if row is not None and is_new:
             raise taken
-        if expected is not None and (row is None or revision(row) != expected):
-            raise TemplateRefused(
-                CHANGED_SINCE,
-                "Somebody has changed it since you opened it. Look at it again, then decide.",
-            )
+        _check_revision(row, expected)
         before = _state(row) if row is not None else {}
         if row is None:
             row = Template(name=name, created_at=now)
@@ -137,10 +136,61 @@ def save_template(
     return row, True
 
 
+def needed_by(row: Template) -> list[str]:
+    """Return what keeps a template from being removed, in words."""
+    needing = []
+    if Enrollment.objects.filter(template=row).exists():
+        needing.append("requests, whose history names it")
+    if GroupIssuance.objects.filter(template=row).exists():
+        needing.append("groups")
+    if store.load().text(TEMPLATE_SETTING) == row.name:
+        needing.append("the setting Template For Submitted CSRs")
+    return needing
+
+
+def remove(row: Template, *, actor: Actor, expected: str | None = None) -> None:
+    """Remove a template that nothing uses or ever used.
+
+    ``expected``: only if it still has this `revision`. Raises TemplateRefused.
+    """
+    with transaction.atomic():
+        # Nobody chooses it in the settings meanwhile.
+        store.lock()
+        locked = Template.objects.select_for_update().filter(pk=row.pk).first()
+        if locked is None:
+            raise TemplateRefused("gone", f"{row.name} is gone already.")
+        _check_revision(locked, expected)
+        if needing := needed_by(locked):
+            raise TemplateRefused("in_use", f"{row.name} is needed by {' and '.join(needing)}.")
+        record(
+            actor,
+            Category.AUTHORITY,
+            "template_removed",
+            object_type="template",
+            object_id=row.pk,
+            object_name=row.name,
+            before=_state(locked),
+        )
+        try:
+            with transaction.atomic():
+                locked.delete()
+        except ProtectedError:
+            # Somebody used it since it was looked for.
+            raise TemplateRefused("in_use", f"{row.name} is used since just now.") from None
+
+
 def revision(row: Template) -> str:
     """Return what tells one state of a template from another."""
     text = json.dumps(_state(row), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _check_revision(row: Template | None, expected: str | None) -> None:
+    if expected is not None and (row is None or revision(row) != expected):
+        raise TemplateRefused(
+            CHANGED_SINCE,
+            "Somebody has changed it since you opened it. Look at it again, then decide.",
+        )
 
 
 def _checked(name: str, contents: Contents) -> Contents:

@@ -82,6 +82,26 @@ def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _form_page(request, form, api_calls.of_template(row))
 
 
+@page(_READ, _MODIFY, methods=BOTH, form=fields("revision"))
+def remove(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Ask, then remove a template that nothing uses."""
+    row = get_object_or_404(Template, pk=pk)
+    if request.method != "POST":
+        context = {
+            "template": row,
+            "needed_by": templates.needed_by(row),
+            "revision": templates.revision(row),
+        }
+        return render(request, "issuers/remove_template.html", context)
+    try:
+        templates.remove(row, actor=actor_of(request), expected=request.POST.get("revision", ""))
+    except TemplateRefused as refused:
+        messages.error(request, f"{row.name} was not removed. {refused}")
+        return redirect("template", pk=pk)
+    messages.success(request, f"The template {row.name} was removed.")
+    return redirect("authorities")
+
+
 def _form_page(
     request: HttpRequest, form: TemplateForm, calls: list[api_calls.ApiCall]
 ) -> HttpResponseBase:

@@ -86,6 +86,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "issuing_certificate_renewed": ("Issuing certificate renewed", "certificate", "healthy"),
     "template_added": ("Template added", "plus", "neutral"),
     "template_changed": ("Template changed", "settings", "neutral"),
+    "template_removed": ("Template removed", "trash", "warning"),
     "trust_anchor_added": ("Issuer trusted", "shield-check", "healthy"),
     "trust_anchor_removed": ("Issuer no longer trusted", "shield-check", "warning"),
     "bootstrap_credential_added": ("Bootstrap credential added", "key", "neutral"),

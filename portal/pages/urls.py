@@ -186,6 +186,7 @@ urlpatterns = [
     path("templates/add", certificate_templates.add, name="template_add"),
     path("templates/<int:pk>", certificate_templates.detail, name="template"),
     path("templates/<int:pk>/edit", certificate_templates.edit, name="template_edit"),
+    path("templates/<int:pk>/remove", certificate_templates.remove, name="template_remove"),
     path("trusted-issuers", issuers.trusted_issuers, name="trusted_issuers"),
     path("trusted-issuers/<int:pk>/remove", issuers.remove_issuer, name="remove_issuer"),
     path("settings", application_settings.index, name="settings"),

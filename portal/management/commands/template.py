@@ -1,4 +1,4 @@
-"""``manage.py template``: creates or changes a template of certificates.
+"""``manage.py template``: creates, changes or removes a template of certificates.
 
 Owns the flags; which values a template may have is `renewal/templates.py`'s.
 """
@@ -20,6 +20,7 @@ from renewal.templates import (
     MOST_VALIDITY_SECONDS,
     Contents,
     contents_of,
+    remove,
     save_template,
 )
 
@@ -27,7 +28,9 @@ _DAY = 86400
 
 
 class Command(JSONCommand):
-    help = "Create or change a template. What no flag says stays as it is, or is the default."
+    help = (
+        "Create, change or remove a template. What no flag says stays as it is, or is the default."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", required=True)
@@ -65,7 +68,14 @@ class Command(JSONCommand):
             help="who may use it; repeatable; 'everybody' lifts the restriction",
         )
 
+        parser.add_argument("--remove", action="store_true", help="only if nothing ever used it")
+
     def answer(self, options: Answer, *, actor: Actor, now: datetime) -> Answer:
+        if options["remove"]:
+            row = Template.objects.filter(name=options["name"]).first()
+            if row is not None:
+                remove(row, actor=actor)
+            return {"changed": row is not None, "name": options["name"]}
         requesters = None
         if options["requesters"] is not None:
             names = [name for name in options["requesters"] if name != "everybody"]

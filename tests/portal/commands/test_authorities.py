@@ -207,6 +207,18 @@ def test_a_template_says_what_its_flags_say(run: Run) -> None:
     assert longer == {**first, "validity_seconds": 2 * 86400, "name_patterns": []}
 
 
+def test_a_template_is_removed_once_and_not_while_it_is_chosen(
+    run: Run, refused: Callable[..., str]
+) -> None:
+    remove = ("template", "--name", "short", "--remove")
+    run(*remove[:3])
+    run("setting", "--name", "TemplateForSubmittedCSRs", "--value", "short")
+    assert refused(*remove) == "in_use"
+    run("setting", "--name", "TemplateForSubmittedCSRs", "--default")
+    assert run(*remove) == {"changed": True, "name": "short"}
+    assert run(*remove) == {"changed": False, "name": "short"}
+
+
 @pytest.mark.parametrize(
     ("flags", "code"),
     [

@@ -549,6 +549,35 @@ def test_a_template_is_added_and_changed(admin: Client) -> None:
     assert AuditEntry.objects.filter(action="template_changed").count() == 1
 
 
+def test_a_template_is_removed_only_if_nothing_ever_used_it(
+    fleet: rows.Fleet, admin: Client, now: Any
+) -> None:
+    used = Template.objects.get()
+    page = f"/templates/{used.pk}/remove"
+    assert "It cannot be removed" in text_of(admin, page)
+    for needed, let_go in (
+        ("the setting Template For Submitted CSRs", lambda: store.change(
+            "TemplateForSubmittedCSRs", "", actor=rows.ALICE, now=now)),
+        ("requests, whose history names it", None),
+    ):  # fmt: skip
+        refused = admin.post(page, {"revision": templates.revision(used)}, follow=True)
+        assert needed in refused.content.decode()
+        if let_go:
+            let_go()
+    assert admin.post("/templates/add", TEMPLATE).status_code == 302
+    slip = Template.objects.get(name="Machines")
+    page = f"/templates/{slip.pk}/remove"
+    assert "Nothing uses it" in text_of(admin, page)
+    late = admin.post(page, {"revision": "old"}, follow=True)
+    assert "Somebody has changed it" in late.content.decode()
+    gone = admin.post(page, {"revision": templates.revision(slip)}, follow=True)
+    assert "The template Machines was removed" in gone.content.decode()
+    assert list(Template.objects.all()) == [used]
+    entry = AuditEntry.objects.get(action="template_removed")
+    assert (entry.object_name, entry.before["validity_seconds"]) == ("Machines", 90 * 86400)
+    assert admin.get(page).status_code == 404
+
+
 def test_a_key_size_between_the_usual_ones_stays(admin: Client) -> None:
     contents = templates.Contents(key_types=("RSA-2056",))
     row, _ = templates.save_template("T", contents, actor=rows.ALICE, now=timezone.now())

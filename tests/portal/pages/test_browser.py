@@ -109,6 +109,7 @@ PATHS = (
     "/templates/add",
     "/templates/{template}",
     "/templates/{template}/edit",
+    "/templates/{template}/remove",
     "/trusted-issuers",
     "/settings",
     "/settings/SessionLengthMinutes",
