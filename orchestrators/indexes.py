@@ -127,6 +127,11 @@ OF_ORCHESTRATORS: list[models.Index] = [
         condition=Q(seen_on__isnull=True),
     ),
     models.Index(
+        fields=["status", "name_key", "id"],
+        name="orch_never_seen_by_status",
+        condition=Q(seen_on__isnull=True),
+    ),
+    models.Index(
         fields=["last_error_at"],
         name="orch_failed",
         condition=Q(last_error_at__isnull=False) & ~Q(last_error_code__in=sorted(RENEWAL_CODES)),
