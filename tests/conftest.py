@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from django.test import override_settings
 
 from tests.portal.audit import owner
 from tests.services.missing import find, skip_without, skips_are_failures
-from tests.services.portal import PortalUnderTest, Template, portal_under_test
+from tests.services.portal import PortalUnderTest, Template, migrated, portal_under_test
 from tests.services.postgresql import Server, server_of
 from tests.services.processes import ROOT, Process, accepts, running
 from tests.services.run import BOTH_DATABASES
@@ -81,6 +82,23 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     }
     for reason in sorted(reasons):
         terminalreporter.write_line(f"LEFT OUT: {reason}", yellow=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings: None, portal_template: Template
+) -> Iterator[None]:
+    """Each worker's database is a copy of one: migrating takes seconds, copying next to nothing."""
+    with ExitStack() as open_until_the_end:
+        if server := server_of(settings.CONFIG.database_url):
+            connection.settings_dict["TEST"]["TEMPLATE"] = migrated(server)
+        elif connection.vendor == "sqlite":
+            # One in memory is there as long as somebody has it open, and Django opens it later.
+            name = connection.creation._get_test_db_name()
+            copy = open_until_the_end.enter_context(closing(sqlite3.connect(name, uri=True)))
+            with closing(sqlite3.connect(portal_template.sqlite())) as made:
+                made.backup(copy)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -206,9 +224,9 @@ def chromium_path() -> str:
 
 
 @pytest.fixture(scope="session")
-def portal_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """A data folder and database that are set up once and copied for each portal."""
-    return Template(tmp_path_factory.mktemp("template"))
+def portal_template(run_folder: Path) -> Template:
+    """A data folder and database that are set up once in a run and copied for each portal."""
+    return Template(run_folder / "template")
 
 
 @pytest.fixture

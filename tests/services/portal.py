@@ -24,6 +24,7 @@ from typing import Any
 from tests.services.ports import free_port
 from tests.services.postgresql import Server
 from tests.services.processes import ROOT, Process, wait_until
+from tests.services.shared import locked
 
 SETTINGS = "portal.settings"
 READY = "Ctrl-C stops it"
@@ -60,29 +61,49 @@ def manage(environment: Mapping[str, str], *arguments: str) -> Any:
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 
+_MIGRATED = "portal_migrated"
+
+
+def migrated(server: Server) -> str:
+    """Return the name of a database with every migration applied, which the server makes once."""
+    with locked(server.folder / "migrated.lock"):
+        if not server.has_database(_MIGRATED):
+            name = server.create_database()
+            with tempfile.TemporaryDirectory() as folder:
+                manage(environment(Path(folder), server.url(name)), "migrate", "-v0")
+            server.rename_database(name, _MIGRATED)
+    return _MIGRATED
+
+
 class Template:
-    """An empty database with every migration applied, made once and copied for each portal."""
+    """An empty database with every migration applied, made once and copied for each portal.
+
+    Processes that have one folder share it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._postgresql: str | None = None
 
     def fill(self, data_dir: Path, server: Server | None) -> str:
         """Give a data folder its database; return its DATABASE_URL (empty for SQLite)."""
         if server is not None:
-            if self._postgresql is None:
-                self._postgresql = server.create_database()
-                url = server.url(self._postgresql)
-                manage(environment(self._folder / "postgresql", url), "migrate", "-v0")
-            return server.url(server.create_database(self._postgresql))
-        made = self._folder / "sqlite" / "portal.sqlite3"
-        if not made.exists():
-            manage(environment(made.parent), "migrate", "-v0")
+            return server.url(server.create_database(migrated(server)))
         data_dir.mkdir(parents=True)
         # Copies what the write-ahead log still holds, too.
-        for path in made.parent.glob("portal.sqlite3*"):
+        for path in self.sqlite().parent.glob("portal.sqlite3*"):
             shutil.copy(path, data_dir)
         return ""
+
+    def sqlite(self) -> Path:
+        """Return the file of SQLite's."""
+        made = self._folder / "sqlite"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._folder / "sqlite.lock"):
+            if not made.exists():
+                new = self._folder / "sqlite.new"
+                manage(environment(new), "migrate", "-v0")
+                new.rename(made)
+        return made / "portal.sqlite3"
 
 
 @dataclass

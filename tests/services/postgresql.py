@@ -52,17 +52,24 @@ class Server:
         """Return the value of DATABASE_URL for one database."""
         return f"postgres://postgres@/{self.folder}/{database}"
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> int:
+        """Run a statement; return how many rows it found or changed."""
         with psycopg.connect(
             host=str(self.folder), user="postgres", dbname="postgres", autocommit=True
         ) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            return connection.execute(statement).rowcount  # type: ignore[call-overload]
 
     def create_database(self, template: str = "template1") -> str:
         """Make a database of its own name; return its name."""
         name = f"portal_{uuid.uuid4().hex[:12]}"
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name
+
+    def has_database(self, name: str) -> bool:
+        return self.execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'") == 1
+
+    def rename_database(self, name: str, to: str) -> None:
+        self.execute(f'ALTER DATABASE "{name}" RENAME TO "{to}"')
 
     def drop_database(self, name: str) -> None:
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

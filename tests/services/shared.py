@@ -20,7 +20,7 @@ from pathlib import Path
 def shared(folder: Path, name: str, start: Callable[[], tuple[int, str]]) -> Iterator[str]:
     """Hand out the address of the run's server ``name``; ``start`` returns its pid and address."""
     record = folder / f"{name}.json"
-    with _locked(folder / f"{name}.lock"):
+    with locked(folder / f"{name}.lock"):
         known = json.loads(record.read_text()) if record.exists() else None
         if known is None:
             pid, address = start()
@@ -30,7 +30,7 @@ def shared(folder: Path, name: str, start: Callable[[], tuple[int, str]]) -> Ite
     try:
         yield known["address"]
     finally:
-        with _locked(folder / f"{name}.lock"):
+        with locked(folder / f"{name}.lock"):
             known = json.loads(record.read_text())
             known["users"] -= 1
             if known["users"]:
@@ -42,7 +42,8 @@ def shared(folder: Path, name: str, start: Callable[[], tuple[int, str]]) -> Ite
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock, for which other processes wait."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
