@@ -10,12 +10,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.forms.boundfield import BoundWidget
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from portal.access import tokens
-from portal.access.catalogue import CATALOGUE, Permission
+from portal.access.catalogue import CATALOGUE, CatalogueEntry, Permission
 from portal.access.guard import AccountRefused
 from portal.access.models import ApiToken, User
 from portal.access.reach import grants_of
@@ -54,6 +55,11 @@ class TokenForm(forms.Form):
         self.fields["scopes"].choices = [  # type: ignore[attr-defined]
             (str(e.permission), e.access_string) for e in CATALOGUE if e.permission in held
         ]
+
+    def scope_lines(self) -> list[tuple[BoundWidget, CatalogueEntry]]:
+        """Return each permission that can be ticked, with what it allows."""
+        entries = {str(entry.permission): entry for entry in CATALOGUE}
+        return [(each, entries[each.data["value"]]) for each in self["scopes"]]
 
     def issued(self, owner: User, request: HttpRequest) -> str:
         """Issue the token; return its text, or nothing with an error in the form."""
