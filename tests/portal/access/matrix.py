@@ -223,17 +223,21 @@ class World:
             text = text.replace(f"<{name}>", value)
         return text
 
-    def send(self, row: Row, who: str, **headers: str) -> tuple[int, bool]:
+    def send(
+        self, row: Row, who: str, *, may_change: bool = False, **headers: str
+    ) -> tuple[int, bool]:
         """Send a row's request as somebody; return the status, and whether anything changed.
 
-        What it changed is undone, so that there is one state before all of them.
+        What it changed is undone, so that there is one state before all of them. Where an answer
+        below 400 ``may_change`` something, only a refusal is looked at.
         """
         edge = "agents" if row.url.startswith("KeyfactorAgents") else settings.CONFIG.edge
         wrote = Writes()
         with transaction.atomic(), override_settings(CONFIG=replace(settings.CONFIG, edge=edge)):
             with connection.execute_wrapper(wrote):
                 response = self._sent(row, who, headers)
-            changed = wrote.anything and state() != self.before
+            is_free = may_change and response.status_code < 400
+            changed = wrote.anything and not is_free and state() != self.before
             transaction.set_rollback(True)
         return response.status_code, changed
 
