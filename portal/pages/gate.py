@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, NoReturn, ParamSpec
+from urllib.parse import urlsplit, urlunsplit
 
+from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied
@@ -65,8 +67,7 @@ def page(
             if request.method not in methods:
                 return _not_allowed(request, methods)
             if not request.user.is_authenticated:
-                target = request.get_full_path() if request.method in READ else "/"
-                return redirect_to_login(target)
+                return _to_sign_in(request)
             if request.user.is_service_account:
                 logout(request)
                 raise PermissionDenied("A service account cannot sign in to the pages.")
@@ -99,6 +100,28 @@ def open_page(
         return opened
 
     return decorate
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponseBase:
+    """Lead to the sign-in page, and from there back to the page where somebody was."""
+    if "HX-Request" in request.headers:
+        # A part of a page that looks again: the whole page goes, or the part would be emptied.
+        there = redirect_to_login(_own_page(request, request.headers.get("HX-Current-URL", "")))
+        return HttpResponse(status=401, headers={"HX-Redirect": there.url})
+    if request.method in READ:
+        return redirect_to_login(request.get_full_path())
+    messages.warning(
+        request, "Your session has ended, and nothing was changed. Sign in, then send it again."
+    )
+    return redirect_to_login(_own_page(request, request.headers.get("Referer", "")))
+
+
+def _own_page(request: HttpRequest, address: str) -> str:
+    """Return path and query of an address of this portal; of any other one the dashboard's."""
+    if not url_has_allowed_host_and_scheme(address, {request.get_host()}):
+        return "/"
+    parts = urlsplit(address)
+    return urlunsplit(("", "", parts.path or "/", parts.query, ""))
 
 
 def _check_declared(methods: tuple[str, ...], form: Fields | None) -> None:

@@ -80,6 +80,26 @@ def test_who_is_not_signed_in_is_sent_to_sign_in(path, roles, fleet):
     assert response["Location"].startswith("/sign-in?next=")
 
 
+@pytest.mark.parametrize(
+    ("was_at", "back"),
+    [
+        ("http://testserver/enrollments?state=open", "/enrollments%3Fstate%3Dopen"),
+        ("https://evil.example/enrollments", "/"),
+        ("", "/"),
+    ],
+)
+def test_whose_session_has_ended_signs_in_and_is_back_where_they_were(db, was_at, back):
+    part = Client().get("/enrollments", headers={"HX-Request": "true", "HX-Current-URL": was_at})
+    assert part["HX-Redirect"] == f"/sign-in?next={back}"
+    assert part.content == b""
+    client = Client()
+    form = client.post(
+        "/settings/SessionLengthMinutes", {"value": "1"}, headers={"Referer": was_at}
+    )
+    assert form["Location"] == f"/sign-in?next={back}"
+    assert "Your session has ended" in client.get(form["Location"]).content.decode()
+
+
 ACTS = [
     ("/orchestrators/act/perform", {"act": "approve"}, {"Administrator", "Approver"}),
     ("/orchestrators/act/perform", {"act": "disapprove"}, {"Administrator", "Approver"}),
