@@ -102,7 +102,7 @@ def decide(request: HttpRequest, pk: int) -> HttpResponseBase:
         return _detail(request, row, error="Say why: the request and the audit log keep it.")
     shown = request.POST.get("shown", "")
     if decision == "approve" and not shown and _is_conflict(row):
-        return _detail(request, row, error="Several came forward: choose whom you approve.")
+        return _detail(request, row, is_unchosen=True)
     try:
         said = decide_one(request, row, decision, shown, reason, is_override=is_override)
     except ActRefused as refused:
@@ -137,7 +137,13 @@ def comment(request: HttpRequest, pk: int) -> HttpResponseBase:
     return redirect("approval", pk=pk)
 
 
-def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> HttpResponseBase:
+def _detail(
+    request: HttpRequest, row: ApprovalRequest, *, error: str = "", is_unchosen: bool = False
+) -> HttpResponseBase:
+    """Show a request; after a decision that was refused, with what was typed and chosen.
+
+    ``error`` is the reason's; ``is_unchosen`` says that nobody was chosen of several.
+    """
     now = timezone.now()
     rules = policies(store.load())
     question = questions.of(row.orchestrator)
@@ -145,6 +151,7 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
     me = approval_requests.key_of(actor)
     assessed = assessed_for(request, [row], now=now)[0] if _is_open(row) else None
     votes = inbox.votes_of(row)
+    shown = request.POST.get("shown", "")
     is_mine = bool(
         reachable([row.orchestrator_id], *act_reaches(request.user, Permission.AGENTS_APPROVE))
     )
@@ -156,7 +163,11 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             "orchestrator": row.orchestrator,
             "assessed": assessed,
             "candidates": [
-                {"claimant": c, "token": token_of(c), "is_chosen": c == assessed.chosen}
+                {
+                    "claimant": c,
+                    "token": token_of(c),
+                    "is_chosen": token_of(c) == shown if shown else c == assessed.chosen,
+                }
                 for c in assessed.candidates
             ]
             if assessed
@@ -177,9 +188,11 @@ def _detail(request: HttpRequest, row: ApprovalRequest, *, error: str = "") -> H
             "may_comment": _is_open(row) and approval_comments.may_comment(request.user, row),
             "comments": inbox.comments_of(row),
             "error": error,
+            "is_unchosen": is_unchosen,
+            "is_override": "override" in request.POST,
             "reason": request.POST.get("reason", ""),
         },
-        status=400 if error else 200,
+        status=400 if error or is_unchosen else 200,
     )
 
 

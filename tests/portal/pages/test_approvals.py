@@ -204,6 +204,10 @@ class TestDecision:
         second = Claimant.objects.filter(orchestrator=fleet.conflicting).latest("pk")
         shown = f"{second.pk}:{claimants.mark_of(second)}"
         assert shown in admin.get(f"/approvals/{request_of(fleet.conflicting).pk}").content.decode()
+        # What was chosen is still chosen when the reason is refused.
+        long = decide(admin, fleet.conflicting, shown=shown, reason="x" * 501)
+        assert long.status_code == 400
+        assert f'value="{shown}" checked' in long.content.decode()
         decide(admin, fleet.conflicting, shown=shown)
         assert fresh(fleet.conflicting).thumbprint == second.certificate.thumbprint
 
