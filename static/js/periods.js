@@ -30,9 +30,14 @@
     const place = () => {
       const at = chart.valToPos(chart.data[0][0] + days * DAY, "x");
       handle.style.left = `${at}px`;
-      handle.classList.toggle("is-turned", at > chart.over.clientWidth * 0.6);
       zone.style.width = `${at}px`;
       flag.textContent = `${label} ${days} ${days === 1 ? "day" : "days"}`;
+      const width = chart.over.clientWidth;
+      const isTurned = at > width * 0.6;
+      handle.classList.toggle("is-turned", isTurned);
+      // On a narrow chart a flag has room on neither side of its line: it is moved over it.
+      const beyond = flag.offsetWidth - (isTurned ? at : width - at);
+      flag.style.marginInline = beyond > 0 ? `${isTurned ? 0 : -beyond}px ${isTurned ? -beyond : 0}px` : "";
       handle.setAttribute("aria-valuenow", days);
       handle.setAttribute("aria-valuetext", `${days} days`);
       const [least, most] = limits();
