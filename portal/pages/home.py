@@ -28,6 +28,7 @@ from renewal.configuration import periods
 from renewal.rules.alarms import Alarm, Kind
 from renewal.rules.forecast import days_from
 from renewal.rules.periods import Periods
+from renewal.selectors.authority_states import state_of
 from renewal.selectors.counting import Count
 from renewal.selectors.overview import DEMONSTRATION_CAP, Overview, overview, set_up
 from renewal.selectors.states import LABELS, RenewalState
@@ -71,6 +72,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
         tally = seen.tally if picture is None else seen.tally.with_census(picture.states)
         context |= {
             "overview": seen,
+            "authorities": [(row, state_of(row)) for row in seen.authorities],
             "total": tally.total,
             "tiles": [(s, LABELS[s], tally.by_state[s]) for s in _ORDER],
             "demonstration": [

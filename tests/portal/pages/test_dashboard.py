@@ -223,3 +223,25 @@ def test_the_number_of_offline_ones_is_that_of_the_list_behind_it(fleet, admin, 
             assert all(Mark.OFFLINE in row.marks for row in listed)
         census.take_due(now=now)
     assert census.latest(EVERYTHING, now=now).offline == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "word"),
+    [
+        ({}, "not tried yet"),
+        ({"test_passed": True}, "ok"),
+        ({"test_passed": False}, "test failed"),
+        ({"test_passed": True, "signer_works": False}, "key unusable"),
+        ({"test_passed": True, "type": "gone"}, "type unknown"),
+        ({"test_passed": True, "failures_in_a_row": 2}, "failing"),
+        ({"enabled": False, "version": 1, "failures_in_a_row": 2, "type": "gone"}, "type unknown"),
+    ],
+    ids=str,
+)
+def test_a_ca_is_told_on_the_first_page_in_the_word_of_its_own(fleet, admin, columns, word):
+    CertificateAuthority.objects.update(
+        **{"test_passed": None, "last_answer_seconds": None, "signer_works": None, **columns}
+    )
+    html = " ".join(admin.get("/").content.decode().split())
+    assert f"Portal CA</a>: <b>{word}</b>" in html
+    assert f"{word}</span>" in admin.get("/authorities").content.decode().lower()
