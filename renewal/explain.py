@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from orchestrators.credentials import refused_for
 from orchestrators.models import BootstrapCredential, EnrollmentClaim, Orchestrator, Status
 from orchestrators.protocol.answers import message_text
-from orchestrators.protocol.codes import TEXTS, Code
+from orchestrators.protocol.codes import RENEWAL_CODES, TEXTS, Code
 from orchestrators.protocol.terms import ResultStatus
 from orchestrators.reach import lacking_for
 from orchestrators.registration import chain
@@ -23,7 +23,7 @@ from portal.preferences.store import Preferences
 from renewal.configuration import Chosen, NotConfigured, choose, periods
 from renewal.enrollment import door, intents
 from renewal.gather import certificate_facts, record_facts
-from renewal.models import Certificate, Claimant
+from renewal.models import Certificate, CertificateAuthority, Claimant
 from renewal.rules.decision import (
     Caller,
     CsrFacts,
@@ -57,6 +57,8 @@ class Answer:
         """What a person can do about it; at row 6 more than the orchestrator is told."""
         if self.decision.row == "6":
             return "Look at its log for why it does not use the certificate that it was given."
+        if self.decision.row == "12":
+            return "It asks again by itself. Look after what it waits for if that lasts."
         return TEXTS[self.decision.code].remedy if self.decision.code else ""
 
     @property
@@ -132,6 +134,8 @@ class Prospect:
     """Why the service account gets none, as a sentence."""
     lacks_permission: bool = False
     """It is for want of a permission: the record bears the mark *Cannot renew*."""
+    fails: CertificateAuthority | None = None
+    """The CA that is left alone for now, because it failed several times."""
     remedy: str = ""
     """What a person can do against the obstacle; empty: it passes by itself."""
 
@@ -157,6 +161,18 @@ class Explanation:
     outlooks: list[Outlook]
     prospect: Prospect | None
     flag: int
+
+    @property
+    def remedy(self) -> str:
+        """What the likeliest answer asks of a person.
+
+        Nothing, if that is to wait for the next CSR while something stands against each.
+        """
+        if not self.outlooks:
+            return ""
+        answer = self.outlooks[0].without_csr
+        waits_in_vain = self.prospect is not None and bool(self.prospect.obstacle)
+        return "" if waits_in_vain and answer.decision.code in RENEWAL_CODES else answer.remedy
 
 
 def explain(
@@ -242,14 +258,20 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         if not lacking:
             lacking, why = problem.detail, f"{problem.detail}."
             remedy = f"Add {account.username} to the allowed requesters there."
+    enrollment = _enrollment(orchestrator, chosen, preferences, now=now)
+    fails = None
+    if chosen is not None and intents.is_broken(chosen.authority, now=now):
+        fails = chosen.authority
+        remedy = remedy or f"Look after the CA {fails.name}: its page says what it answered last."
     return Prospect(
         missing_permission=lacking,
         refused=refused,
-        enrollment=_enrollment(orchestrator, chosen, preferences, now=now),
+        enrollment=enrollment,
         issued_recently=door.issued_recently(orchestrator, preferences=preferences, now=now),
         chosen=chosen,
         refused_for_account=why,
         lacks_permission=lacks_permission,
+        fails=fails,
         remedy=remedy,
     )
 

@@ -47,6 +47,8 @@ class Around:
     """What waits for the orchestrator's next session is stuck then: `periods.stuck_after`."""
     is_offline: bool = False
     """It bears the mark: `marks.is_offline`."""
+    impostor: AuditEntry | None = None
+    """The row of the audit log that refused somebody who named it: `history.impostor_of`."""
     asked: AuditEntry | None = None
     """The row of the audit log that set the renewal request."""
     approval: ApprovalRequest | None = None
@@ -65,6 +67,7 @@ def open_matters(orchestrator: Orchestrator, around: Around, *, now: datetime) -
     """Return what is open, the stuck ones first."""
     matters = [
         *_identity(orchestrator, around, now),
+        *_impostor(orchestrator, around),
         *_silence(orchestrator, around),
         *_request(orchestrator, around, now),
         *_first_use(orchestrator, around, now),
@@ -127,6 +130,29 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
             "Find out which machine called; Reset it if the identity has changed.",
             is_stuck=True,
         )
+
+
+def _impostor(orchestrator: Orchestrator, around: Around) -> Iterator[Matter]:
+    refusal = around.impostor
+    if refusal is None or orchestrator.status != Status.APPROVED:
+        return
+    seen = orchestrator.last_seen
+    has_called = seen is not None and seen > refusal.at
+    itself = (
+        "The orchestrator itself has called since with its own: somebody else uses its name."
+        if has_called
+        else "With its own it has not called since."
+    )
+    yield Matter(
+        "Called as somebody it is not",
+        _OPERATOR,
+        refusal.at,
+        f"A call in its name came with the {refusal.actor_name} from {refusal.source_address}, "
+        f"which is not its own, and was refused. {itself}",
+        "Find out which machine calls. If it is this orchestrator, configure the expected "
+        "certificate on it, or Reset it here and approve its return.",
+        is_stuck=not has_called,
+    )
 
 
 def _silence(orchestrator: Orchestrator, around: Around) -> Iterator[Matter]:

@@ -217,6 +217,7 @@ def _ask(
             "eased": sum(row.orchestrator.flag == Reenrollment.REQUIRED for row in rows)
             if act.name == "request"
             else 0,
+            "silent": sum(row.is_offline for row in rows) if act.is_renewal else 0,
             "only": only,
             "api_calls": api_calls.of_act(act.name, [row.orchestrator.pk for row in rows]),
             "error": error,

@@ -47,6 +47,7 @@ from renewal.selectors.filters import (
     filters_of_query,
     query_of,
 )
+from renewal.selectors.marks import Mark, marked
 from renewal.selectors.state_counts import tally
 from renewal.selectors.states import RenewalState
 
@@ -225,16 +226,19 @@ def _lacking(request: HttpRequest, order: Order) -> list[Lacking]:
 
 def _asked_before(request: HttpRequest, order: Order) -> dict[str, int]:
     """Return how many have the flag already that a renewal would set (``again``: it is set anew),
-    and how many were required to renew, which a mere request takes back (``eased``).
+    how many were required to renew, which a mere request takes back (``eased``), and how many
+    are offline and learn of nothing (``silent``).
     """
     if not ACTS[order.act].is_renewal:
         return {}
     reaches = act_reaches(request.user, PERMISSIONS[order.act])
-    rows = chosen(order.selection, periods(store.load()), *reaches, now=timezone.now())
+    known, now = periods(store.load()), timezone.now()
+    rows = chosen(order.selection, known, *reaches, now=now)
     flags = rows.filter(flag__gt=Reenrollment.NONE).values_list("flag")
     counted = dict(flags.annotate(number=Aggregate("pk")).order_by())
     eased = counted.get(Reenrollment.REQUIRED, 0) if order.act is Act.REQUEST else 0
-    return {"again": counted.get(FLAGS[order.act], 0), "eased": eased}
+    silent = rows.filter(marked(Mark.OFFLINE, known, now=now)).order_by().count()
+    return {"again": counted.get(FLAGS[order.act], 0), "eased": eased, "silent": silent}
 
 
 def hexadecimal(text: str) -> str:

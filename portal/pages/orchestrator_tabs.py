@@ -96,6 +96,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
     around = Around(
         stuck_after=stuck_after(visit.preferences.session_length),
         is_offline=is_offline(orchestrator, periods(visit.preferences), now=now),
+        impostor=history.impostor_of(orchestrator, now=now),
         asked=history.request_of(orchestrator) if orchestrator.flag else None,
         approval=approval,
         claimants=claimants,

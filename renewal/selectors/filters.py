@@ -255,14 +255,14 @@ def _answer_in(given: Mapping[str, str]) -> str:
         return text.lower()
     # Also one that is sent no more: records may bear it still.
     if not re.fullmatch(r"[0-9a-f]{8}", text, re.ASCII | re.IGNORECASE):
-        raise FilterInvalid("'answer' is a code such as A0100008, or none.")
+        raise FilterInvalid("'answer' (last answer) is a code such as A0100008, or none.")
     return text.upper()
 
 
 def _silence_in(given: Mapping[str, str]) -> Silence | None:
     text = text_of(given, "seen", 8)
     if text and (found := silence_of(text)) is None:
-        raise FilterInvalid("'seen' is written as 30d or never.")
+        raise FilterInvalid("'seen' (not seen for) is days, such as 30d (at most 3660d), or never.")
     return found if text else None
 
 

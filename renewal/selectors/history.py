@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from orchestrators.models import Orchestrator
+from orchestrators.protocol.codes import Code
 from portal.audit.models import AuditEntry
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
 from renewal.rules.lifecycle import OPEN_REVOCATION, RevocationState
@@ -20,6 +21,10 @@ from renewal.selectors.keyset import Segment, Slice, cut
 
 MOST_CERTIFICATES = 30
 EVENTS_PER_PAGE = 60
+_MOST_REFUSALS = 10
+_NOT_ITSELF = frozenset(
+    f"refused_{code.value}" for code in (Code.CERTIFICATE_NOT_BOUND, Code.NAME_TAKEN)
+)
 _ENDED = frozenset({Standing.SUPERSEDED, Standing.DISCARDED, Standing.ARCHIVED, Standing.REJECTED})
 
 
@@ -127,6 +132,24 @@ def request_of(orchestrator: Orchestrator) -> AuditEntry | None:
     """Return who asked for the newest renewal, and why."""
     rows = AuditEntry.objects.filter(orchestrator_id=orchestrator.pk, action="renewal_requested")
     return rows.order_by("-id").first()
+
+
+def impostor_of(orchestrator: Orchestrator, *, now: datetime) -> AuditEntry | None:
+    """Return the newest refusal of somebody who named this record without being it.
+
+    Such a call moves nothing of the record (decisions 19 and 19a), so the log alone tells it. One
+    that is older than a day and than the record's own last contact is over.
+    """
+    rows = AuditEntry.objects.filter(object_type="refusal", object_id=str(orchestrator.pk))
+    newest = rows.order_by("-id")[:_MOST_REFUSALS]
+    found: AuditEntry | None = next((row for row in newest if row.action in _NOT_ITSELF), None)
+    if found is not None and found.at <= now - timedelta(days=1):
+        return None if _called_since(orchestrator, found) else found
+    return found
+
+
+def _called_since(orchestrator: Orchestrator, entry: AuditEntry) -> bool:
+    return orchestrator.last_seen is not None and orchestrator.last_seen > entry.at
 
 
 def steps_with_request(entry: CertificateHistory, asked: Sequence[AuditEntry]) -> list[Step]:

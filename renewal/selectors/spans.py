@@ -90,10 +90,10 @@ class Silence:
 
 
 def silence_of(text: str) -> Silence | None:
-    """Read ``30d``, ``30`` or ``never``; anything else is none."""
+    """Read ``30d``, ``30``, ``30 days`` or ``never``; anything else is none."""
     if text.lower() == NEVER:
         return Silence()
-    if re.fullmatch(r"\d{1,4}d?", text, re.ASCII):
-        days = int(text.removesuffix("d"))
+    if found := re.fullmatch(r"(\d{1,4}) ?(d|days?)?", text, re.ASCII | re.IGNORECASE):
+        days = int(found[1])
         return Silence(days) if 0 < days <= _LONGEST_DAYS else None
     return None

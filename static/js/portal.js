@@ -82,6 +82,14 @@
     open.querySelector("summary").focus();
   });
 
+  // Filters that were applied are out of the way of what they found.
+  document.addEventListener("submit", (event) => {
+    const open = event.target.querySelector("details.drop[open]");
+    if (!open) return;
+    if (open.contains(document.activeElement)) open.querySelector("summary").focus();
+    open.open = false;
+  });
+
   // Pages show times in the browser's zone, which only a script can tell.
   const zone = encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone).replaceAll("%2F", "/");
   const secure = window.location.protocol === "https:" ? "; secure" : "";
@@ -128,6 +136,10 @@
     prepare(event.target);
     if (typed?.isOther) document.getElementById("list-search")?.form.requestSubmit();
     typed = null;
+  });
+  // A form of filters that is refused: its answer is a page that says why, and nothing to swap in.
+  document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.elt.matches("form")) window.location.assign(event.detail.pathInfo.finalRequestPath);
   });
   prepare(document);
 

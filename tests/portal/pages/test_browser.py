@@ -317,6 +317,9 @@ def test_filters_apply_at_once_and_stay_in_the_address(chromium, site):
     page.get_by_role("button", name="Apply").click()
     expect(page.locator("tbody tr")).to_have_count(1)
     assert page.url.endswith("/orchestrators?mark=wrong-certificate")
+    # The panel is out of the way of what was found, and the keyboard is where it was.
+    expect(page.get_by_role("button", name="Apply")).to_be_hidden()
+    expect(page.locator("summary", has_text="Filter")).to_be_focused()
     page.reload()
     expect(page.locator("tbody tr")).to_have_count(1)
     page.get_by_label("Select all on this page").check()
@@ -328,6 +331,11 @@ def test_filters_apply_at_once_and_stay_in_the_address(chromium, site):
     expect(page.locator("#selected")).to_have_text("1 selected")
     expect(page.get_by_role("button", name="Require renewal…")).to_be_visible()
     assert said == []
+    # What cannot be read is said, and not passed over in silence.
+    page.locator("summary", has_text="Filter").click()
+    page.locator("input[name=seen]").fill("lately")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_text("is days, such as 30d")).to_be_visible()
 
 
 def test_each_drop_down_opens_within_the_window_with_its_button_in_sight(chromium, site):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.contrib.auth.models import Group
@@ -123,6 +123,16 @@ def test_a_request_of_who_was_required_to_renew_says_that_it_takes_that_back(fle
     assert taken_back not in told("require")
     one = admin.get(f"/orchestrators/act?act=request&ids={fleet.calm.pk}").content.decode()
     assert f"1 of them was {taken_back}" in strip_tags(one)
+
+
+def test_who_is_offline_is_counted_before_a_renewal_is_asked_for(fleet, admin):
+    silent = "offline: it learns of this when it calls again"
+    ticked = f"/orchestrators/act?act={{}}&ids={fleet.calm.pk}"
+    assert silent not in admin.get(f"{PREVIEW}?act=request").content.decode()
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(seen_on=date(2020, 1, 1))
+    for address in (f"{PREVIEW}?act={{}}", f"{PREVIEW}?act={{}}&state=ok", ticked):
+        assert f"1 of them is {silent}" in admin.get(address.format("require")).content.decode()
+        assert silent not in admin.get(address.format("reset")).content.decode()
 
 
 def test_a_changed_selection_is_refused_with_a_new_preview(fleet, admin, now):

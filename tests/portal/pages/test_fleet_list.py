@@ -195,6 +195,10 @@ class TestFilters:
         assert shown(offline, today + timedelta(hours=47)) == order[2:5]
         assert shown(replace(offline, state=RenewalState.EXPIRED), now) == []
 
+    @pytest.mark.parametrize("text", ["30", "30d", "30D", "30 days"])
+    def test_days_of_silence_are_read_as_people_write_them(self, text):
+        assert silence_of(text) == Silence(30)
+
     @pytest.mark.parametrize("text", ["0d", "-1d", "9999d", "d", "30h", "NEVERS", "٣d"])
     def test_a_time_of_silence_that_makes_no_sense_is_refused(self, fleet, admin, text):
         assert silence_of(text) is None

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from django.utils.html import strip_tags
 
 from orchestrators import selectors
 from orchestrators.models import Orchestrator, Reenrollment
 from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.requests import RegisterRequest
-from portal.audit.models import AuditEntry
+from portal.audit.models import AuditEntry, Category
 from portal.preferences import store
 from portal.preferences.models import Setting
 from renewal import gather
@@ -199,6 +200,7 @@ def matters(now):
         around = Around(
             stuck_after=stuck_after(store.load().session_length),
             is_offline=is_offline(record, periods(store.load()), now=now),
+            impostor=history.impostor_of(record, now=now),
             asked=history.request_of(record),
             claimants=history.claimants_of(record),
             claim=selectors.claim_of(record),
@@ -260,6 +262,36 @@ def test_who_has_not_called_for_two_sessions_is_said_to_be_offline(
     assert [row.orchestrator for row in listed] == ([fleet.calm] if is_silent else [])
 
 
+@pytest.mark.parametrize(
+    ("ago", "called_since", "found"),
+    [
+        (timedelta(days=3), False, [("Called as somebody it is not", True)]),
+        (timedelta(hours=1), True, [("Called as somebody it is not", False)]),
+        (timedelta(days=3), True, []),
+    ],
+)
+def test_a_call_in_its_name_with_another_certificate_is_told_though_its_record_stays(
+    fleet, admin, matters, now, ago, called_since, found
+):
+    called = now if called_since else None
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(last_seen=called, seen_on=None)
+    fleet.calm.refresh_from_db()
+    AuditEntry.objects.create(
+        at=now - ago,
+        actor_name="certificate AB12",
+        source_address="192.0.2.9",
+        category=Category.REFUSAL,
+        action=f"refused_{Code.CERTIFICATE_NOT_BOUND.value}",
+        object_type="refusal",
+        object_id=str(fleet.calm.pk),
+        orchestrator_id=fleet.calm.pk,
+    )
+    assert [(m.what, m.is_stuck) for m in matters(fleet.calm)] == found
+    page = admin.get(f"/orchestrators/{fleet.calm.pk}").content.decode()
+    assert ("came with the certificate AB12 from 192.0.2.9" in page) is bool(found)
+    assert ("It works, and nothing is due" in page) is called_since
+
+
 def test_a_renewal_request_says_who_asked_why_and_what_stands_against_it(fleet, matters):
     (matter,) = matters(fleet.requested)
     assert (matter.what, matter.owner) == ("Renewal requested", "the orchestrator")
@@ -313,6 +345,11 @@ OBSTACLES = {
         "Add orchestrators to the allowed requesters there.",
         "/access/users/",
     ),
+    "a CA that fails": (
+        lambda: CertificateAuthority.objects.update(resume_at=timezone.now() + DAY),
+        "Look after the CA ",
+        "/authorities/",
+    ),
 }
 
 
@@ -328,6 +365,7 @@ def test_what_stands_against_a_renewal_is_told_with_what_to_do_and_where(
     assert remedy in what_to_do
     assert f'href="{address}' in what_to_do
     assert "lacks orchestrators is none" not in page
+    assert "Nothing to do" not in what_to_do
     assert remedy in matters(fleet.requested)[0].remedy
 
 
