@@ -144,7 +144,7 @@ def _impostor(orchestrator: Orchestrator, around: Around) -> Iterator[Matter]:
         else "With its own it has not called since."
     )
     yield Matter(
-        "Called as somebody it is not",
+        "Called with a certificate not its own",
         _OPERATOR,
         refusal.at,
         f"A call in its name came with the {refusal.actor_name} from {refusal.source_address}, "

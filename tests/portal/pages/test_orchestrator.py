@@ -265,8 +265,8 @@ def test_who_has_not_called_for_two_sessions_is_said_to_be_offline(
 @pytest.mark.parametrize(
     ("ago", "called_since", "found"),
     [
-        (timedelta(days=3), False, [("Called as somebody it is not", True)]),
-        (timedelta(hours=1), True, [("Called as somebody it is not", False)]),
+        (timedelta(days=3), False, [("Called with a certificate not its own", True)]),
+        (timedelta(hours=1), True, [("Called with a certificate not its own", False)]),
         (timedelta(days=3), True, []),
     ],
 )
