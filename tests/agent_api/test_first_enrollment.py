@@ -280,7 +280,7 @@ class TestClaim:
         assert approved_by_claim.last_error_code == "A01F000F"
         (row,) = rows_of([approved_by_claim], Periods(), now=door.now)
         assert row.marks == (Mark.CANNOT_ENROLL,)
-        found = Orchestrator.objects.filter(marked(Mark.CANNOT_ENROLL, now=door.now))
+        found = Orchestrator.objects.filter(marked(Mark.CANNOT_ENROLL, Periods(), now=door.now))
         assert found.get() == approved_by_claim
         (outlook,) = explain(
             approved_by_claim, store.load(), now=door.now, claim=claim_of(approved_by_claim)

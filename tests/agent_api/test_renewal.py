@@ -23,6 +23,7 @@ from portal.preferences import store
 from renewal import readiness, revocations
 from renewal.identity import approvals
 from renewal.models import Certificate, Enrollment, Revocation, Template
+from renewal.rules.periods import Periods
 from renewal.selectors.marks import Mark, marked
 from tests.agent_api.front_door import (
     DAY,
@@ -494,9 +495,8 @@ class TestRefusals:
         assert "somebody-else" in entry.after["detail"]
         # And it counts as failed, on the first page too, for a day.
         for at, failed in ((door.now, [host.record]), (door.now + DAY, [])):
-            assert (
-                list(Orchestrator.objects.filter(marked(Mark.ENROLLMENT_FAILED, now=at))) == failed
-            )
+            found = Orchestrator.objects.filter(marked(Mark.ENROLLMENT_FAILED, Periods(), now=at))
+            assert list(found) == failed
 
     @pytest.mark.parametrize(
         ("permission", "access"),
