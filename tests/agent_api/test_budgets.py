@@ -66,7 +66,7 @@ class TestHeartbeat:
             assert host.record.last_seen == door.now
             assert host.record.seen_on == door.now.astimezone(UTC).date()
 
-    @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has HOT updates")
+    @pytest.mark.usefixtures("on_postgresql")
     def test_no_index_is_touched_within_a_day(self, door: FrontDoor, host: Host) -> None:
         """The day of the last contact has an index; the rest of a contact has none."""
         host.heartbeat()
