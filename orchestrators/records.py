@@ -7,12 +7,13 @@ conflict, nothing more.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q, UUIDField
 
 from orchestrators.confusables import skeleton
+from orchestrators.contact_day import day_of
 from orchestrators.models import Orchestrator, Status
 from orchestrators.names import canonical, claim_key
 from orchestrators.protocol.requests import RegisterRequest
@@ -213,7 +214,7 @@ def note_refused_csr(orchestrator: Orchestrator, *, now: datetime) -> None:
 
 
 def _contact(orchestrator: Orchestrator, contact: Contact, now: datetime) -> None:
-    orchestrator.last_seen, orchestrator.seen_on = now, now.astimezone(UTC).date()
+    orchestrator.last_seen, orchestrator.seen_on = now, day_of(now)
     orchestrator.last_address = contact.address[:64]
     orchestrator.last_thumbprint_used = contact.thumbprint
 

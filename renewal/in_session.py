@@ -22,12 +22,12 @@ from django.db.models import (
     UUIDField,
 )
 
+from orchestrators.contact_day import day_of
 from orchestrators.models import Orchestrator, Status
 from orchestrators.sessions import token_digest
 from portal.preferences.models import Setting
 from portal.statements import Parameter, Select, Update
 from renewal.models import Certificate
-from renewal.rules.contact import day_of
 from renewal.rules.periods import is_valid
 from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
 

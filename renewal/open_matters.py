@@ -20,6 +20,7 @@ from renewal.rules.approval import RequestState
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.periods import whole_second
 from renewal.rules.retry import ENROLLMENT_TIME_LIMIT, TIME_LIMITS
+from renewal.selectors.history import Impostor
 from renewal.selectors.marks import uses_wrong_certificate
 
 _OPERATOR = "an operator"
@@ -47,8 +48,8 @@ class Around:
     """What waits for the orchestrator's next session is stuck then: `periods.stuck_after`."""
     is_offline: bool = False
     """It bears the mark: `marks.is_offline`."""
-    impostor: AuditEntry | None = None
-    """The row of the audit log that refused somebody who named it: `history.impostor_of`."""
+    impostor: Impostor | None = None
+    """Who named it without being it: `history.impostor_of`."""
     asked: AuditEntry | None = None
     """The row of the audit log that set the renewal request."""
     approval: ApprovalRequest | None = None
@@ -133,14 +134,13 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
 
 
 def _impostor(orchestrator: Orchestrator, around: Around) -> Iterator[Matter]:
-    refusal = around.impostor
-    if refusal is None or orchestrator.status != Status.APPROVED:
+    impostor = around.impostor
+    if impostor is None or orchestrator.status != Status.APPROVED:
         return
-    seen = orchestrator.last_seen
-    has_called = seen is not None and seen > refusal.at
+    refusal = impostor.refusal
     itself = (
         "The orchestrator itself has called since with its own: somebody else uses its name."
-        if has_called
+        if impostor.has_called_since
         else "With its own it has not called since."
     )
     yield Matter(
@@ -151,7 +151,7 @@ def _impostor(orchestrator: Orchestrator, around: Around) -> Iterator[Matter]:
         f"which is not its own, and was refused. {itself}",
         "Find out which machine calls. If it is this orchestrator, configure the expected "
         "certificate on it, or Reset it here and approve its return.",
-        is_stuck=not has_called,
+        is_stuck=not impostor.has_called_since,
     )
 
 

@@ -6,14 +6,11 @@ index can have the day of the last contact, as each contact of a day writes the 
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+
+from orchestrators.contact_day import day_of
 
 _LEAST_OFFLINE = timedelta(days=1)
-
-
-def day_of(moment: datetime) -> date:
-    """Return the day (UTC) that a moment falls on."""
-    return moment.astimezone(UTC).date()
 
 
 def silent_before(after: timedelta, now: datetime) -> date:

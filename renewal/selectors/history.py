@@ -22,6 +22,7 @@ from renewal.selectors.keyset import Segment, Slice, cut
 MOST_CERTIFICATES = 30
 EVENTS_PER_PAGE = 60
 _MOST_REFUSALS = 10
+_REFUSAL_IS_NEWS = timedelta(days=1)
 _NOT_ITSELF = frozenset(
     f"refused_{code.value}" for code in (Code.CERTIFICATE_NOT_BOUND, Code.NAME_TAKEN)
 )
@@ -134,22 +135,30 @@ def request_of(orchestrator: Orchestrator) -> AuditEntry | None:
     return rows.order_by("-id").first()
 
 
-def impostor_of(orchestrator: Orchestrator, *, now: datetime) -> AuditEntry | None:
-    """Return the newest refusal of somebody who named this record without being it.
+@dataclass(frozen=True)
+class Impostor:
+    """Somebody named a record without being it, and was refused."""
 
-    Such a call moves nothing of the record (decisions 19 and 19a), so the log alone tells it. One
-    that is older than a day and than the record's own last contact is over.
+    refusal: AuditEntry
+    has_called_since: bool
+    """The orchestrator itself has, with a certificate of its own."""
+
+
+def impostor_of(orchestrator: Orchestrator, *, now: datetime) -> Impostor | None:
+    """Return the newest one of a record.
+
+    Such a call moves nothing of the record (rows 19 and 19a of the decision table), so the log
+    alone tells it. One that is older than a day and than the record's own last contact is over.
     """
     rows = AuditEntry.objects.filter(object_type="refusal", object_id=str(orchestrator.pk))
     newest = rows.order_by("-id")[:_MOST_REFUSALS]
-    found: AuditEntry | None = next((row for row in newest if row.action in _NOT_ITSELF), None)
-    if found is not None and found.at <= now - timedelta(days=1):
-        return None if _called_since(orchestrator, found) else found
-    return found
-
-
-def _called_since(orchestrator: Orchestrator, entry: AuditEntry) -> bool:
-    return orchestrator.last_seen is not None and orchestrator.last_seen > entry.at
+    refusal = next((row for row in newest if row.action in _NOT_ITSELF), None)
+    if refusal is None:
+        return None
+    has_called = orchestrator.last_seen is not None and orchestrator.last_seen > refusal.at
+    if has_called and refusal.at <= now - _REFUSAL_IS_NEWS:
+        return None
+    return Impostor(refusal, has_called)
 
 
 def steps_with_request(entry: CertificateHistory, asked: Sequence[AuditEntry]) -> list[Step]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrators.confusables import skeleton
+from orchestrators.contact_day import day_of
 from orchestrators.models import (
     AgentSession,
     EnrollmentClaim,
@@ -24,7 +25,6 @@ from orchestrators.models import (
 from orchestrators.protocol.codes import TEXTS, Code
 from portal.audit.models import AuditEntry
 from renewal.models import ApprovalRequest, Certificate, Claimant, Enrollment, Revocation
-from renewal.rules.contact import day_of
 from renewal.rules.standing import IN_USE, Standing
 from renewal.synthetic import draw
 from renewal.synthetic.documents import Printer

@@ -16,6 +16,7 @@ from django.db import connection
 from django.utils import timezone
 
 from orchestrators.confusables import skeleton
+from orchestrators.contact_day import day_of
 from orchestrators.labels import bearers
 from orchestrators.models import AgentSession, Orchestrator, OrchestratorGroup, Status
 from portal.audit.models import AuditEntry
@@ -68,6 +69,8 @@ def test_it_has_the_size_that_was_asked_for_and_holds_every_invariant() -> None:
     assert Orchestrator.objects.count() == 900
     assert Certificate.objects.filter(orchestrator__isnull=False).count() == 2500
     assert verify(now=timezone.now()) == []
+    for seen, day in Orchestrator.objects.values_list("last_seen", "seen_on"):
+        assert day == (day_of(seen) if seen else None)
 
 
 def test_its_audit_rows_are_no_tampering_in_a_log_that_was_sealed_before(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from renewal.rules.contact import day_of, is_silent, offline_after, silent_before
+from orchestrators.contact_day import day_of
+from renewal.rules.contact import is_silent, offline_after, silent_before
 
 DAY = timedelta(days=1)
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)

@@ -15,6 +15,7 @@ from django.contrib.auth.models import Group
 
 from orchestrators import credentials
 from orchestrators.confusables import skeleton
+from orchestrators.contact_day import day_of
 from orchestrators.models import (
     AgentSession,
     AutoRegistrationRule,
@@ -50,7 +51,6 @@ from renewal.models import (
     TrustAnchor,
 )
 from renewal.rules.acts import Act
-from renewal.rules.contact import day_of
 from renewal.rules.standing import Standing
 from renewal.selectors.filters import Filters
 from renewal.selectors.states import RenewalState

@@ -21,6 +21,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
+from orchestrators.contact_day import day_of
 from orchestrators.models import Orchestrator, Status
 from orchestrators.records import rename
 from portal.access import verified
@@ -29,7 +30,6 @@ from portal.access.roles import SHARED_SERVICE_ACCOUNT
 from renewal import authority_trust, issuers, templates
 from renewal.identity import claimants
 from renewal.models import CertificateAuthority
-from renewal.rules.contact import day_of
 from tests import pki
 from tests.agent_api.front_door import local_ca
 from tests.portal.access.conftest import TESTER
