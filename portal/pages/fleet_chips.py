@@ -45,7 +45,7 @@ def chips(filters: Filters) -> list[Chip]:
     if filters.version:
         found.append(("Version", filters.version, replace(filters, version="")))
     if filters.account:
-        found.append(("Identity", filters.account, replace(filters, account="")))
+        found.append(("Service account", filters.account, replace(filters, account="")))
     if filters.answer:
         words = "no warning or error" if filters.answer == NO_CODE else filters.answer
         found.append(("Last answer", words, replace(filters, answer="")))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrators.protocol.terms import AgentPlatform
+from portal.pages.glossary import GLOSSARY
 from portal.pages.list_columns import Column, Columns
 from renewal.selectors.fleet import FleetRow
 
@@ -116,8 +117,8 @@ COLUMNS: tuple[Column[FleetRow], ...] = (
     ),
     Column(
         "account",
-        "Identity",
-        "The service account whose permissions it has",
+        "Service account",
+        GLOSSARY["service account"],
         (("service_account", lambda row: row.orchestrator.service_account.get_username()),),
     ),
     Column(

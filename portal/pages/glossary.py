@@ -19,7 +19,7 @@ GLOSSARY: dict[str, str] = {
     "told. Required: no session without a new certificate.",
     "SAN": "Subject alternative names: the names in a certificate beside its subject.",
     "service account": "The account whose permissions count for an orchestrator's calls. Nobody "
-    "can sign in to these pages with it.",
+    "can sign in to these pages with it. Keyfactor, and so the REST API, calls it Identity.",
     "session": "What an orchestrator gets for its Register. Only within one does it work.",
     "standing": "What a certificate is to its orchestrator: current, legacy, issued, and so on.",
     "template": "What a certificate may be: its keys, names, usages and how long it lives.",

@@ -240,6 +240,15 @@ class TestFilters:
         for words in ("not for 30 days", "no warning or error"):
             assert words in text
 
+    def test_a_service_account_has_one_name_on_the_pages_and_tells_the_apis(self, fleet, admin):
+        admin.post("/orchestrators/layout", {"columns": ["account"]})
+        text = admin.get("/orchestrators?account=orchestrators").content.decode()
+        column = re.search(r'<th scope="col" title="([^"]*)">Service account</th>', text)
+        assert column is not None
+        assert "calls it Identity" in column[1]
+        assert '<span class="muted">Service account</span> orchestrators' in text
+        assert ">Identity<" not in text
+
 
 @pytest.mark.parametrize("periods", [Periods(), Periods(warning=20 * DAY, expiry=40 * DAY)])
 def test_the_parts_of_a_state_are_the_state_in_order_and_share_nothing(db, now, periods):
