@@ -33,6 +33,7 @@ from renewal import census
 from renewal.configuration import periods
 from renewal.rules.periods import whole_second
 from renewal.selectors import fleet
+from renewal.selectors.counting import CAP
 from renewal.selectors.filters import NAMES, Sort, filters_from, filters_of_query, query_of
 from renewal.selectors.marks import MARKS, Mark
 from renewal.selectors.spans import NEVER
@@ -70,6 +71,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
         cursor=request.GET.get("cursor", ""),
         with_labels=shown.has("labels"),
     )
+    if filters.state is not None and not found.following and not found.preceding:
+        tally = tally.with_page(filters.state, len(found.rows))
     counted_at = None
     if filters.demonstration is not True and not query_of(
         replace(filters, state=None, demonstration=None)
@@ -89,6 +92,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "total": tally.total,
         "matches": matches,
         "tally_is_cut": tally.total.is_capped,
+        "looked_at": CAP,
         "counted_at": counted_at if tally.total.is_by_census else None,
         "marks": [(mark, MARKS[mark]) for mark in Mark],
         "ends": ENDS,

@@ -25,6 +25,14 @@ class Count:
         return not self.value and not self.is_capped
 
     @property
+    def bound(self) -> str:
+        """Say how near the number comes to the truth, in a sentence; empty if nothing is known."""
+        if self.is_by_census:
+            return f"about {self.census:,}"
+        least = f"at least {self.value:,}" if self.value else ""
+        return least if self.is_capped else f"{self.value:,}"
+
+    @property
     def is_by_census(self) -> bool:
         return self.is_capped and self.census is not None and self.census >= self.value
 

@@ -25,6 +25,10 @@ class Tally:
     total: Count
     by_state: Mapping[RenewalState, Count]
 
+    def with_page(self, state: RenewalState, number: int) -> Tally:
+        """Return the same tally; all records of this state stand on one page, so many."""
+        return Tally(self.total, {**self.by_state, state: Count(number)})
+
     def with_census(self, states: Mapping[RenewalState, int]) -> Tally:
         """Return the same tally; what it could not count to the end, the last census has."""
         return Tally(

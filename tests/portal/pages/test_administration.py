@@ -84,11 +84,14 @@ def test_counts_stop_at_their_cap_and_a_census_knows_more(fleet, now, admin, mon
     text = admin.get("/orchestrators").content.decode()
     assert ">2+<" in text
     assert "a number with + is the least that there is" in text
+    assert "All that match: the whole fleet (<b>at least 2</b>)" in text
+    assert "All <b>1</b> that match" in admin.get("/orchestrators?state=expired").content.decode()
     census.take_due(now=now)
     text = admin.get("/").content.decode()
     assert "≈13 orchestrators" in text
     text = admin.get("/orchestrators").content.decode()
     assert ">≈13<" in text
+    assert "All that match: the whole fleet (<b>about 13</b>)" in text
     assert "Numbers with ≈ as counted" in text
     assert "≈" not in admin.get("/orchestrators?mark=error").content.decode()
 
