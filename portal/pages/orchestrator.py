@@ -27,7 +27,7 @@ from portal.pages.gate import ACT, actor_of, demand, page
 from portal.pages.orchestrator_tabs import TABS, Visit
 from portal.preferences import store
 from renewal.configuration import periods
-from renewal.selectors import fleet
+from renewal.selectors import fleet, history
 
 
 @page(Permission.AGENTS_READ, query=fields("cursor"))
@@ -43,6 +43,7 @@ def detail(request: HttpRequest, pk: UUID, tab: str = "") -> HttpResponseBase:
     context = {
         "orchestrator": orchestrator,
         "row": fleet.rows_of([orchestrator], periods(preferences), now=now)[0],
+        "disapproval": history.disapproval_of(orchestrator),
         "tabs": [
             (each, reverse(each.view, args=[pk]), each is chosen)
             for each in TABS.values()

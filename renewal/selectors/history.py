@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from orchestrators.models import Orchestrator
+from orchestrators.models import Orchestrator, Status
 from orchestrators.protocol.codes import Code
 from portal.audit.models import AuditEntry
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
@@ -132,6 +132,14 @@ def requests_of(orchestrator: Orchestrator) -> list[AuditEntry]:
 def request_of(orchestrator: Orchestrator) -> AuditEntry | None:
     """Return who asked for the newest renewal, and why."""
     rows = AuditEntry.objects.filter(orchestrator_id=orchestrator.pk, action="renewal_requested")
+    return rows.order_by("-id").first()
+
+
+def disapproval_of(orchestrator: Orchestrator) -> AuditEntry | None:
+    """Return who disapproved it last, and why; None if it is not disapproved (no query then)."""
+    if orchestrator.status != Status.DISAPPROVED:
+        return None
+    rows = AuditEntry.objects.filter(orchestrator_id=orchestrator.pk, action="disapproved")
     return rows.order_by("-id").first()
 
 

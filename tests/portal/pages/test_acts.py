@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -69,7 +70,13 @@ def test_a_request_is_cleared(fleet, admin):
 
 def test_disapprove_and_approve_again(fleet, admin):
     perform(admin, "disapprove", fleet.calm)
+    perform(admin, "approve", fleet.calm, **shown_by(admin, fleet.calm))
+    perform(admin, "disapprove", fleet.calm, message="stolen <disk>")
     assert fresh(fleet.calm).status == Status.DISAPPROVED
+    page = admin.get(f"/orchestrators/{fleet.calm.pk}/requests").content.decode()
+    assert re.search(
+        r"disapproved <time[^>]+>[^<]+</time> by <b>\w+</b>, “stolen &lt;disk&gt;”", page
+    )
     perform(admin, "approve", fleet.calm, **shown_by(admin, fleet.calm))
     assert fresh(fleet.calm).status == Status.APPROVED
 

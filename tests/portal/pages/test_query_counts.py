@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestrators import groups, labels
-from orchestrators.models import AutoRegistrationRule, Orchestrator
+from orchestrators.models import AutoRegistrationRule, Orchestrator, Status
 from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.reach import Reach
@@ -59,6 +59,7 @@ PAGES = (
     "/orchestrators?seen=30d&sort=seen",
     "/orchestrators?account=orchestrators&answer=none",
     "/orchestrators/{orchestrator}",
+    "/orchestrators/{disapproved}",
     "/orchestrators/{orchestrator}/certificate",
     "/orchestrators/{orchestrator}/timeline",
     "/orchestrators/{orchestrator}/requests",
@@ -128,6 +129,7 @@ def statements(path: str) -> int:
     ids = "&".join(f"ids={pk}" for pk in chosen)
     path = path.format(
         orchestrator=Orchestrator.objects.get(client_machine="unit-0").pk,
+        disapproved=Orchestrator.objects.get(client_machine="out").pk,
         certificate=Certificate.objects.earliest("pk").pk,
         rule=AutoRegistrationRule.objects.earliest("pk").pk,
         approval=ApprovalRequest.objects.earliest("pk").pk,
@@ -170,6 +172,9 @@ def _item(made: Orchestrator, now) -> None:
 def grow(first: int, last: int, now) -> None:
     """Add records with all that pages show around them."""
     holder = Orchestrator.objects.filter(client_machine="unit-0").first()
+    out = Orchestrator.objects.filter(client_machine="out").first() or rows.approved(
+        "out", now=now, left=timedelta(days=9), status=Status.DISAPPROVED
+    )
     for number in range(first, last):
         made = rows.approved(
             f"unit-{number}", now=now, left=timedelta(days=5 * number + 3), flag=number % 3
@@ -198,6 +203,7 @@ def grow(first: int, last: int, now) -> None:
                 now=timezone.now(),
             )
         rows.noted(holder, "logs_requested", message=str(number))
+        rows.noted(out, "disapproved", message=str(number))
         _item(made, now)
         rows.certificate(holder, now=now, standing=Standing.SUPERSEDED)
         rows.enrollment(made, now=now, state="refused")
