@@ -1,6 +1,6 @@
-"""The list of orchestrators: filters in the URL, views, columns, counts, export.
+"""The list of orchestrators: filters in the URL, columns, counts, export.
 
-Owns the page and what a person chooses about it. Rows, order and counts are
+Owns the page. Saved views are `fleet_views.py`'s. Rows, order and counts are
 `renewal/selectors/fleet.py`'s; acts on many are `acts.py`'s and `bulk.py`'s.
 """
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
 from django.utils import timezone
 
 from orchestrators import groups
@@ -20,21 +18,27 @@ from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.terms import AgentPlatform
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.pages import api_calls, fleet_chips, fleet_columns, list_export, list_layout
+from portal.pages import (
+    api_calls,
+    fleet_chips,
+    fleet_columns,
+    fleet_views,
+    list_export,
+    list_layout,
+)
 from portal.pages.act_catalogue import acts_for
-from portal.pages.fields import fields
+from portal.pages.fields import fields, one_of
 from portal.pages.fleet_columns import FLEET
 from portal.pages.gate import ACT, page
 from portal.pages.list_layout import person_of, shown_to
 from portal.pages.shipped_views import SHIPPED_VIEWS
 from portal.preferences import personal, store
-from portal.preferences.personal import ViewRefused
 from renewal import census
 from renewal.configuration import periods
 from renewal.rules.periods import whole_second
 from renewal.selectors import fleet
 from renewal.selectors.counting import CAP
-from renewal.selectors.filters import NAMES, Sort, filters_from, filters_of_query, query_of
+from renewal.selectors.filters import NAMES, Sort, filters_from, query_of
 from renewal.selectors.marks import MARKS, Mark
 from renewal.selectors.spans import NEVER
 from renewal.selectors.states import LABELS, RenewalState
@@ -55,9 +59,16 @@ SEEN = ("1d", "7d", "30d", "90d", NEVER)
 ENDS = (("7d", "within 7 days"), ("30d", "within 30 days"), ("180d", "within 180 days"))
 
 
-@page(Permission.AGENTS_READ, query=fields("cursor", *NAMES))
+@page(Permission.AGENTS_READ, query=fields("cursor", "view", *NAMES))
 def index(request: HttpRequest) -> HttpResponseBase:
-    """The list."""
+    """The list. Opened without anything said, it leads to the person's default view; ``view=all``
+    says that it shall not.
+    """
+    one_of(request.GET, "view", (fleet_views.ALL,))
+    views = personal.views_of(person_of(request), FLEET.page)
+    default = next((view for view in views if view.is_default), None)
+    if not request.GET and (opened := fleet_views.opened_with(request, default)):
+        return opened
     now = timezone.now()
     known = periods(store.load())
     filters = filters_from(request.GET.dict())
@@ -107,7 +118,11 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "chips": fleet_chips.chips(filters),
         "matching": query_of(filters),
         "own": own,
-        "views": personal.views_of(person_of(request), FLEET.page),
+        "views": views,
+        "default_view": default,
+        "opens_so": default is not None and default.query != "" and default.query == own,
+        "whole": fleet_views.address_of("", default),
+        "view_of_all": fleet_views.ALL if default and default.query else "",
         "shipped_views": SHIPPED_VIEWS,
         "acts": acts_for(request.user),
         "api_calls": api_calls.of_list(filters, known, now=now),
@@ -145,43 +160,6 @@ def exported(request: HttpRequest, form: str) -> HttpResponseBase:
 @page(Permission.AGENTS_READ, methods=ACT, form=list_layout.FORM)
 def set_layout(request: HttpRequest) -> HttpResponseBase:
     """Keep which columns are shown, in which order, and how dense the rows are."""
-    back = _back(request)
+    there = fleet_views.back(request)
     list_layout.keep(request, FLEET)
-    return back
-
-
-@page(Permission.AGENTS_READ, methods=ACT, form=fields("query", "name"))
-def save_view(request: HttpRequest) -> HttpResponseBase:
-    """Save the filters of a list under a name."""
-    query = query_of(filters_of_query(request.POST.get("query", "")), with_order=True)
-    try:
-        view, is_new = personal.save_view(
-            person_of(request), FLEET.page, request.POST.get("name", ""), query, now=timezone.now()
-        )
-    except ViewRefused as refused:
-        messages.error(request, str(refused))
-    else:
-        said = (
-            "was saved: it is among your views."
-            if is_new
-            else "shows these filters now. You had a view of this name: it is replaced."
-        )
-        messages.success(request, f"The view “{view.name}” {said}")
-    return _back(request)
-
-
-@page(Permission.AGENTS_READ, methods=ACT, form=fields("query"))
-def delete_view(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Delete one of one's own views."""
-    back = _back(request)
-    if pk < 2**63 and personal.delete_view(person_of(request), FLEET.page, pk):
-        messages.success(request, "The view was deleted.")
-    else:
-        messages.error(request, "There is no such view among yours any more.")
-    return back
-
-
-def _back(request: HttpRequest) -> HttpResponseRedirect:
-    """Lead back to the list with the filters that it had, read anew: never to another address."""
-    query = query_of(filters_of_query(request.POST.get("query", "")), with_order=True)
-    return redirect(f"{reverse('orchestrators')}{'?' if query else ''}{query}")
+    return there

@@ -28,6 +28,7 @@ from portal.pages import (
     certificates,
     enrollments,
     fleet_list,
+    fleet_views,
     forecast,
     groups,
     home,
@@ -55,8 +56,10 @@ urlpatterns = [
     path("style.css", stylesheet.stylesheet, name="stylesheet"),
     path("orchestrators", fleet_list.index, name="orchestrators"),
     path("orchestrators/layout", fleet_list.set_layout, name="fleet_layout"),
-    path("orchestrators/views", fleet_list.save_view, name="save_view"),
-    path("orchestrators/views/<int:pk>/delete", fleet_list.delete_view, name="delete_view"),
+    path("orchestrators/views", fleet_views.save, name="save_view"),
+    path("orchestrators/views/<int:pk>/rename", fleet_views.rename, name="rename_view"),
+    path("orchestrators/views/<int:pk>/default", fleet_views.set_default, name="default_view"),
+    path("orchestrators/views/<int:pk>/delete", fleet_views.delete, name="delete_view"),
     path(
         "orchestrators/export.csv", fleet_list.exported, {"form": "csv"}, name="orchestrators_csv"
     ),

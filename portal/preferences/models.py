@@ -31,11 +31,18 @@ class SavedView(models.Model):
     name = models.CharField(max_length=60)
     query = models.CharField(max_length=2000, blank=True)
     created_at = models.DateTimeField()
+    is_default = models.BooleanField(default=False)
+    """The list opens with it where its address names no filter."""
 
     class Meta:
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint(fields=["user", "page", "name"], name="one_view_of_each_name")
+            models.UniqueConstraint(fields=["user", "page", "name"], name="one_view_of_each_name"),
+            models.UniqueConstraint(
+                fields=["user", "page"],
+                condition=models.Q(is_default=True),
+                name="one_default_view_for_each_list",
+            ),
         ]
 
 

@@ -117,6 +117,8 @@ def test_filters_that_a_form_carries_are_all_known_or_the_act_is_refused(
         ("orchestrators/act", {"act": "reset", "scope": "all"}),
         ("orchestrators/all/submit", {"act": "clear", "count": "1", "digest": "x"}),
         ("orchestrators/views", {"name": "mine"}),
+        ("orchestrators/views/1/rename", {"name": "mine"}),
+        ("orchestrators/views/1/default", {"default": "1"}),
         ("orchestrators/layout", {"columns": "name"}),
     ):
         wrote = Writes()
@@ -130,6 +132,7 @@ def test_filters_that_a_form_carries_are_all_known_or_the_act_is_refused(
 def test_what_decides_how_an_act_is_done_is_one_of_its_words(admin: Client, fleet: object) -> None:
     for path, form in (
         ("orchestrators/layout", {"density": "dense"}),
+        ("orchestrators/views/1/default", {"default": "yes"}),
         ("orchestrators/layout", {"columns": ["name", "colour"]}),
         ("orchestrators/layout", {"columns": "ends", "move": "ends:sideways"}),
         ("orchestrators/layout", {"columns": "ends", "move": "colour:up"}),

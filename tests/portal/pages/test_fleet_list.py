@@ -377,12 +377,64 @@ class TestViews:
             admin.post("/orchestrators/views", {"name": f"view {number % 51}", "query": ""})
         assert SavedView.objects.count() == MOST_VIEWS
 
+    def test_a_view_is_renamed_by_its_owner_to_a_name_that_is_free(self, fleet, admin, as_role):
+        for name in ("first", "second"):
+            admin.post("/orchestrators/views", {"name": name, "query": "state=ok"})
+        rename = f"/orchestrators/views/{SavedView.objects.get(name='first').pk}/rename"
+        for client, name, said in (
+            (admin, " Mine  now ", "is called “Mine now” now"),
+            (admin, "second", "You have another view that is called “second”"),
+            (admin, " ", "A view needs a name"),
+            (as_role("Operator"), "stolen", "There is no such view"),
+        ):
+            reply = client.post(rename, {"name": name, "query": "q=x"}, follow=True)
+            assert said in reply.content.decode()
+            assert reply.redirect_chain == [("/orchestrators?q=x", 302)]
+        assert set(SavedView.objects.values_list("name", flat=True)) == {"Mine now", "second"}
+
+    @pytest.mark.both_databases
+    def test_a_list_opens_with_the_default_view_says_so_and_is_left_with_one_click(
+        self, fleet, admin, as_role
+    ):
+        for name, query in (("first", "state=ok"), ("second", "state=expired&sort=name")):
+            admin.post("/orchestrators/views", {"name": name, "query": query})
+            pk = SavedView.objects.get(name=name).pk
+            reply = admin.post(f"/orchestrators/views/{pk}/default", {"default": "1", "query": ""})
+            assert reply["Location"] == "/orchestrators?view=all"
+            opened = admin.get("/orchestrators")
+            assert opened["Location"] == f"/orchestrators?{query}"
+            text = admin.get(opened["Location"]).content.decode()
+            assert f"opens with your view <b>{name}</b>" in text
+            assert 'href="/orchestrators?view=all">Show all</a>' in text
+        assert as_role("Operator").get("/orchestrators").status_code == 200
+        every = admin.get("/orchestrators?view=all")
+        assert len(every.context["page"].rows) > 1
+        assert "opens with your view" not in every.content.decode()
+        # Each way to leave the last filter leads to all, and no act on the list leads away.
+        one = admin.get("/orchestrators?state=expired").content.decode()
+        assert one.count('href="/orchestrators?view=all"') == 3
+        assert 'href="?view=all"' in one
+        kept = admin.post("/orchestrators/layout", {"columns": ["ends"], "query": ""})
+        assert kept["Location"] == "/orchestrators?view=all"
+        assert admin.get("/orchestrators?view=some").status_code == 400
+        admin.post(f"/orchestrators/views/{pk}/default", {"query": ""})
+        assert admin.get("/orchestrators").status_code == 200
+
+    def test_a_default_view_that_can_no_longer_be_read_is_told_and_shows_all(self, fleet, admin):
+        admin.post("/orchestrators/views", {"name": "old", "query": "state=ok"})
+        SavedView.objects.update(is_default=True, query="mark=forgotten")
+        opened = admin.get("/orchestrators")
+        assert opened.status_code == 200
+        assert "Your default view “old” cannot be shown" in opened.content.decode()
+
     def test_a_view_that_is_replaced_or_gone_or_names_what_is_gone_is_told(self, fleet, admin):
         for said in ("was saved: it is among your views", "it is replaced"):
             reply = admin.post("/orchestrators/views", {"name": "a", "query": ""}, follow=True)
             assert said in reply.content.decode()
-        gone = admin.post("/orchestrators/views/999/delete", {"query": ""}, follow=True)
-        assert "There is no such view" in gone.content.decode()
+        for act, form in (("delete", {}), ("rename", {"name": "x"}), ("default", {"default": "1"})):
+            for pk in (999, 2**63):
+                gone = admin.post(f"/orchestrators/views/{pk}/{act}", form, follow=True)
+                assert "There is no such view" in gone.content.decode()
         old = admin.get("/orchestrators?mark=forgotten")
         assert old.status_code == 400
         text = old.content.decode()
