@@ -19,6 +19,8 @@ from portal.access import accounts, effective
 from portal.access.catalogue import Permission
 from portal.access.guard import AccountRefused
 from portal.access.models import User
+from portal.access.permissions import holds
+from portal.pages import api_calls
 from portal.pages.access_roles import reach_words
 from portal.pages.fields import NOTHING, fields, one_of
 from portal.pages.gate import ACT, BOTH, actor_of, demand, note_beyond, page
@@ -117,7 +119,14 @@ def add(request: HttpRequest) -> HttpResponseBase:
             messages.success(request, f"{made.username} was added.")
             return redirect("user", pk=made.pk)
     return render(
-        request, "access/add_user.html", {"form": form}, status=400 if form.errors else 200
+        request,
+        "access/add_user.html",
+        {
+            "form": form,
+            # The API makes no service account.
+            "api_calls": [] if form["is_service_account"].value() else api_calls.of_new_user(),
+        },
+        status=400 if form.errors else 200,
     )
 
 
@@ -224,6 +233,9 @@ def _shown(
                 for line in lines
             ],
             "tokens": newest_of(account),
+            "api_calls": api_calls.of_user(account.pk)
+            if account.is_active and holds(request.user, Permission.SECURITY_MODIFY)
+            else [],
             "checks": readiness.everywhere(account, store.load())
             if account.is_service_account
             else [],

@@ -20,6 +20,7 @@ from orchestrators.models import AutoRegistrationRule, OrchestratorGroup, Reenro
 from orchestrators.names import canonical
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission, entry_for
+from portal.access.models import ApiToken
 from renewal.ca.base import Option
 from renewal.models import CertificateAuthority, Template
 from renewal.rules.contact import silent_before
@@ -54,6 +55,8 @@ class ApiCall:
     is_job: bool = False
     in_file: bool = False
     """The body is too long for a line: `body.json` holds it, and ``body`` is its shape."""
+    by_password: bool = False
+    """A token may not ask for it: a user signs in with a password."""
 
     @property
     def target(self) -> str:
@@ -63,9 +66,10 @@ class ApiCall:
     @property
     def curl(self) -> str:
         """A command for a shell that knows PORTAL_URL and PORTAL_TOKEN."""
+        bearer = '-H "Authorization: Bearer $PORTAL_TOKEN"'
         lines = [
             f'curl --fail-with-body -sS -X {self.method} "$PORTAL_URL/KeyfactorAPI{self._filled}"',
-            '-H "Authorization: Bearer $PORTAL_TOKEN"',
+            '-u "$PORTAL_USER"' if self.by_password else bearer,
             "-H 'x-keyfactor-requested-with: APIClient'",
         ]
         if self.is_job:
@@ -252,6 +256,39 @@ def of_new_credential() -> list[ApiCall]:
     """Return the call that makes a bootstrap credential for one orchestrator."""
     body = {"Name": "the name", "Days": 7}
     return [ApiCall("", "POST", "/BootstrapCredentials", body=body)]
+
+
+def of_own_tokens(newest: ApiToken | None) -> list[ApiCall]:
+    """Return the calls that make a token of one's own, and revoke the newest one."""
+    body = {"Name": "what it is for", "Days": 90, "Scopes": ["/agents/management/read/"]}
+    calls = [ApiCall("Issue", "POST", "/Tokens", body=body, by_password=True)]
+    if newest is not None:
+        about = f"Revoke {newest.name}"
+        calls.append(ApiCall(about, "DELETE", "/Tokens/{id}", {"id": str(newest.pk)}))
+    return calls
+
+
+def of_new_user() -> list[ApiCall]:
+    """Return the call that adds a user; it makes no service account."""
+    body = {"AccountName": "the user name"}
+    return [ApiCall("", "POST", "/Security/Identities", body=body)]
+
+
+def of_user(pk: int) -> list[ApiCall]:
+    """Return the call that deactivates a user or service account."""
+    about, path = "Deactivate, and take every role", "/Security/Identities/{id}"
+    return [ApiCall(about, "DELETE", path, {"id": str(pk)})]
+
+
+def of_new_issuer() -> list[ApiCall]:
+    """Return the call that trusts an issuer."""
+    body = {"Certificate": "the certificate in PEM", "Name": "the name"}
+    return [ApiCall("", "POST", "/TrustedIssuers", body=body)]
+
+
+def of_issuer(pk: int) -> list[ApiCall]:
+    """Return the call that trusts an issuer no longer."""
+    return [ApiCall("", "DELETE", "/TrustedIssuers/{id}", {"id": str(pk)})]
 
 
 def of_list(filters: Filters, periods: Periods, *, now: datetime) -> list[ApiCall]:

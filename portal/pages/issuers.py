@@ -14,12 +14,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 
 from portal.access.catalogue import Permission
+from portal.access.permissions import holds
+from portal.pages import api_calls
 from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import BOTH, actor_of, demand, page
 from renewal.identity import trust
 from renewal.models import TrustAnchor
 
 _MOST_BYTES = 64 * 1024
+_MODIFY = Permission.TRUST_ANCHORS_MODIFY
 
 
 class AnchorForm(forms.Form):
@@ -59,7 +62,7 @@ def trusted_issuers(request: HttpRequest) -> HttpResponseBase:
     """The list, and the form that adds one."""
     form = AnchorForm()
     if request.method == "POST":
-        demand(request, Permission.TRUST_ANCHORS_MODIFY)
+        demand(request, _MODIFY)
         form = AnchorForm(request.POST, request.FILES)
         if form.is_valid():
             try:
@@ -82,17 +85,22 @@ def trusted_issuers(request: HttpRequest) -> HttpResponseBase:
         {
             "anchors": TrustAnchor.objects.defer("der").order_by("-enabled", "name", "id")[:500],
             "form": form,
+            "api_calls": api_calls.of_new_issuer() if holds(request.user, _MODIFY) else [],
         },
         status=400 if form.errors else 200,
     )
 
 
-@page(Permission.AUTHORITIES_READ, Permission.TRUST_ANCHORS_MODIFY, methods=BOTH, form=NOTHING)
+@page(Permission.AUTHORITIES_READ, _MODIFY, methods=BOTH, form=NOTHING)
 def remove_issuer(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask, then trust an issuer no longer."""
     anchor = get_object_or_404(TrustAnchor, pk=pk)
     if request.method != "POST":
-        return render(request, "issuers/remove.html", {"anchor": anchor})
+        return render(
+            request,
+            "issuers/remove.html",
+            {"anchor": anchor, "api_calls": api_calls.of_issuer(anchor.pk)},
+        )
     changed = trust.remove_anchor(anchor, actor=actor_of(request), now=timezone.now())
     said = "is trusted no longer." if changed else "was not trusted."
     messages.success(request, f"{anchor.name} {said}")

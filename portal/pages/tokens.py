@@ -20,6 +20,7 @@ from portal.access.catalogue import CATALOGUE, CatalogueEntry, Permission
 from portal.access.guard import AccountRefused
 from portal.access.models import ApiToken, User
 from portal.access.reach import grants_of
+from portal.pages import api_calls
 from portal.pages.fields import NOTHING, fields, one_of
 from portal.pages.gate import ACT, BOTH, actor_of, note_beyond, page
 from renewal.selectors.keyset import Segment, cut
@@ -97,14 +98,17 @@ def own(request: HttpRequest) -> HttpResponseBase:
     secret = ""
     if request.method == "POST":
         secret = form.issued(person, request) if form.is_valid() else ""
+    own_tokens, now = newest_of(person), timezone.now()
+    usable = (token for token in own_tokens if not token.revoked_at and token.expires_at > now)
     response = render(
         request,
         "account/tokens.html",
         {
             "form": TokenForm(owner=person) if secret else form,
             "secret": secret,
-            "tokens": newest_of(person),
+            "tokens": own_tokens,
             "is_own": True,
+            "api_calls": api_calls.of_own_tokens(next(usable, None)),
         },
         status=400 if form.is_bound and not secret else 200,
     )

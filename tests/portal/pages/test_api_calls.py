@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from base64 import b64encode
 from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode
@@ -11,16 +12,19 @@ from urllib.parse import quote, urlencode
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
+from django.utils import timezone
 
 from orchestrators.models import AutoRegistrationRule
 from portal.access.models import User
 from portal.access.tokens import issue_token
 from portal.pages.api_documentation import DOCUMENT
 from renewal import authorities
+from renewal.identity.trust import add_anchor
 from renewal.models import ApprovalRequest, Certificate, CertificateAuthority, Template
 from renewal.rules.standing import Standing
 from tests.portal.access.conftest import group
 from tests.portal.pages import fleet as rows
+from tests.portal.pages.test_administration import anchor_pem
 
 ACTS = ("approve", "disapprove", "request", "require", "clear", "reset")
 PAGES = {
@@ -45,6 +49,11 @@ PAGES = {
     "add a role": "/access/roles/add",
     "change a role": "/access/roles/{role}",
     "add an orchestrator": "/orchestrators/add",
+    "issue and revoke a token of one's own": "/account/tokens",
+    "add a user": "/access/users/add",
+    "deactivate a user": "/access/users/{user}",
+    "trust an issuer": "/trusted-issuers",
+    "trust an issuer no longer": "/trusted-issuers/{issuer}/remove",
 }
 
 
@@ -69,10 +78,13 @@ def sent(api: Client, curl: str, **more: str):
     query = [tuple(w.split("=", 1)) for w in after(words, "--data-urlencode")]
     asked = urlencode([*query, *more.items()], quote_via=quote)
     headers = dict(each.split(": ", 1) for each in after(words, "-H"))
-    del headers["Authorization"]
-    return api.generic(
-        method, f"{path}?{asked}", "".join(body), "application/json", headers=headers
-    )
+    headers.pop("Authorization", None)
+    if "$PORTAL_USER" in after(words, "-u"):
+        name = b64encode(f"administrator:{rows.PASSWORD}".encode()).decode()
+        headers["authorization"] = f"Basic {name}"
+    # What stands for a thing that only its owner has.
+    text = "".join(body).replace('"the certificate in PEM"', json.dumps(anchor_pem(timezone.now())))
+    return api.generic(method, f"{path}?{asked}", text, "application/json", headers=headers)
 
 
 def after(words: list[str], flag: str) -> list[str]:
@@ -109,6 +121,10 @@ def test_a_page_shows_the_call_that_does_its_act(fleet, admin, api, now, path, s
         else "",
         group=group("Berlin").pk if "{group}" in path else "",
         role=Group.objects.get(name="Operator").pk,
+        user=User.objects.get(username="orchestrators").pk,
+        issuer=add_anchor(anchor_pem(now), name="", actor=rows.ALICE, now=now)[0].pk
+        if "{issuer}" in path
+        else "",
     )
     page = admin.get(address)
     text = page.content.decode()
@@ -193,3 +209,10 @@ def test_a_call_waits_for_no_script(fleet, admin):
     assert "$PORTAL_TOKEN" in block
     assert 'data-copy=""' in block
     assert " hidden>" in block
+
+
+@pytest.mark.parametrize(
+    "path", ["/access/users/add?kind=service", "/access/tokens", "/access/users"]
+)
+def test_what_has_no_call_shows_none(fleet, admin, path):
+    assert "<summary>API call</summary>" not in admin.get(path).content.decode()
