@@ -6,6 +6,7 @@ Owns the words; what a command does is `commands.py`'s.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 
 from portal.ctl import jobs, tokens
@@ -73,10 +74,28 @@ def _up_to(most: int) -> Callable[[str], int]:
     return number
 
 
+def _code(text: str) -> str:
+    """Return a code of the agent protocol as the API takes it; ``none`` is its NULL."""
+    if text.lower() == "none":
+        return "NULL"
+    if not re.fullmatch(r"[A-F][0-9A-F]{7}", text.upper(), re.ASCII):
+        raise argparse.ArgumentTypeError("a code such as A0100008, or none")
+    return text.upper()
+
+
 def _add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument("--state", choices=_STATES)
     command.add_argument("--expiring-days", type=_up_to(36_500), metavar="DAYS",
                          help="whose certificate ends within so many days")  # fmt: skip
+    command.add_argument("--not-seen-days", type=_up_to(3660), metavar="DAYS",
+                         help="who has not called for so many days (UTC)")  # fmt: skip
+    command.add_argument("--never-seen", action="store_true", help="who has never called")
+    command.add_argument("--offline", action="store_true",
+                         help="approved, and silent for two lengths of a session")  # fmt: skip
+    command.add_argument("--service-account", metavar="NAME",
+                         help="whose permissions they have; the API's Identity")  # fmt: skip
+    command.add_argument("--last-answer", type=_code, metavar="CODE",
+                         help="such as A0100008; none: no warning or error")  # fmt: skip
     command.add_argument("--group")
     command.add_argument("--label", metavar="KEY=VALUE")
     command.add_argument("--query", metavar="QUERY", help="in the API's query language")

@@ -23,6 +23,17 @@ def query(options: argparse.Namespace, *, now: datetime) -> str:
     if options.expiring_days is not None:
         until = now + timedelta(days=options.expiring_days)
         wanted.append(f"Status -eq 2 AND CertificateNotAfter -le {until:%Y-%m-%dT%H:%M:%SZ}")
+    if options.not_seen_days is not None:
+        since = now - timedelta(days=options.not_seen_days)
+        wanted.append(f"LastSeen -lt {since:%Y-%m-%d}")
+    if options.never_seen:
+        wanted.append("LastSeen -eq NULL")
+    if options.offline:
+        wanted.append("Offline -eq true")
+    if options.service_account:
+        wanted.append(f"Identity -eq {_quoted(options.service_account)}")
+    if options.last_answer:
+        wanted.append(f"LastErrorCode -eq {options.last_answer}")
     if options.group:
         wanted.append(f"Group -eq {_quoted(options.group)}")
     if options.label:

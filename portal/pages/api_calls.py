@@ -23,8 +23,7 @@ from portal.access.catalogue import Permission, entry_for
 from portal.access.models import ApiToken
 from renewal.ca.base import Option
 from renewal.models import CertificateAuthority, Template
-from renewal.rules.contact import silent_before
-from renewal.rules.periods import Periods, whole_second
+from renewal.rules.periods import whole_second
 from renewal.selectors.filters import NO_CODE, Filters, hex_of
 from renewal.selectors.marks import Mark
 from renewal.templates import Contents, contents_of
@@ -107,14 +106,12 @@ def of_act(act: str, ids: Sequence[UUID], *, is_job: bool = False) -> list[ApiCa
     return [ApiCall("", "POST", path, body=body, is_job=is_job, in_file=is_long)]
 
 
-def of_all(
-    act: str, ids: Iterable[UUID], filters: Filters, periods: Periods, *, now: datetime
-) -> list[ApiCall]:
+def of_all(act: str, ids: Iterable[UUID], filters: Filters, *, now: datetime) -> list[ApiCall]:
     """Return the calls for an act on all that match: how to list them, and how to act on them.
 
     Without the first where the API has no word for one of the filters.
     """
-    listed = of_list(filters, periods, now=now)
+    listed = of_list(filters, now=now)
     if listed:
         more = (("ReturnLimit", str(MOST_IDS)),)
         call = listed[0]
@@ -291,18 +288,18 @@ def of_issuer(pk: int) -> list[ApiCall]:
     return [ApiCall("", "DELETE", "/TrustedIssuers/{id}", {"id": str(pk)})]
 
 
-def of_list(filters: Filters, periods: Periods, *, now: datetime) -> list[ApiCall]:
+def of_list(filters: Filters, *, now: datetime) -> list[ApiCall]:
     """Return the call that lists what a list shows, in the API's own order; none where the API has
     no word for one of the filters.
     """
-    query = query_string(filters, periods, now=now)
+    query = query_string(filters, now=now)
     if query is None:
         return []
     asked = (("QueryString", query),) if query else ()
     return [ApiCall("", "GET", "/Agents", query=asked)]
 
 
-def query_string(filters: Filters, periods: Periods, *, now: datetime) -> str | None:
+def query_string(filters: Filters, *, now: datetime) -> str | None:
     """Return filters in the API's query language; None where one of them cannot be said in it."""
     is_said = filters.mark in (None, Mark.OFFLINE)
     if not is_said or filters.demonstration is not None or filters.version:
@@ -328,8 +325,7 @@ def query_string(filters: Filters, periods: Periods, *, now: datetime) -> str | 
             ("CertificateNotAfter", "lt" if days else "le", _moment(last)),
         ]
     if filters.mark is Mark.OFFLINE:
-        before = silent_before(periods.offline_after, now)
-        parts += [("Status", "eq", int(Status.APPROVED)), ("LastSeen", "lt", before)]
+        parts.append(("Offline", "eq", "true"))
     if filters.account:
         parts.append(("Identity", "eq", filters.account))
     if filters.answer:

@@ -169,7 +169,6 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
             str(seen.order.act),
             [entry.pk for entry in seen.of(Outcome.CHANGE)],
             filters_of_query(query),
-            periods(store.load()),
             now=timezone.now(),
         ),
     }

@@ -125,7 +125,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "view_of_all": fleet_views.ALL if default and default.query else "",
         "shipped_views": SHIPPED_VIEWS,
         "acts": acts_for(request.user),
-        "api_calls": api_calls.of_list(filters, known, now=now),
+        "api_calls": api_calls.of_list(filters, now=now),
     }
     if not found.rows and filters.ends is not None and filters.ends.days:
         horizon = whole_second(now) + timedelta(days=filters.ends.days)

@@ -27,6 +27,7 @@ from portal.rest.query_language import Operator
 from portal.rest.sort_keys import SortKey
 from renewal.configuration import periods
 from renewal.rules.periods import Level, Periods
+from renewal.selectors.marks import Mark, marked
 from renewal.selectors.states import RenewalState, at_level, having
 
 _STATUS = {status.name.lower(): int(status) for status in Status}
@@ -53,6 +54,11 @@ def agent_listing(
     @cache
     def states() -> dict[str, Q]:
         return {state.value: having(state, known(), now=now) for state in RenewalState}
+
+    @cache
+    def offline() -> dict[str, Q]:
+        found = marked(Mark.OFFLINE, known(), now=now)
+        return {"true": found, "false": ~found}
 
     def level(operator: Operator, value: str | None) -> Q:
         if value is None:
@@ -95,6 +101,7 @@ def agent_listing(
             "CertificateNotAfter": expiry,
             "Level": Field(ORDERED, level, kinds.walked),
             "RenewalState": kinds.one_of(states, _STATES),
+            "Offline": kinds.one_of(offline, ("true", "false")),
             "Group": kinds.related_name("group__name_key", "group"),
             "Label": Field(EQUAL, _label, _label_cost),
             "ClientParameter": Field(EQUAL, _parameter, kinds.walked),

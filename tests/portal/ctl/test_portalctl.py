@@ -106,6 +106,37 @@ def test_it_lists_as_a_table_and_as_json(ctl: Ctl, fleet: rows.Fleet) -> None:
     assert [agent["AgentId"] for agent in found] == [str(fleet.expired.pk)]
 
 
+FILTERS = {
+    "not seen for days": (("--not-seen-days", "30"), {"warned"}),
+    "never seen": (("--never-seen",), {"enrolling"}),
+    "offline": (("--offline",), {"warned"}),
+    "a service account": (("--service-account", 'svc "Berlin"'), {"calm"}),
+    "the last answer": (("--last-answer", "a0100008"), {"must_renew"}),
+    "two filters": (("--offline", "--last-answer", "none"), set()),
+}
+
+
+@pytest.mark.parametrize(("filters", "found"), FILTERS.values(), ids=FILTERS)
+def test_a_filter_of_the_page_is_an_option(
+    portalctl_here: Callable[..., tuple[int, str, str]],
+    fleet: rows.Fleet,
+    filters: tuple[str, ...],
+    found: set[str],
+) -> None:
+    now = timezone.now()
+    account = User.objects.create(username='svc "Berlin"', is_service_account=True)
+    every = Orchestrator.objects.all()
+    every.update(last_seen=now, seen_on=now.date())
+    every.filter(pk=fleet.calm.pk).update(service_account=account)
+    every.filter(pk=fleet.enrolling.pk).update(last_seen=None, seen_on=None)
+    silent = now - timedelta(days=40)
+    every.filter(pk=fleet.warned.pk).update(last_seen=silent, seen_on=silent.date())
+    status, out, err = portalctl_here("--output", "json", "list", *filters, part=1000)
+    assert (status, err) == (0, "")
+    ids = {agent["AgentId"] for agent in json.loads(out)}
+    assert ids == {str(getattr(fleet, name).pk) for name in found}
+
+
 def test_it_explains_one_by_name(ctl: Ctl, fleet: rows.Fleet) -> None:
     told = ctl("explain", fleet.must_renew.client_machine)
     assert told.returncode == 0
@@ -264,6 +295,7 @@ FAILS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
         ("token", "create", "x"), {"PORTAL_USER": "ada", "PORTAL_PASSWORD": "x"}, 1, "sign_in",
     ),
     "days beyond all dates": (("list", "--expiring-days", "99999999999"), {}, 2, "1 to 36500"),
+    "a code that is none": (("list", "--last-answer", "expired"), {}, 2, "such as A0100008"),
     "no rows at all": (("list", "--most", "0"), {}, 2, "a whole number"),
     "an unknown command": (("delete",), {}, 2, "invalid choice"),
     "a token with a line break": (("list",), {"PORTAL_TOKEN": "a\nb"}, 2, "character"),
