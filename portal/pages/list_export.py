@@ -1,6 +1,7 @@
 """A list as a file: exactly the rows that it shows, in their order, with the columns shown.
 
-Owns both forms and the audit row. Rows come in runs, so that a list of any length can be exported.
+Owns both forms and the audit row. A list in a cell of CSV is for reading; JSON has it whole. Rows
+come in runs, so that a list of any length can be exported.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.http import HttpRequest, StreamingHttpResponse
 
@@ -53,7 +54,14 @@ def exported(
 def _as_csv(rows: Iterable[R], shown: Shown[R]) -> Iterator[str]:
     yield csv_line(shown.export_names())
     for row in rows:
-        yield csv_line(shown.export(row).values())
+        yield csv_line(_as_text(value) for value in shown.export(row).values())
+
+
+def _as_text(value: Any) -> Any:
+    """Return a list or labels as a person reads them in a cell: ``site=berlin; stage``."""
+    if isinstance(value, dict):
+        value = [f"{name}={each}" if each else name for name, each in value.items()]
+    return "; ".join(value) if isinstance(value, list) else value
 
 
 def _as_json(rows: Iterable[R], shown: Shown[R]) -> Iterator[str]:

@@ -503,6 +503,20 @@ class TestExport:
         assert [row["group"] for row in told] == ["Plant"]
         assert "last_seen" not in told[0]
 
+    def test_a_list_in_a_cell_is_read_by_a_person_and_in_json_by_a_program(self, fleet, admin):
+        put = {"site": "berlin", "stage": "", "sum": "=1+1"}
+        labels.set_labels([fleet.wrong.pk], put=put, actor=rows.ALICE)
+        admin.post("/orchestrators/layout", {"columns": ["labels"]})
+        found = f"?q={fleet.wrong.client_machine}"
+        (row,) = csv.DictReader(
+            io.StringIO(self.body(admin.get(f"/orchestrators/export.csv{found}")))
+        )
+        (told,) = json.loads(self.body(admin.get(f"/orchestrators/export.json{found}")))
+        assert told["labels"] == put
+        assert row["labels"] == "site=berlin; stage; sum==1+1"
+        assert row["marks"] == "; ".join(told["marks"])
+        assert ";" in row["marks"]
+
     def test_no_cell_of_the_csv_is_a_formula(self, db, now, admin):
         rows.set_up(now)
         rows.orchestrator("=cmd|' /C calc'!A0", now=now, status=Status.NEW)
