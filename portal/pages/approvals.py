@@ -152,6 +152,11 @@ def _detail(
     assessed = assessed_for(request, [row], now=now)[0] if _is_open(row) else None
     votes = inbox.votes_of(row)
     shown = request.POST.get("shown", "")
+    has_voted = any(v.voter_key == me and v.voided_at is None for v in votes)
+    is_barred = rules.bars(question, approver=me)
+    may_override = _reaches(request, row, Permission.APPROVALS_OVERRIDE)
+    # A New record has none.
+    holds_again = row.orchestrator.thumbprint if _is_open(row) else ""
     is_mine = bool(
         reachable([row.orchestrator_id], *act_reaches(request.user, Permission.AGENTS_APPROVE))
     )
@@ -172,19 +177,21 @@ def _detail(
             ]
             if assessed
             else [],
-            # A New record has none.
-            "holds_again": row.orchestrator.thumbprint if _is_open(row) else "",
+            "holds_again": holds_again,
             "votes": votes,
             "needed": rules.needed(question),
             "roles": rules.roles(question),
             "counted": sum(v.voided_at is None for v in votes),
-            "has_voted": any(v.voter_key == me and v.voided_at is None for v in votes),
-            "is_barred": rules.bars(question, approver=me),
+            "has_voted": has_voted,
+            "is_barred": is_barred,
+            # Whose approval would come to nothing is not offered one.
+            "may_approve": bool((assessed and assessed.candidates) or holds_again)
+            and (may_override or not (has_voted or is_barred)),
             "may_decide": is_mine and _is_open(row),
             "api_calls": api_calls.of_approval(row.orchestrator_id, row.pk)
             if is_mine and _is_open(row)
             else [],
-            "may_override": _reaches(request, row, Permission.APPROVALS_OVERRIDE),
+            "may_override": may_override,
             "may_comment": _is_open(row) and approval_comments.may_comment(request.user, row),
             "comments": inbox.comments_of(row),
             "error": error,

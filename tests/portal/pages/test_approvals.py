@@ -137,6 +137,16 @@ class TestLists:
         assert "new-host.example.com" in listed(admin, "mine")
         assert "new-host.example.com" in listed(person("bob"))
 
+    def test_who_has_voted_is_offered_no_second_approval(self, fleet, now):
+        setting("ApprovalsForFirstRegistration", 2, now)
+        amy, bob = person("amy", "Approver"), person("bob", "Approver")
+        url, approve = f"/approvals/{request_of(fleet.waiting).pk}", 'value="approve"'
+        assert approve in amy.get(url).content.decode()
+        decide(amy, fleet.waiting, shown=token(fleet.waiting))
+        assert approve not in amy.get(url).content.decode()
+        assert 'value="disapprove"' in amy.get(url).content.decode()
+        assert approve in bob.get(url).content.decode()
+
     def test_what_is_out_of_reach_is_not_there(self, fleet, now):
         group = OrchestratorGroup.objects.create(name="Plant", name_key="plant", created_at=now)
         Orchestrator.objects.filter(pk=fleet.waiting.pk).update(group=group)
@@ -264,6 +274,9 @@ class TestDecision:
         decide(admin, fleet.waiting, shown=shown, override="yes", reason="the plant stands still")
         assert fresh(fleet.waiting).status == Status.APPROVED
         assert AuditEntry.objects.get(action="approved_by_override").message.startswith("the plant")
+        done = admin.get("/approvals?tab=done").content.decode()
+        assert "against the policies" in done
+        assert "the plant stands still" in done
 
 
 class TestPage:
