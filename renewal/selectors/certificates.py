@@ -22,7 +22,14 @@ from orchestrators.reach import within
 from portal.access.reach import Reach
 from renewal.models import Certificate, CertificateName
 from renewal.rules.standing import IN_USE, UNPROVEN, Standing
-from renewal.selectors.filters import FilterInvalid, ends_in, hex_of, member_of, text_of
+from renewal.selectors.filters import (
+    FilterInvalid,
+    ends_in,
+    hex_of,
+    member_of,
+    text_of,
+    without_label,
+)
 from renewal.selectors.keyset import Segment, Slice, cut
 from renewal.selectors.spans import Ends
 from renewal.x509.names import address_of
@@ -248,6 +255,7 @@ def _found_by(query: str, reach: Reach) -> tuple[set[int], bool]:
     And whether one of these had more than are looked at. Within the reach from the beginning: what
     is outside takes no place from what is inside.
     """
+    query = without_label(query)
     rows = within(Certificate.objects.all(), reach, by="orchestrator_id")
     others = within(CertificateName.objects.all(), reach, by="certificate__orchestrator_id")
     begins = Q(name_key__startswith=canonical(query))

@@ -201,19 +201,38 @@ def narrowed(
     return rows
 
 
+_LABELS = re.compile(
+    r"(?:(?:(?:sha-?(?:1|256)\s*)?(?:fingerprint|thumbprint)|serial(?:\s*number)?"
+    r"|subject|cn|dns|uri|ip(?:\s*address)?|email)\s*[=:]\s*)+",
+    re.IGNORECASE,
+)
+
+
+def without_label(text: str) -> str:
+    """Return what was copied with its label without it: ``subject=CN = web01`` is ``web01``.
+
+    As `openssl x509` prints subject, serial number, fingerprint and alternative names.
+    """
+    text = text.strip()
+    label = _LABELS.match(text)
+    return text[label.end() :] if label else text
+
+
 def hex_of(text: str) -> str:
     """Return a thumbprint or serial number in lower-case hex, whatever it was copied from.
 
     Colons, spaces, dashes and the invisible mark that Windows' certificate dialog puts first are
     left out; empty if anything else is in it.
     """
-    plain = re.sub(r"[\s:\-\u200e\u200f\u202a-\u202e\ufeff]", "", text.strip()).lower()
+    plain = without_label(text)
+    plain = re.sub(r"[\s:\-\u200e\u200f\u202a-\u202e\ufeff]", "", plain).lower()
     plain = plain.removeprefix("0x")
     return plain if re.fullmatch(r"[0-9a-f]+", plain) else ""
 
 
 def _found_by(query: str) -> Q:
     """By id, beginning of the name, or beginning of a thumbprint that it has or ever had."""
+    query = without_label(query)
     condition = Q(name_key__startswith=canonical(query))
     if (agent_id := parse_agent_id(query.strip())) is not None:
         condition |= Q(pk=agent_id)

@@ -50,6 +50,12 @@ def test_certificates_are_found_by_name_serial_and_thumbprint(fleet, admin, now)
         " ".join(re.findall("..", certificate.thumbprint.lower())),
         f"\u200e{certificate.thumbprint[:12]}",
         certificate.fingerprint_sha256,
+        # As openssl prints them.
+        f"SHA1 Fingerprint={':'.join(re.findall('..', certificate.thumbprint))}",
+        f"sha256 Fingerprint={certificate.fingerprint_sha256}",
+        f"serial={certificate.serial_number.upper()}",
+        "subject=CN = app-server-01",
+        "DNS:app-server-01.example.com",
     ):
         assert found(admin, q=query) == {certificate.pk}, query
     assert found(admin, q="nothing like it") == set()
