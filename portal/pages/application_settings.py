@@ -12,6 +12,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.contrib.auth.models import Group
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -29,6 +30,7 @@ from portal.preferences.definitions import BY_NAME, EDITABLE
 from portal.preferences.models import Setting
 from portal.preferences.typed import Definition, Kind, SettingChangedSince, SettingInvalid
 from renewal.configuration import CA_SETTING, TEMPLATE_SETTING, periods
+from renewal.identity.policies import ROLE_SETTINGS
 from renewal.models import CertificateAuthority, Template
 from renewal.selectors import affected
 from renewal.selectors.affected import Whom
@@ -102,10 +104,12 @@ def index(request: HttpRequest) -> HttpResponseBase:
 @page(
     Permission.SETTINGS_READ,
     methods=BOTH,
-    form=fields("value", "was", "default", "preview", "next"),
+    query=fields("value"),
+    # Roles are ticked, several of them under one name.
+    form=fields("was", "default", "preview", "next", many=("value",)),
 )
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
-    """One setting: its widget and its history."""
+    """One setting: its widget and its history. The forecast leads here with a period to try."""
     definition = BY_NAME.get(name)
     if definition is None or definition.internal:
         raise Http404("There is no such setting.")
@@ -115,8 +119,13 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     line = _line(request, definition, stored, numbers)
     preview = None
     form = SettingForm(definition, line.value)
+    if request.method != "POST" and definition.periods and "value" in request.GET:
+        form = SettingForm(definition, line.value, request.GET)
+        preview = _preview(definition, form, far) if form.is_valid() else None
     if request.method == "POST":
         demand(request, needed_for(definition))
+        if definition.name not in ROLE_SETTINGS and len(request.POST.getlist("value")) > 1:
+            raise BadRequest("'value' was sent more than once.")
         given: Mapping[str, Any] = request.POST
         if "default" in request.POST:
             given = {"value": _initial(definition, definition.default)}
@@ -138,6 +147,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
             "line": line,
             "form": form,
             "preview": preview,
+            "tried": form.text() if preview else "",
             "api_calls": api_calls.of_setting(definition.id, line.value),
             "needed": entry_for(needed_for(definition)),
             "nothing_to_choose": None
@@ -166,6 +176,8 @@ class SettingForm(forms.Form):
         value = self.cleaned_data["value"]
         if isinstance(value, bool):
             return "true" if value else "false"
+        if isinstance(value, list):
+            return ", ".join(value)
         return "" if value is None else str(value)
 
 
@@ -240,7 +252,9 @@ def _line(
 
 
 def _initial(definition: Definition, value: str) -> Any:
-    return value.strip().lower() == "true" if definition.kind is Kind.FLAG else value
+    if definition.kind is Kind.FLAG:
+        return value.strip().lower() == "true"
+    return definition.parse(value) if definition.name in ROLE_SETTINGS else value
 
 
 def _field(definition: Definition, now: str) -> forms.Field:
@@ -256,7 +270,14 @@ def _field(definition: Definition, now: str) -> forms.Field:
         )
     if definition.name in _WHERE_ADDED:
         return _choice(label, _names(definition), now)
-    return forms.CharField(label=label, required=False, max_length=2000)
+    if definition.name in ROLE_SETTINGS:
+        return _roles(label, now)
+    return forms.CharField(
+        label=label,
+        required=False,
+        max_length=2000,
+        help_text="Several are separated by commas." if definition.kind is Kind.NAMES else "",
+    )
 
 
 def _names(definition: Definition) -> list[str]:
@@ -275,3 +296,16 @@ def _choice(label: str, names: Iterable[str], now: str) -> forms.ChoiceField:
         # Left out, it would read as "not set", and be unset by whoever saves.
         choices.append((now, f"{now} (cannot be used now)"))
     return forms.ChoiceField(label=label, required=False, choices=choices)
+
+
+def _roles(label: str, now: str) -> forms.MultipleChoiceField:
+    """Ticks for roles; a role that was removed since stays until somebody unticks it."""
+    names = list(Group.objects.order_by("name").values_list("name", flat=True))
+    chosen = [name.strip() for name in now.split(",") if name.strip()]
+    gone = [(name, f"{name} (removed)") for name in chosen if name not in names]
+    return forms.MultipleChoiceField(
+        label=label,
+        required=False,
+        choices=[*((name, name) for name in names), *gone],
+        widget=forms.CheckboxSelectMultiple,
+    )

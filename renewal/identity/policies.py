@@ -14,6 +14,8 @@ from portal.preferences.typed import SettingInvalid
 from renewal.rules.approval import Policies
 
 _ROLES_FIRST, _ROLES_AGAIN = "ApprovalRolesForFirstRegistration", "ApprovalRolesForReturn"
+ROLE_SETTINGS = (_ROLES_FIRST, _ROLES_AGAIN)
+"""The settings that name roles."""
 MOST_ROLES = 5
 
 
@@ -30,7 +32,7 @@ def policies(preferences: Preferences) -> Policies:
 
 def register_validators() -> None:
     """Let the settings refuse roles that do not exist, one named twice, and too many."""
-    for name in (_ROLES_FIRST, _ROLES_AGAIN):
+    for name in ROLE_SETTINGS:
         register_validator(name, _known_roles)
 
 

@@ -338,7 +338,26 @@ def test_a_period_is_previewed_before_it_is_saved(fleet, admin, now):
     # db-primary, edge-gateway-07 and app-server-02 (asked by an operator); the first has 99 days.
     assert (page.context["preview"].due, page.context["preview"].must) == ((3, 2), (1, 1))
     assert admin.post(url, {"value": "20", "preview": "1"}).status_code == 400
+    # The forecast leads here with what was tried, and back.
+    tried = admin.get(f"{url}?value=60")
+    assert tried.context["preview"].due == (3, 2)
+    assert 'value="60"' in tried.content.decode()
+    assert "/forecast?warning=60" in tried.content.decode()
+    assert admin.get(f"{url}?value=x").status_code == 400
     assert not Setting.objects.filter(name="ClientCertificateWarningDays").exists()
+
+
+def test_the_roles_that_approve_are_ticked(db, admin):
+    url, name = "/settings/ApprovalRolesForReturn", "ApprovalRolesForReturn"
+    assert 'value="Approver"' in admin.get(url).content.decode()
+    assert admin.post(url, {"value": ["Approver", "Operator"]})["Location"] == "/settings"
+    assert store.load().values[name] == ("Approver", "Operator")
+    assert set(admin.get(url).context["form"]["value"].value()) == {"Approver", "Operator"}
+    assert admin.post(url, {"value": "Nobody"}).status_code == 400
+    assert admin.post(url, {"default": "1"})["Location"] == "/settings"
+    assert store.load().values[name] == ()
+    twice = {"value": ["60", "90"]}
+    assert admin.post("/settings/SessionLengthMinutes", twice).status_code == 400
 
 
 def test_a_settings_page_shows_default_effect_and_who_changed_it(db, now, admin):

@@ -91,6 +91,8 @@ class TestForecast:
         assert before["Asked to renew now"] == 3
         # Left: the one that an operator asked; nobody else has less than 60 days but edge-gateway.
         assert tried["Asked to renew now"] == 2
+        for setting, days in (("Warning", 60), ("Expiry", 5)):
+            assert f"/settings/ClientCertificate{setting}Days?value={days}" in page.content.decode()
         assert not AuditEntry.objects.filter(action="setting_changed").exists()
 
     @pytest.mark.parametrize(
