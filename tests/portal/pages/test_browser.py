@@ -308,6 +308,21 @@ def test_everything_works_without_scripts(chromium, site):
     assert Orchestrator.objects.get(pk=fleet.must_renew.pk).status == Status.NEW
 
 
+def test_a_call_is_shown_below_its_head_and_a_script_line_by_line(chromium, site):
+    url, _ = site
+    page, _ = opened(chromium, url)
+    page.goto(f"{url}/account/tokens")
+    head = page.locator("summary", has_text="API call")
+    head.click()
+    boxes = [each.bounding_box() for each in (head, page.locator("#api-call-1"))]
+    assert boxes[0]["x"] == boxes[1]["x"]
+    assert boxes[0]["y"] < boxes[1]["y"]
+    page.goto(f"{url}/api")
+    for script in page.locator("pre.code").all():
+        lines = script.inner_text().count("\n") + 1
+        assert script.bounding_box()["height"] > lines * 12
+
+
 def test_filters_apply_at_once_and_stay_in_the_address(chromium, site):
     url, _ = site
     page, said = opened(chromium, url)
