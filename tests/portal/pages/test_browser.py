@@ -601,14 +601,21 @@ def test_times_are_those_of_the_browser(chromium, site):
 
 
 @pytest.mark.parametrize("width", [640, 375])
-def test_every_tab_of_an_orchestrator_is_in_sight_however_narrow_the_page(chromium, site, width):
+def test_tabs_and_rows_are_in_sight_however_narrow_the_page(chromium, site, width):
     url, fleet = site
     page, _ = opened(chromium, url, width=width)
-    page.goto(f"{url}/orchestrators/{fleet.calm.pk}/audit")
-    for tab in page.locator(".tabs a").all():
-        box = tab.bounding_box()
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= width
+    for path in (
+        "orchestrators",
+        "certificates",
+        "authorities",
+        f"orchestrators/{fleet.calm.pk}/audit",
+    ):
+        page.goto(f"{url}/{path}")
+        shown = page.locator(".tabs a, table.stacked tbody :is(th, td)").all()
+        assert len(shown) > 1
+        for box in [each.bounding_box() for each in shown if each.is_visible()]:
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
 
 
 def test_the_periods_are_tried_with_the_pointer_with_keys_and_with_numbers(chromium, site):
