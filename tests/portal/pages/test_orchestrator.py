@@ -63,6 +63,13 @@ def test_the_page_foretells_the_reply_with_the_sentence_of_the_agents_log(
     assert answer.outcome in text
 
 
+def test_the_text_for_a_ticket_leads_back_to_the_page(fleet, admin):
+    address = f"/orchestrators/{fleet.calm.pk}"
+    ticket = admin.get(address).content.decode().split('id="ticket">')[1].split("</pre>")[0]
+    assert f"http://testserver{address}" in ticket.splitlines()
+    assert "State: OK" in ticket.splitlines()
+
+
 def test_a_period_is_told_with_the_share_of_the_lifetime_that_bounds_it(fleet, admin):
     page = admin.get(f"/orchestrators/{fleet.warned.pk}").content.decode()
     told = " ".join(strip_tags(page).split())
