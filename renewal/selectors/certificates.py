@@ -32,6 +32,7 @@ from renewal.selectors.filters import (
 )
 from renewal.selectors.keyset import Segment, Slice, cut
 from renewal.selectors.spans import Ends
+from renewal.x509.certificates import serial_text
 from renewal.x509.names import address_of
 
 NAMES = ("q", "shown", "use", "issuer", "key", "hash", "fleet", "ends")
@@ -42,6 +43,11 @@ MOST_FOUND = 1_000
 NO_HASH = "none"
 """Of signatures that hash within themselves (Ed25519)."""
 _LEAST_HEX = 6
+_DECIMAL = re.compile(r"(\d{12,49})|(\d{1,49})\s*\(0x[0-9a-f]+\)", re.ASCII | re.IGNORECASE)
+"""A serial number in decimal: so long that it is no name, or with its hex as openssl prints it.
+
+Of at most 20 octets (RFC 5280, 4.1.2.2), which are 49 digits.
+"""
 
 
 class Shown(StrEnum):
@@ -280,5 +286,15 @@ def _found_by(query: str, reach: Reach) -> tuple[set[int], bool]:
                 *(Q(**{f"{column}__startswith": each}) for each in beginnings), _connector="OR"
             )
             looked_up.append(rows.filter(condition).order_by(column).values_list("pk", flat=True))
+    if serial_number := _serial_number_in_decimal(query):
+        # Only whole: the first digits of a number in decimal are not the first ones of its hex.
+        same_number = rows.filter(serial_number=serial_number).order_by("pk")
+        looked_up.append(same_number.values_list("pk", flat=True))
     found = [set(ids[: MOST_FOUND + 1]) for ids in looked_up]
     return set().union(*found), any(len(ids) > MOST_FOUND for ids in found)
+
+
+def _serial_number_in_decimal(query: str) -> str:
+    """Return a serial number written in decimal as the rows hold it; empty if it is not one."""
+    written = _DECIMAL.fullmatch(query.strip())
+    return serial_text(int(written[1] or written[2])) if written else ""

@@ -27,7 +27,7 @@ from renewal.models import Certificate, Template
 from renewal.rules.standing import Standing
 from renewal.selectors import certificates as selectors
 from renewal.templates import Contents, save_template
-from renewal.x509.certificates import read_certificate
+from renewal.x509.certificates import read_certificate, serial_text
 from tests import pki
 from tests.portal.pages import fleet as rows
 
@@ -54,11 +54,15 @@ def test_certificates_are_found_by_name_serial_and_thumbprint(fleet, admin, now)
         f"SHA1 Fingerprint={':'.join(re.findall('..', certificate.thumbprint))}",
         f"sha256 Fingerprint={certificate.fingerprint_sha256}",
         f"serial={certificate.serial_number.upper()}",
+        str(int(certificate.serial_number, 16)),
+        f"Serial Number: {int(certificate.serial_number, 16)}",
+        f"Serial Number: {int(certificate.serial_number, 16)} (0x{certificate.serial_number})",
         "subject=CN = app-server-01",
         "DNS:app-server-01.example.com",
     ):
         assert found(admin, q=query) == {certificate.pk}, query
-    assert found(admin, q="nothing like it") == set()
+    for query in ("nothing like it", str(int(certificate.serial_number, 16))[:-1], "9" * 50):
+        assert found(admin, q=query) == set(), query
     facts = read_certificate(
         pki.certificate(
             "CN=one",
@@ -69,6 +73,11 @@ def test_certificates_are_found_by_name_serial_and_thumbprint(fleet, admin, now)
     other = certificates.create(facts, standing=Standing.OWN, now=now)
     for query in ("one", "another.EXAMPLE", "192.0.2.77"):
         assert found(admin, q=query) == {other.pk}, query
+    # Digits alone may be either: what is one's number in hex is the other's in decimal.
+    Certificate.objects.filter(pk=other.pk).update(serial_number="123456789012")
+    hexadecimal = serial_text(123456789012)
+    Certificate.objects.filter(pk=certificate.pk).update(serial_number=hexadecimal)
+    assert found(admin, q="123456789012") == {certificate.pk, other.pk}
 
 
 def test_what_is_outside_the_reach_takes_no_place_from_what_is_inside(fleet, now, monkeypatch):
