@@ -7,17 +7,16 @@ there is. Three statements, however many CAs and rows there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import (
     Count as Aggregated,
 )
 from django.db.models import (
-    DateTimeField,
-    IntegerField,
+    JSONField,
     Min,
     OuterRef,
     QuerySet,
@@ -110,35 +109,52 @@ def board(*, reach: Reach, now: datetime) -> Board:
     rows = within(Enrollment.objects.order_by(), reach, by="orchestrator")
     failures = _failures(rows, now)
     rates = _rates(rows, now)
-    return Board([_queue(ca, failures, rates, now) for ca in _authorities(rows)])
+    return Board([_queue(ca, seen, failures, rates, now) for ca, seen in _authorities(rows)])
 
 
-def _authorities(rows: QuerySet[Enrollment]) -> list[Any]:
+@dataclass(frozen=True)
+class _Open:
+    """The oldest enrollments of one CA that are open, at most one more than are counted."""
+
+    looked_at: int
+    waiting: int
+    oldest: datetime | None
+    last_try: datetime | None
+    next_try: datetime | None
+
+
+def _authorities(rows: QuerySet[Enrollment]) -> Iterator[tuple[CertificateAuthority, _Open]]:
     of_this = rows.filter(authority=OuterRef("pk"), state__in=sorted(OPEN_ENROLLMENT))
     looked_at = of_this.order_by("created_at").values("state", "created_at", "next_attempt_at")
-    looked_at = looked_at[: CAP + 1]
-    waits = f"state = '{EnrollmentState.WAITING}'"
-    return list(
-        CertificateAuthority.objects.annotate(
-            looked_at=_Of(looked_at, "COUNT(*)", IntegerField()),
-            waiting=_Of(looked_at, f"COUNT(CASE WHEN {waits} THEN 1 END)", IntegerField()),
-            oldest=_Of(looked_at, "MIN(created_at)", DateTimeField()),
-            last_try=_Of(
-                looked_at, f"MAX(CASE WHEN {waits} THEN next_attempt_at END)", DateTimeField()
-            ),
-            next_try=_Of(
-                looked_at, f"MIN(CASE WHEN {waits} THEN next_attempt_at END)", DateTimeField()
-            ),
-        ).order_by("name")[:MOST_AUTHORITIES]
-    )
+    known = CertificateAuthority.objects.annotate(open=_ToldOf(looked_at[: CAP + 1]))
+    for ca in known.order_by("name")[:MOST_AUTHORITIES]:
+        counted, waiting, *moments = ca.open
+        yield ca, _Open(counted, waiting, *(_moment(text) for text in moments))
 
 
-class _Of(Subquery):
-    """One number over the rows of a subquery, which has a limit."""
+class _ToldOf(Subquery):
+    """What `_Open` says of the rows of a subquery, which has a limit: a list, so that these rows
+    are read once.
+    """
 
-    def __init__(self, rows: QuerySet[Any, Any], number: str, kind: Any) -> None:
-        self.template = f"(SELECT {number} FROM (%(subquery)s) looked_at)"  # noqa: S608 - constants
-        super().__init__(rows, output_field=kind)
+    output_field = JSONField()
+    _told = (
+        "COUNT(*), COUNT({waits}1 END), MIN(created_at),"
+        " MAX({waits}next_attempt_at END), MIN({waits}next_attempt_at END)"
+    ).format(waits=f"CASE WHEN state = '{EnrollmentState.WAITING}' THEN ")
+    template = f"(SELECT json_array({_told}) FROM (%(subquery)s) looked_at)"  # noqa: S608 - constants
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        template = self.template.replace("json_array", "jsonb_build_array")
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Read a moment from JSON, where SQLite writes it without the zone, which is UTC."""
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _failures(rows: QuerySet[Enrollment], now: datetime) -> tuple[Mapping[int, list[Cause]], bool]:
@@ -176,23 +192,24 @@ def _rates(rows: QuerySet[Enrollment], now: datetime) -> Mapping[int, Rate]:
 
 
 def _queue(
-    ca: Any,
+    ca: CertificateAuthority,
+    seen: _Open,
     failures: tuple[Mapping[int, list[Cause]], bool],
     rates: Mapping[int, Rate],
     now: datetime,
 ) -> Queue:
     causes, is_cut = failures
-    is_capped = ca.looked_at > CAP
-    waiting = min(ca.waiting, CAP)
+    is_capped = seen.looked_at > CAP
+    waiting = min(seen.waiting, CAP)
     own = causes.get(ca.pk, [])
     resume = ca.resume_at if ca.resume_at is not None and ca.resume_at > now else None
     return Queue(
         authority=ca,
         waiting=Count(waiting, is_capped),
-        under_way=Count(min(ca.looked_at - ca.waiting, CAP), is_capped),
-        oldest=ca.oldest,
-        next_try=max(ca.next_try, resume) if ca.next_try and resume else ca.next_try,
-        has_later=ca.last_try is not None and ca.last_try > now,
+        under_way=Count(min(seen.looked_at - seen.waiting, CAP), is_capped),
+        oldest=seen.oldest,
+        next_try=max(seen.next_try, resume) if seen.next_try and resume else seen.next_try,
+        has_later=seen.last_try is not None and seen.last_try > now,
         failed=Count(sum(cause.count for cause in own), is_cut),
         causes=own[:MOST_CAUSES],
         issued=rates.get(ca.pk, Rate(0)),
