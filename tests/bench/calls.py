@@ -54,7 +54,7 @@ _FLEET = (
     *("answer=A0100007", "answer=A0100008", "answer=A01F0030", "answer=A01F00FF", "answer=none"),
     *("seen=1d", "seen=7d", "seen=30d", "seen=3660d", "seen=never", "seen=7d&cursor=last"),
     *("sort=seen", "sort=seen&cursor=last", "sort=-seen", "mark=offline&sort=seen"),
-    *("q={name}", "q=w", "q=no-such-name", "q={thumbprint}", "q=abcdef", "q={id}"),
+    *("q={name}", "q=w", "q=no-such-name", "q={thumbprint}", "q={digits}", "q={id}"),
 )
 _TOGETHER = (
     *("state=ok&mark=requested", "state=warning&group={group}", "state=required&ends=30d"),
