@@ -7,6 +7,7 @@ there is. Three statements, however many CAs and rows there are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -160,19 +161,14 @@ def _moment(text: str | None) -> datetime | None:
 def _failures(rows: QuerySet[Enrollment], now: datetime) -> tuple[Mapping[int, list[Cause]], bool]:
     """Return the causes of each CA, the most frequent first, and whether there are more."""
     since = rows.filter(state__in=sorted(FAILED_ENROLLMENT), finished_at__gt=now - FAILED_WITHIN)
-    newest = since.order_by("-finished_at").values("pk")[: CAP + 1]
-    found = (
-        Enrollment.objects.filter(pk__in=newest)
-        .values_list("authority", "state", Left("last_error", CAUSE_LENGTH))
-        .annotate(number=Aggregated("pk"))
-        .order_by("-number", "authority", "state")
+    said = Left("last_error", CAUSE_LENGTH)
+    newest = Counter(
+        since.order_by("-finished_at").values_list("authority", "state", said)[: CAP + 1]
     )
     causes: dict[int, list[Cause]] = {}
-    total = 0
-    for ca, state, text, number in found:
+    for (ca, state, text), number in sorted(newest.items(), key=lambda each: (-each[1], each[0])):
         causes.setdefault(ca, []).append(Cause(EnrollmentState(state), text, number))
-        total += number
-    return causes, total > CAP
+    return causes, newest.total() > CAP
 
 
 def _rates(rows: QuerySet[Enrollment], now: datetime) -> Mapping[int, Rate]:
