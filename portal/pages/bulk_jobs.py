@@ -20,11 +20,13 @@ from portal.pages.bulk_words import (
     ITEM_LABELS,
     JOB_LABELS,
     LEFT,
+    OLD_LABELS,
     SINCE_LABELS,
     all_of,
 )
 from portal.pages.fields import NOTHING, fields, one_of
 from portal.pages.gate import ACT, actor_of, demand, page, refuse
+from portal.preferences import store
 from renewal.bulk import selectors, service, since
 from renewal.bulk.service import PERMISSIONS, BulkRefused
 from renewal.models import BulkJob
@@ -35,6 +37,7 @@ from renewal.selectors.filters import (
     FilterInvalid,
     filters_of_query,
 )
+from renewal.selectors.states import Label
 
 
 @page(Permission.AGENTS_READ, query=fields("whose", "cursor"))
@@ -66,13 +69,16 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     state = ItemState(wanted) if wanted else None
     reason = request.GET.get("reason", "")[:40].replace("\x00", "")
     # Of a job whose outcomes are not counted, none leads anywhere.
-    place = one_of(request.GET, "since", set(since.Since)) if since.is_counted(row) else ""
+    known = {*since.Since, *since.Old} if since.is_counted(row) else set()
+    place = one_of(request.GET, "since", known) if known else ""
+    now = timezone.now()
     items = selectors.items_of(
         row,
         seen,
         state=state,
         reason=reason,
-        place=since.Since(place) if place else None,
+        place=since.place_of(place),
+        now=now,
         cursor=request.GET.get("cursor", ""),
     )
     names = fleet.names_of((item.orchestrator_id for item in items.rows), seen)
@@ -83,8 +89,10 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     labels = ASKED_LABELS if asks else ITEM_LABELS
     if not row.is_open:
         labels = labels | {ItemState.WAITING: LEFT}
-    places = since.places(row, items.rows, seen) if asks else {}
-    counts = since.counts(row, seen) if since.is_counted(row) else {}
+    places = since.places(row, items.rows, seen, now=now) if asks else {}
+    counts = since.counts(row, seen, now=now) if since.is_counted(row) else {}
+    revokes_old = bool(counts) and store.load().flag("RevokeOldClientAuthCertificate")
+    renewed, kept = counts.get(since.Since.RENEWED, 0), counts.get(since.Old.KEPT, 0)
     may_cancel = row.is_open and may_act and selectors.may_cancel(request.user, row)
     may_retry = bool(not row.is_open and is_own and may_act and left)
     return render(
@@ -103,9 +111,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
                     item,
                     names.get(item.orchestrator_id),
                     labels[ItemState(item.state)],
-                    SINCE_LABELS[places[item.orchestrator_id].since]
-                    if item.orchestrator_id in places
-                    else None,
+                    _labels_of(places.get(item.orchestrator_id)),
                     places.get(item.orchestrator_id),
                 )
                 for item in items.rows
@@ -116,7 +122,12 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
             "since": [
                 (each, label, counts[each]) for each, label in SINCE_LABELS.items() if counts
             ],
-            "is_moving": not row.is_open and any(counts.get(each) for each in since.UNFINISHED),
+            "old": [(each, label, counts[each]) for each, label in OLD_LABELS.items()]
+            if kept < renewed or (renewed and revokes_old)
+            else [],
+            "renewed": renewed,
+            "revokes_old": revokes_old,
+            "is_moving": not row.is_open and any(counts.get(each) for each in since.ON_THE_WAY),
             "place": place,
             "states": [(each, labels[each], _count(row, each)) for each in ItemState],
             "state": state,
@@ -162,6 +173,16 @@ def retry(request: HttpRequest, pk: int) -> HttpResponseBase:
     except BulkRefused as refused:
         messages.error(request, str(refused))
     return redirect("bulk_job", pk=row.pk)
+
+
+def _labels_of(there: since.Whereabouts | None) -> list[Label]:
+    """Return where one is; of a renewed one also how its old certificate ends, if it is revoked."""
+    if there is None:
+        return []
+    step = SINCE_LABELS[there.since]
+    if there.old is None or there.old is since.Old.KEPT:
+        return [step]
+    return [step, OLD_LABELS[there.old]]
 
 
 def _count(row: BulkJob, state: ItemState) -> int:

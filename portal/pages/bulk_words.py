@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from renewal.bulk.since import Since
+from renewal.bulk.since import Old, Since
 from renewal.rules.acts import Act
 from renewal.rules.bulk_lifecycle import BulkState, ItemState
 from renewal.selectors.states import Label
@@ -64,6 +64,12 @@ SINCE_LABELS: dict[Since, Label] = {
         "waiting",
         "It has a new certificate, which no session has used yet.",
     ),
+    Since.WITH_CA: Label(
+        "With the CA",
+        "progress-check",
+        "waiting",
+        "Its CSR, the request for a new certificate, was received; the CA has not answered yet.",
+    ),
     Since.CALLED: Label(
         "Called, not renewed",
         "alert-triangle",
@@ -77,3 +83,29 @@ SINCE_LABELS: dict[Since, Label] = {
         "No longer asked", "ban", "neutral", "The request was cleared, or a Reset took it away."
     ),
 }
+OLD_LABELS: dict[Old, Label] = {
+    Old.REVOKED: Label(
+        "Old one revoked", "circle-check", "healthy", "The CA has revoked the old certificate."
+    ),
+    Old.ASKED: Label(
+        "Being revoked",
+        "hourglass",
+        "waiting",
+        "The CA is asked to revoke the old certificate; this portal refuses it already.",
+    ),
+    Old.OVERDUE: Label(
+        "Revocation overdue",
+        "alert-triangle",
+        "failed",
+        "The CA did not revoke the old certificate in time: the orchestrator's page says why. This"
+        " portal refuses it already.",
+    ),
+    Old.KEPT: Label(
+        "Not revoked",
+        "ban",
+        "neutral",
+        "The CA was not asked: the setting was off, there was no old certificate, or another CA"
+        " issued it; or it expired before.",
+    ),
+}
+"""What became of the certificate that a renewal replaced."""

@@ -7,6 +7,7 @@ those within their own reach.
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -17,7 +18,7 @@ from portal.access.reach import Reach, reach
 from portal.audit.acts import BULK_JOB
 from portal.audit.models import AuditEntry
 from renewal.bulk.service import PERMISSIONS
-from renewal.bulk.since import Since, narrowed
+from renewal.bulk.since import Place, narrowed
 from renewal.models import BulkItem, BulkJob
 from renewal.rules.acts import Act
 from renewal.rules.bulk_lifecycle import RETRIED, ItemState
@@ -61,7 +62,8 @@ def items_of(
     *,
     state: ItemState | None = None,
     reason: str = "",
-    place: Since | None = None,
+    place: Place | None = None,
+    now: datetime,
     cursor: str = "",
 ) -> Slice[BulkItem]:
     """Return one page of a job's items within a reach."""
@@ -71,7 +73,7 @@ def items_of(
     if reason:
         rows = rows.filter(reason=reason)
     if place is not None:
-        rows = narrowed(rows, job, seen, place)
+        rows = narrowed(rows, job, seen, place, now=now)
     return cut([Segment(rows, ("id",))], cursor=cursor, size=50)
 
 

@@ -159,9 +159,16 @@ def marks_of(
 
 def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
     """Return the revocations that failed, or that no CA has carried out in time (S46)."""
-    late = Q(state=RevocationState.FAILED) | Q(created_at__lt=now - OVERDUE_AFTER)
+    return Revocation.objects.filter(is_overdue_revocation(now))
+
+
+def is_overdue_revocation(now: datetime, path: str = "") -> Q:
+    """Return the condition of an overdue revocation, which ``path`` leads to."""
+    late = Q(**{f"{path}state": RevocationState.FAILED}) | Q(
+        **{f"{path}created_at__lt": now - OVERDUE_AFTER}
+    )
     # Which states it can be in stands by itself: so an index of these alone is read.
-    return Revocation.objects.filter(late, state__in=sorted(_OVERDUE))
+    return late & Q(**{f"{path}state__in": sorted(_OVERDUE)})
 
 
 def failed_enrollments(now: datetime) -> QuerySet[Enrollment]:

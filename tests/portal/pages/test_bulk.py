@@ -16,9 +16,11 @@ from portal.access.catalogue import Permission
 from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import save_role
 from portal.audit.models import AuditEntry
+from portal.preferences import store
 from renewal.bulk import work
-from renewal.models import BulkJob
+from renewal.models import BulkJob, Certificate, Enrollment, Revocation
 from renewal.rules.bulk_lifecycle import BulkState
+from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
 
 PREVIEW = "/orchestrators/all/preview"
@@ -52,6 +54,8 @@ def test_all_that_match_are_asked_to_renew_and_nobody_else(fleet, admin):
 
 
 def test_a_job_that_asks_tells_what_came_of_it_and_asked_is_not_renewed(fleet, admin, now):
+    # A CSR from before is no answer to what is asked now.
+    rows.enrollment(fleet.requested, now=now - timedelta(hours=1))
     submit(admin, "request", message="new CA")
     job = BulkJob.objects.get()
     asked = Orchestrator.objects.count()
@@ -65,7 +69,7 @@ def test_a_job_that_asks_tells_what_came_of_it_and_asked_is_not_renewed(fleet, a
             assert len(there.context["items"]) == count
             assert (f'href="?since={place}"' in page.content.decode()) == bool(count)
         assert sum(counts.values()) == job.changed + job.unchanged == asked
-        found = [label.word for *_, label, _ in page.context["items"]]
+        found = [labels[0].word for *_, labels, _ in page.context["items"]]
         assert {word: found.count(word) for word in counts} == counts
         return {word: count for word, count in counts.items() if count}
 
@@ -84,10 +88,69 @@ def test_a_job_that_asks_tells_what_came_of_it_and_asked_is_not_renewed(fleet, a
         "No longer asked": 1,
         "Issued, not used": 1,
     }
+    # Its CSR was received: the turn is the CA's.
+    csr = rows.enrollment(fleet.calm, now=later, state="pending")
+    assert told() == {
+        "Not called yet": asked - 3,
+        "With the CA": 1,
+        "No longer asked": 1,
+        "Issued, not used": 1,
+    }
+    Enrollment.objects.filter(pk=csr.pk).update(state="refused")
+    assert told()["Called, not renewed"] == 1
     new.update(proven_at=later)
     assert told()["Renewed"] == 1
     submit(admin, "clear", "&state=warning")
     assert "What came of it" not in admin.get(f"/jobs/{job.pk + 1}").content.decode()
+
+
+def test_a_job_tells_whether_the_replaced_certificates_are_revoked_and_how_many_overdue(
+    fleet, admin, now
+):
+    submit(admin, "request")
+    job = BulkJob.objects.get()
+    new = fleet.must_renew.certificates.get()
+    old = rows.certificate(fleet.must_renew, now=now, standing=Standing.SUPERSEDED)
+    later = timezone.now()
+    Certificate.objects.filter(pk=new.pk).update(delivered_at=later, proven_at=later)
+    off = "hey are not revoked: the setting"
+
+    def told() -> dict[str, int]:
+        page = admin.get(f"/jobs/{job.pk}")
+        for place, label, count in page.context["old"]:
+            there = admin.get(f"/jobs/{job.pk}?since={place}").context["items"]
+            assert [name for _, name, *_ in there] == [fleet.must_renew.client_machine] * count
+            shown = [] if label.word == "Not revoked" else [label.word]
+            assert all([each.word for each in item[3]] == ["Renewed", *shown] for item in there)
+        assert len(admin.get(f"/jobs/{job.pk}?since=renewed").context["items"]) == 1
+        assert (off in page.content.decode()) == (not page.context["revokes_old"])
+        return {label.word: count for _, label, count in page.context["old"] if count}
+
+    assert told() == {}
+    store.change("RevokeOldClientAuthCertificate", "true", actor=rows.ALICE, now=now)
+    assert told() == {"Not revoked": 1}
+    Certificate.objects.filter(pk=new.pk).update(predecessor=old)
+    revocation = Revocation.objects.create(
+        certificate=old,
+        orchestrator=fleet.must_renew,
+        reason="superseded",
+        created_at=later,
+        next_attempt_at=later,
+    )
+    for state, age, word in (
+        ("waiting", 0, "Being revoked"),
+        ("submitted", 0, "Being revoked"),
+        ("waiting", 16, "Revocation overdue"),
+        ("failed", 0, "Revocation overdue"),
+        ("done", 16, "Old one revoked"),
+        ("lapsed", 16, "Not revoked"),
+    ):
+        asked_at = later - timedelta(minutes=age)
+        Revocation.objects.filter(pk=revocation.pk).update(state=state, created_at=asked_at)
+        assert told() == {word: 1}, (state, age)
+    Revocation.objects.filter(pk=revocation.pk).update(state="done")
+    store.change("RevokeOldClientAuthCertificate", "false", actor=rows.ALICE, now=now)
+    assert told() == {"Old one revoked": 1}
 
 
 def test_a_preview_counts_by_outcome_and_says_who_is_skipped_and_why(fleet, admin):

@@ -153,7 +153,13 @@ def _item(made: Orchestrator, now) -> None:
     """Add an item to the one bulk job that there is, with its row in the audit log."""
     admin = User.objects.get(username="admin")
     job = BulkJob.objects.first() or BulkJob.objects.create(
-        act="request", total=3, requested_by=admin, requested_by_name="admin", created_at=now
+        act="request",
+        total=3,
+        # So many are counted by what came of them.
+        changed=3,
+        requested_by=admin,
+        requested_by_name="admin",
+        created_at=now,
     )
     BulkItem.objects.create(job=job, orchestrator_id=made.pk, state="changed")
     actor = Actor("admin", admin.pk, request_id=job.audit_group)
