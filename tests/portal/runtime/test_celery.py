@@ -69,6 +69,8 @@ def test_publishing_fails_fast_when_the_broker_is_absent_frozen_or_killed(
     absent = embedded.publish()
     embedded.start()
     assert embedded.process
+    # A loaded machine may need longer at first than publishing waits.
+    wait_until(lambda: embedded.publish()[0], "the broker takes tasks")
     up = [embedded.publish()[0] for _ in range(3)]
     embedded.process.popen.send_signal(signal.SIGSTOP)
     frozen = [embedded.publish() for _ in range(3)]
