@@ -82,7 +82,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
         cursor=request.GET.get("cursor", ""),
         with_labels=shown.has("labels"),
     )
-    if filters.state is not None and not found.following and not found.preceding:
+    # Not after a cursor: one beyond the last row shows none of those that are there.
+    if filters.state is not None and not request.GET.get("cursor") and not found.following:
         tally = tally.with_page(filters.state, len(found.rows))
     counted_at = None
     if filters.demonstration is not True and not query_of(
