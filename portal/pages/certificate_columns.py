@@ -1,42 +1,16 @@
 """The columns of the list of certificates: what each is called, means and exports.
 
-Owns the table of columns. How a cell looks is the template's.
+Owns the table of columns. How a cell looks is `certificate_cells.py`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from portal.pages import certificate_cells as cells
+from portal.pages.certificate_row import CertificateRow
 from portal.pages.list_columns import Column, Columns
-from renewal.models import Certificate
-from renewal.rules.periods import days_left
-
-
-@dataclass(frozen=True)
-class CertificateRow:
-    """One line of the list."""
-
-    certificate: Certificate
-    days_left: int
-
-    @classmethod
-    def of(cls, certificate: Certificate, *, now: datetime) -> CertificateRow:
-        return cls(certificate, days_left(certificate.not_after, now))
-
-    @property
-    def state(self) -> str:
-        """What stands beside its end; a revoked one may have expired as well."""
-        if self.certificate.revoked_at is not None:
-            return "revoked"
-        return "expired" if self.days_left < 0 else "valid"
-
-    @property
-    def names(self) -> list[str]:
-        """Its alternative names."""
-        return [str(value) for _, value in self.certificate.sans]
 
 
 def _of(name: str) -> Callable[[CertificateRow], Any]:
@@ -61,6 +35,8 @@ COLUMNS: tuple[Column[CertificateRow], ...] = (
         (("id", _of("pk")), ("common_name", _of("common_name")), ("subject", _of("subject_name"))),
         by_default=True,
         is_fixed=True,
+        cell=cells.name,
+        names_row=True,
     ),
     Column(
         "ends",
@@ -74,6 +50,7 @@ COLUMNS: tuple[Column[CertificateRow], ...] = (
         ),
         by_default=True,
         is_fixed=True,
+        cell=cells.ends,
     ),
     Column(
         "of",
@@ -85,6 +62,7 @@ COLUMNS: tuple[Column[CertificateRow], ...] = (
             ("standing", _of("standing")),
         ),
         by_default=True,
+        cell=cells.orchestrator,
     ),
     Column(
         "key",
@@ -92,6 +70,8 @@ COLUMNS: tuple[Column[CertificateRow], ...] = (
         "Algorithm and size of its key",
         (("key_algorithm", _of("key_algorithm")), ("key_size", _of("key_size"))),
         by_default=True,
+        cell=cells.key,
+        css="nowrap",
     ),
     Column(
         "thumbprint",
@@ -99,6 +79,7 @@ COLUMNS: tuple[Column[CertificateRow], ...] = (
         "SHA-1 of the whole certificate",
         (("thumbprint", _of("thumbprint")),),
         by_default=True,
+        cell=cells.thumbprint,
     ),
     Column(
         "serial",
@@ -106,6 +87,7 @@ COLUMNS: tuple[Column[CertificateRow], ...] = (
         "As its issuer counts, hexadecimal",
         (("serial_number", _of("serial_number")),),
         by_default=True,
+        cell=cells.serial_number,
     ),
     Column(
         "issuer",
@@ -113,6 +95,8 @@ COLUMNS: tuple[Column[CertificateRow], ...] = (
         "The name of whoever signed it",
         (("issuer", _of("issuer_name")),),
         by_default=True,
+        cell=cells.issuer,
+        css="clip",
     ),
     Column(
         "authority",
@@ -124,32 +108,49 @@ COLUMNS: tuple[Column[CertificateRow], ...] = (
                 lambda row: row.certificate.authority.name if row.certificate.authority else "",
             ),
         ),
+        cell=cells.authority,
     ),
     Column(
         "names",
         "Other names",
         "Its subject alternative names",
         (("alternative_names", lambda row: row.names),),
+        cell=cells.names,
     ),
-    Column("begins", "Begins", "The begin of its validity", (("not_before", _of("not_before")),)),
+    Column(
+        "begins",
+        "Begins",
+        "The begin of its validity",
+        (("not_before", _of("not_before")),),
+        cell=cells.begins,
+    ),
     Column(
         "used",
         "First used",
         "When a session used it for the first time",
         (("first_used_at", _of("proven_at")),),
+        cell=cells.first_used,
     ),
     Column(
         "hash",
         "Signed with",
         "Hash of its issuer's signature",
         (("signature_hash", _of("signature_hash")),),
+        cell=cells.signature_hash,
     ),
     Column(
         "fingerprint",
         "Fingerprint",
         "SHA-256 of the whole certificate: what the portal tells it apart by",
         (("fingerprint_sha256", _of("fingerprint_sha256")),),
+        cell=cells.fingerprint,
     ),
-    Column("added", "Added", "When the portal saw or issued it", (("added", _of("created_at")),)),
+    Column(
+        "added",
+        "Added",
+        "When the portal saw or issued it",
+        (("added", _of("created_at")),),
+        cell=cells.added,
+    ),
 )
 CERTIFICATES = Columns("certificates", COLUMNS)

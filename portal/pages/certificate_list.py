@@ -18,10 +18,12 @@ from django.utils import timezone
 from portal.access.catalogue import Permission
 from portal.access.reach import Reach, reach
 from portal.pages import list_export, list_layout
-from portal.pages.certificate_columns import CERTIFICATES, CertificateRow
+from portal.pages.certificate_columns import CERTIFICATES
+from portal.pages.certificate_row import CertificateRow
 from portal.pages.fields import fields
 from portal.pages.fleet_chips import Chip
 from portal.pages.gate import ACT, page
+from portal.pages.list_columns import Here
 from portal.pages.list_layout import shown_to
 from renewal import census
 from renewal.models import Certificate, CertificateAuthority
@@ -57,6 +59,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     hide_beyond(rows.rows, _agents(request), given=seen)
     tally, counted_at = _tally(found, rows, seen)
     issuers = _issuers()
+    shown, here = shown_to(request, CERTIFICATES), Here(now, request.GET)
     return render(
         request,
         "certificates/list.html",
@@ -65,8 +68,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "page": rows,
             "is_cut": found.is_cut,
             "most_found": certificates.MOST_FOUND,
-            "rows": [CertificateRow.of(row, now=now) for row in rows.rows],
-            "shown": shown_to(request, CERTIFICATES),
+            "lines": [shown.cells(CertificateRow.of(row, now=now), here) for row in rows.rows],
+            "shown": shown,
             "tally": [(each, *words, tally.by_shown[each]) for each, words in SHOWN.items()],
             "matches": tally.by_shown[search.shown],
             "tally_is_cut": tally.is_cut,

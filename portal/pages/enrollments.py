@@ -24,6 +24,7 @@ from portal.access.permissions import holds
 from portal.access.reach import reach
 from portal.audit.wording import one_line
 from portal.pages import api_calls
+from portal.pages.enrollment_cells import cells
 from portal.pages.enrollment_words import LABELS, NO_CAUSE, STAGES, Line, has_failed, line_of
 from portal.pages.fields import fields
 from portal.pages.fleet_chips import Chip
@@ -49,6 +50,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     board = queue.board(reach=far, now=now)
     authorities = {each.authority.pk: each.authority.name for each in board.queues}
     templates = dict(Template.objects.order_by("name").values_list("pk", "name"))
+    shown = _shown_certificates(request, found.slice.rows)
     return render(
         request,
         "enrollments/list.html",
@@ -59,8 +61,10 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "page": found.slice,
             "is_cut": found.is_cut,
             "most_found": enrollments.MOST_FOUND,
-            "lines": [line_of(row, now=now) for row in found.slice.rows],
-            "shown_certificates": _shown_certificates(request, found.slice.rows),
+            "lines": [
+                cells(line_of(row, now=now), shown_certificates=shown, now=now)
+                for row in found.slice.rows
+            ],
             "stages": STAGES,
             "authorities": authorities,
             "templates": templates,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from portal.pages.fleet_columns import platform_name
+from portal.pages.pieces import platform
 from renewal.selectors.filters import NO_CODE, Filters, query_of
 from renewal.selectors.marks import MARKS
 from renewal.selectors.states import LABELS
@@ -40,7 +40,7 @@ def chips(filters: Filters) -> list[Chip]:
     if filters.parameter:
         found.append(("Parameter", filters.parameter, replace(filters, parameter="")))
     if filters.platform is not None:
-        name = platform_name(filters.platform)
+        name = platform(filters.platform)
         found.append(("Platform", name, replace(filters, platform=None)))
     if filters.version:
         found.append(("Version", filters.version, replace(filters, version="")))

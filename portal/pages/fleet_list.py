@@ -21,7 +21,6 @@ from portal.access.reach import reach
 from portal.pages import (
     api_calls,
     fleet_chips,
-    fleet_columns,
     fleet_views,
     list_export,
     list_layout,
@@ -30,7 +29,9 @@ from portal.pages.act_catalogue import acts_for
 from portal.pages.fields import fields, one_of
 from portal.pages.fleet_columns import FLEET
 from portal.pages.gate import ACT, page
+from portal.pages.list_columns import Here
 from portal.pages.list_layout import person_of, shown_to
+from portal.pages.pieces import platform
 from portal.pages.shipped_views import SHIPPED_VIEWS
 from portal.preferences import personal, store
 from renewal import census
@@ -95,8 +96,10 @@ def index(request: HttpRequest) -> HttpResponseBase:
             tally, counted_at = tally.with_census(picture.states), picture.counted_at
     matches = tally.total if filters.state is None else tally.by_state[filters.state]
     own = query_of(filters, with_order=True)
+    here = Here(now, request.GET)
     context = {
         "page": found,
+        "lines": [(row.orchestrator, shown.cells(row, here)) for row in found.rows],
         "shown": shown,
         "filters": filters,
         "groups": groups.visible_names(seen),
@@ -109,7 +112,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "marks": [(mark, MARKS[mark]) for mark in Mark],
         "ends": ENDS,
         "is_listed_end": str(filters.ends) in dict(ENDS),
-        "platforms": [(p.name.lower(), fleet_columns.platform_name(p)) for p in AgentPlatform],
+        "platforms": [(p.name.lower(), platform(p)) for p in AgentPlatform],
         "seen": SEEN,
         # Those on this page: there may be very many accounts.
         "accounts": sorted({row.orchestrator.service_account.username for row in found.rows}),

@@ -24,9 +24,11 @@ from tests.services.processes import ROOT, wait_until
 PROCESSES = ("broker", "pages", "agents", "worker", "beat")
 
 
-def is_serving(portal: PortalUnderTest) -> bool:
-    return answers("127.0.0.1", portal.pages_port) and answers(
-        "127.0.0.1", portal.agents_port, portal.ca_file
+def both_ports_answer(portal: PortalUnderTest) -> None:
+    """Wait for an answer at both ports: a machine at work takes more than a probe's two seconds."""
+    wait_until(lambda: answers("127.0.0.1", portal.pages_port), "the pages answer")
+    wait_until(
+        lambda: answers("127.0.0.1", portal.agents_port, portal.ca_file), "the agents' port answers"
     )
 
 
@@ -38,7 +40,7 @@ def runs(pid: int) -> bool:
 
 
 def degraded(portal: PortalUnderTest) -> dict[str, object]:
-    with urllib.request.urlopen(f"{portal.pages_url}/readyz", timeout=5) as response:
+    with urllib.request.urlopen(f"{portal.pages_url}/readyz", timeout=20) as response:
         return dict(json.load(response)["degraded"])
 
 
@@ -46,7 +48,7 @@ def test_it_starts_survives_crashes_and_ends(
     portal_processes: Callable[..., PortalUnderTest],
 ) -> None:
     portal = portal_processes("sqlite")
-    assert is_serving(portal)
+    both_ports_answer(portal)
     assert degraded(portal)["broker"] is False
     assert "Password  " in portal.said()
 
@@ -59,7 +61,7 @@ def test_it_starts_survives_crashes_and_ends(
         f"The portal already runs on {portal.data_dir} (process {portal.process.pid}); "
         "stop it first."
     ]
-    assert is_serving(portal)
+    both_ports_answer(portal)
 
     # A process that dies comes back.
     killed = portal.kill("worker")
@@ -70,7 +72,7 @@ def test_it_starts_survives_crashes_and_ends(
     portal.crash()
     wait_until(lambda: not any(pid and runs(pid) for pid in pids), "no process is left", 60)
     portal.start()
-    assert is_serving(portal)
+    both_ports_answer(portal)
     assert "Password  " not in portal.said()
 
     pids = [portal.pid(name) for name in PROCESSES]
@@ -88,10 +90,10 @@ def test_a_broker_that_is_down_or_frozen_stops_neither_port(
     wait_until(lambda: "cmdstat_lpush" in client.info("commandstats"), "beat is at work")
     with portal.paused("broker"):
         wait_until(lambda: "The broker takes no tasks (" in portal.said(), "beat says so")
-        assert is_serving(portal)
+        both_ports_answer(portal)
         assert degraded(portal)["broker"] is True
     portal.hold("broker")
-    assert is_serving(portal)
+    both_ports_answer(portal)
     assert degraded(portal)["broker"] is True
     # What the broker held is gone for good, and damaged on top.
     for path in (portal.data_dir / "broker" / "appendonlydir").glob("*.incr.aof"):
@@ -185,7 +187,7 @@ def test_a_data_folder_with_a_long_path_works_until_its_terminal_closes(
     portal.data_dir = long
     long.parent.mkdir()
     portal.start()
-    assert is_serving(portal)
+    both_ports_answer(portal)
     assert degraded(portal)["broker"] is False
     # A terminal that closes ends everything, as Ctrl-C does.
     pids = [portal.pid(name) for name in PROCESSES]
