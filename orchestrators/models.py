@@ -13,6 +13,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import Combinable
 
 from orchestrators import indexes
 from orchestrators.registration.models import AutoRegistrationRule, HandlerHealth
@@ -154,7 +155,7 @@ class OrchestratorLabel(models.Model):
 
 
 class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
-    def live(self, now: datetime) -> AgentSessionQuerySet:
+    def live(self, now: datetime | Combinable) -> AgentSessionQuerySet:
         return self.filter(ended_at=None, expires_at__gt=now)
 
 

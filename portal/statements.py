@@ -4,17 +4,18 @@ Owns the compiling and the filling in. The ORM's compiler writes the SQL of whic
 the ORM's converters read what comes back: a prepared statement says what its queryset says. What is
 saved is the compiling, which costs a hot call most of its time, and on PostgreSQL the planning as
 well (unless PORTAL_DATABASE_PREPARES is off). Whatever decides the SHAPE of a statement (tables,
-NULL or not, how many values a list has) is fixed; only values vary.
+NULL or not) is fixed; only values vary. A list of any length is one value (`Among`).
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Expression, Field, Model, QuerySet
+from django.db.models import BooleanField, Expression, F, Field, Func, Model, QuerySet
 from django.db.models.query import get_related_populators
 from django.db.models.sql import InsertQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
@@ -35,6 +36,41 @@ class Parameter(Expression):
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
         return "%s", (self,)
+
+    def prepared(self, value: Any, on: Any) -> Any:
+        """Return a value as the database takes it."""
+        return self.output_field.get_db_prep_value(value, on)
+
+
+class _ListParameter(Parameter):
+    """Stands for a list of values."""
+
+    def prepared(self, value: Any, on: Any) -> Any:
+        each = [self.output_field.get_db_prep_value(one, on) for one in value]
+        return each if on.vendor == "postgresql" else json.dumps(each)
+
+
+class Among(Func):
+    """Says whether a column's value is one of a list that is given at each run."""
+
+    output_field: Any = BooleanField()
+    template = "%(expressions)s"
+
+    def __init__(self, column: str, name: str, field: Field[Any, Any]) -> None:
+        super().__init__(F(column), _ListParameter(name, field))
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any) -> Any:
+        return super().as_sql(
+            compiler, connection, template="%(expressions)s)", arg_joiner=" = ANY("
+        )
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> Any:
+        return super().as_sql(
+            compiler,
+            connection,
+            template="%(expressions)s))",
+            arg_joiner=" IN (SELECT value FROM json_each(",
+        )
 
 
 class Select(Generic[Row]):
@@ -171,9 +207,7 @@ class _Statement:
 
     def _filled(self, values: Mapping[str, Any]) -> list[Any]:
         return [
-            one.output_field.get_db_prep_value(values[one.name], self.on)
-            if isinstance(one, Parameter)
-            else one
+            one.prepared(values[one.name], self.on) if isinstance(one, Parameter) else one
             for one in self._parameters
         ]
 

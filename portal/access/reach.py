@@ -7,17 +7,17 @@ granted. Knows no orchestrators: which rows a reach means is said by `orchestrat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Permission as DjangoPermission
-from django.db.models import BigIntegerField, CharField, F, QuerySet, Value
+from django.db.models import BigIntegerField, CharField, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from portal.access.catalogue import WHOLE_PORTAL, Permission, granting
 from portal.access.models import RoleReach
-from portal.statements import Parameter, Select
+from portal.statements import Among, Parameter, Select
 
 
 @dataclass(frozen=True)
@@ -123,22 +123,24 @@ def grants_of_each(users: Iterable[Any]) -> dict[int, Grants]:
 
 
 def _loaded(users: Collection[int]) -> dict[int, Grants]:
-    return _granted(users, _rows("__in", users)) if users else {}
+    return _granted(users, _OF_SOME.all(users=list(users))) if users else {}
 
 
-def _rows(lookup: str, users: Any) -> QuerySet[Any, Any]:
+def _rows(which: Callable[[str], Any]) -> QuerySet[Any, Any]:
     """Select permissions and limits of users' roles, and permissions of their own, at once: user,
     codename, role, group, key and value of a label.
+
+    ``which``: the condition of a column that has a user's number.
     """
     catalogued = DjangoPermission.objects.filter(content_type__app_label="access").order_by()
     no_limit = (_NO_NUMBER, _NO_TEXT, _NO_TEXT)
-    own = catalogued.filter(**{f"user{lookup}": users}).values_list(
+    own = catalogued.filter(which("user__pk")).values_list(
         F("user__pk"), F("codename"), _NO_NUMBER, *no_limit
     )
-    by_role = catalogued.filter(**{f"group__user{lookup}": users}).values_list(
+    by_role = catalogued.filter(which("group__user__pk")).values_list(
         F("group__user__pk"), F("codename"), F("group__pk"), *no_limit
     )
-    limits = RoleReach.objects.filter(**{f"role__user{lookup}": users}).values_list(
+    limits = RoleReach.objects.filter(which("role__user__pk")).values_list(
         F("role__user__pk"),
         _NO_TEXT,
         F("role_id"),
@@ -150,7 +152,15 @@ def _rows(lookup: str, users: Any) -> QuerySet[Any, Any]:
 
 
 # Every request asks this of its caller.
-_OF_ONE = Select(lambda: _rows("", Parameter("user", BigIntegerField())), lambda *columns: columns)
+_OF_ONE = Select(
+    lambda: _rows(lambda column: Q(**{column: Parameter("user", BigIntegerField())})),
+    lambda *columns: columns,
+)
+# Every page of the list asks this of the service accounts that it shows.
+_OF_SOME = Select(
+    lambda: _rows(lambda column: Among(column, "users", BigIntegerField())),
+    lambda *columns: columns,
+)
 
 
 def _granted(users: Iterable[int], rows: Iterable[tuple[Any, ...]]) -> dict[int, Grants]:

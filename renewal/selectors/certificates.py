@@ -17,10 +17,11 @@ from urllib.parse import parse_qsl, urlencode
 
 from django.db.models import Q, QuerySet
 
+from orchestrators.models import Orchestrator
 from orchestrators.names import canonical
 from orchestrators.reach import within
 from portal.access.reach import Reach
-from renewal.models import Certificate, CertificateName
+from renewal.models import Certificate, CertificateAuthority, CertificateName
 from renewal.rules.standing import IN_USE, UNPROVEN, Standing
 from renewal.selectors.filters import (
     FilterInvalid,
@@ -31,6 +32,7 @@ from renewal.selectors.filters import (
     without_label,
 )
 from renewal.selectors.keyset import Segment, Slice, cut
+from renewal.selectors.related import all_but
 from renewal.selectors.spans import Ends
 from renewal.x509.certificates import serial_text
 from renewal.x509.names import address_of
@@ -163,10 +165,17 @@ class Matching:
         return [Segment(part, order) for part in _parts(rows, self.search, self.now)]
 
 
+_UNREAD = (
+    "der",
+    *all_but("orchestrator", Orchestrator, "client_machine"),
+    *all_but("authority", CertificateAuthority, "name"),
+)
+
+
 def matching(search: Search, *, reach: Reach, now: datetime) -> Matching:
     """Look a search up among the certificates within the reach."""
     rows = within(
-        Certificate.objects.select_related("orchestrator", "authority").defer("der"),
+        Certificate.objects.select_related("orchestrator", "authority").defer(*_UNREAD),
         reach,
         by="orchestrator_id",
     )

@@ -24,11 +24,12 @@ from orchestrators.reach import within
 from orchestrators.records import parse_agent_id
 from portal.access.reach import Reach
 from portal.days import Days, days_of
-from renewal.models import Enrollment
+from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
 from renewal.models.enrollments import CAUSE_LENGTH
 from renewal.rules.lifecycle import FAILED_ENROLLMENT, EnrollmentState
 from renewal.selectors.filters import FilterInvalid, member_of, text_of
 from renewal.selectors.keyset import Segment, Slice, cut
+from renewal.selectors.related import all_but
 
 NAMES = ("q", "state", "ca", "template", "cause", "older", "ended", "fleet")
 """The parameters that say what is looked for."""
@@ -170,13 +171,22 @@ class Found:
     """More than `MOST_FOUND` orchestrators begin like this; the rest is not shown."""
 
 
+_UNREAD = (
+    *("csr_der", "subject_der", "sans", "extended_key_usages"),
+    *all_but("orchestrator", Orchestrator, "client_machine"),
+    *all_but("authority", CertificateAuthority, "name", "enabled", "resume_at"),
+    *all_but("template", Template, "name"),
+    *all_but("certificate", Certificate, "thumbprint"),
+)
+
+
 def page(search: Search, *, reach: Reach, now: datetime, cursor: str = "") -> Found:
     """Return one page of the enrollments within the reach that a search finds."""
     rows = within(
         Enrollment.objects.select_related("orchestrator", "authority", "template", "certificate"),
         reach,
         by="orchestrator",
-    ).defer("csr_der", "subject_der", "certificate__der")
+    ).defer(*_UNREAD)
     is_cut = False
     if search.query:
         ids, is_cut = _found_by(search.query, reach)

@@ -25,10 +25,9 @@ from django.db.models import (
     prefetch_related_objects,
 )
 
-from orchestrators.models import AgentSession, Orchestrator, OrchestratorLabel, Status
+from orchestrators.models import Orchestrator, OrchestratorLabel, Status
 from orchestrators.reach import within
 from portal.access.reach import Reach
-from renewal.readiness import unable_among
 from renewal.rules.periods import Periods, days_left
 from renewal.selectors.counting import CAP
 from renewal.selectors.filters import Filters, Sort, narrowed
@@ -38,11 +37,7 @@ from renewal.selectors.marks import (
     TOLD_ELSEWHERE,
     Around,
     Mark,
-    claims_over,
-    failed_enrollments,
     marks_of,
-    overdue_revocations,
-    was_refused,
 )
 from renewal.selectors.outlook import Next, next_of
 from renewal.selectors.state_counts import Tally, tally, tally_of
@@ -55,6 +50,7 @@ from renewal.selectors.states import (
     state_expression,
     state_of,
 )
+from renewal.selectors.surroundings import around
 
 PAGE_SIZE = 50
 _BY_NAME = ("name_key", "id")
@@ -207,38 +203,11 @@ def first_end_after(moment: datetime, *, reach: Reach) -> Orchestrator | None:
 def rows_of(
     orchestrators: Iterable[Orchestrator], periods: Periods, *, now: datetime
 ) -> list[FleetRow]:
-    """Return what the list says of each record: five queries, and one for each limit that the
-    roles of their service accounts have.
-    """
+    """Return what the list says of each record, read with its service account."""
     records = list(orchestrators)
-    ids = [o.pk for o in records]
-    overdue = set(
-        overdue_revocations(now)
-        .filter(orchestrator__in=ids)
-        .values_list("orchestrator_id", flat=True)
-    )
-    failed = set(
-        failed_enrollments(now)
-        .filter(orchestrator__in=ids)
-        .values_list("orchestrator_id", flat=True)
-    ) | {o.pk for o in records if was_refused(o, now)}
-    late = set(
-        claims_over(now).filter(orchestrator__in=ids).values_list("orchestrator_id", flat=True)
-    )
-    unable = unable_among(records)
-    live = set(
-        AgentSession.objects.live(now)
-        .filter(orchestrator__in=ids)
-        .values_list("orchestrator_id", flat=True)
-    )
     return [
-        _row(
-            o,
-            periods,
-            Around(o.pk in overdue, o.pk in failed, o.pk in live, o.pk in late, o.pk in unable),
-            now=now,
-        )
-        for o in records
+        _row(record, periods, said, now=now)
+        for record, said in zip(records, around(records, now=now), strict=True)
     ]
 
 
@@ -320,9 +289,7 @@ def _ranked(rows: QuerySet[Orchestrator]) -> QuerySet[Orchestrator]:
     )
 
 
-def _row(
-    orchestrator: Orchestrator, periods: Periods, around: Around, *, now: datetime
-) -> FleetRow:
+def _row(orchestrator: Orchestrator, periods: Periods, said: Around, *, now: datetime) -> FleetRow:
     not_after = orchestrator.certificate_not_after
     left = days_left(not_after, now) if not_after else None
     share = 0 if left is None else min(max(round(100 * left / _BAR_DAYS), 0), 100)
@@ -332,8 +299,8 @@ def _row(
         state=state,
         days_left=left,
         share=share,
-        marks=tuple(marks_of(orchestrator, state, around, periods, now=now)),
-        in_session=around.is_live,
+        marks=tuple(marks_of(orchestrator, state, said, periods, now=now)),
+        in_session=said.is_live,
         next=next_of(orchestrator, state, periods),
     )
 

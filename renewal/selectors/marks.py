@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import Combinable
 from django.db.models.lookups import IsNull
 
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
@@ -24,6 +25,8 @@ from renewal.rules.lifecycle import FAILED_ENROLLMENT, RevocationState
 from renewal.rules.periods import Periods
 from renewal.selectors.states import Label, RenewalState
 
+Moment = datetime | Combinable
+"""The present as a value, or as what stands for it in a statement that is prepared."""
 FAILED_WITHIN = timedelta(days=1)
 """What failed is news for so long."""
 _OVERDUE = frozenset({RevocationState.WAITING, RevocationState.SUBMITTED, RevocationState.FAILED})
@@ -157,12 +160,12 @@ def marks_of(
         yield Mark.OFFLINE
 
 
-def overdue_revocations(now: datetime) -> QuerySet[Revocation]:
+def overdue_revocations(now: Moment) -> QuerySet[Revocation]:
     """Return the revocations that failed, or that no CA has carried out in time (S46)."""
     return Revocation.objects.filter(is_overdue_revocation(now))
 
 
-def is_overdue_revocation(now: datetime, path: str = "") -> Q:
+def is_overdue_revocation(now: Moment, path: str = "") -> Q:
     """Return the condition of an overdue revocation, which ``path`` leads to."""
     late = Q(**{f"{path}state": RevocationState.FAILED}) | Q(
         **{f"{path}created_at__lt": now - OVERDUE_AFTER}
@@ -171,7 +174,7 @@ def is_overdue_revocation(now: datetime, path: str = "") -> Q:
     return late & Q(**{f"{path}state__in": sorted(_OVERDUE)})
 
 
-def failed_enrollments(now: datetime) -> QuerySet[Enrollment]:
+def failed_enrollments(now: Moment) -> QuerySet[Enrollment]:
     """Return the requests of orchestrators that failed for good within a day."""
     return Enrollment.objects.filter(
         orchestrator__isnull=False,
@@ -198,7 +201,7 @@ def failed_orchestrators(now: datetime) -> QuerySet[Any, Any]:
     return failed_enrollments(now).values("orchestrator_id").union(refused.values("pk"))
 
 
-def claims_over(now: datetime) -> QuerySet[EnrollmentClaim]:
+def claims_over(now: Moment) -> QuerySet[EnrollmentClaim]:
     """Return the claims of approved records without a certificate that can be used no more."""
     return EnrollmentClaim.objects.filter(
         _is_over(now),
@@ -210,7 +213,7 @@ def claims_over(now: datetime) -> QuerySet[EnrollmentClaim]:
     )
 
 
-def _is_over(now: datetime) -> Q:
+def _is_over(now: Moment) -> Q:
     return (
         Q(expires_at__lte=now)
         | Q(credential__expires_at__lte=now)
