@@ -55,9 +55,10 @@ def index(request: HttpRequest) -> HttpResponseBase:
     search = certificates.search_from(request.GET.dict())
     seen = _reach(request)
     found = certificates.matching(search, reach=seen, now=now)
-    rows = certificates.page(found, cursor=request.GET.get("cursor", ""))
-    hide_beyond(rows.rows, _agents(request), given=seen)
-    tally, counted_at = _tally(found, rows, seen)
+    part = certificates.page(found, cursor=request.GET.get("cursor", ""))
+    hide_beyond(part.rows, _agents(request), given=seen)
+    rows = [CertificateRow.of(each, now=now) for each in part.rows]
+    tally, counted_at = _tally(found, part, seen)
     issuers = _issuers()
     shown, here = shown_to(request, CERTIFICATES), Here(now, request.GET)
     return render(
@@ -65,10 +66,11 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "certificates/list.html",
         {
             "search": search,
-            "page": rows,
+            "page": part,
             "is_cut": found.is_cut,
             "most_found": certificates.MOST_FOUND,
-            "lines": [shown.cells(CertificateRow.of(row, now=now), here) for row in rows.rows],
+            "rows": rows,
+            "cells": [shown.cells(row, here) for row in rows],
             "shown": shown,
             "tally": [(each, *words, tally.by_shown[each]) for each, words in SHOWN.items()],
             "matches": tally.by_shown[search.shown],

@@ -50,6 +50,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     board = queue.board(reach=far, now=now)
     authorities = {each.authority.pk: each.authority.name for each in board.queues}
     templates = dict(Template.objects.order_by("name").values_list("pk", "name"))
+    lines = [line_of(row, now=now) for row in found.slice.rows]
     shown = _shown_certificates(request, found.slice.rows)
     return render(
         request,
@@ -61,10 +62,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "page": found.slice,
             "is_cut": found.is_cut,
             "most_found": enrollments.MOST_FOUND,
-            "lines": [
-                cells(line_of(row, now=now), shown_certificates=shown, now=now)
-                for row in found.slice.rows
-            ],
+            "lines": lines,
+            "cells": [cells(line, shown_certificates=shown, now=now) for line in lines],
             "stages": STAGES,
             "authorities": authorities,
             "templates": templates,

@@ -15,10 +15,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestrators import sessions
-from orchestrators.models import Orchestrator
-from portal.statements import Instances, Parameter, Select, Update, _Statement
+from orchestrators.models import AgentSession, Orchestrator
+from portal.statements import Among, Instances, Parameter, Select, Update, _Statement
 from renewal import in_session
-from renewal.models import Certificate
+from renewal.models import Certificate, Revocation
+from renewal.revocations import OVERDUE_AFTER
+from renewal.selectors.marks import overdue_revocations
+from renewal.selectors.surroundings import around
 from tests.renewal.fleet import Fleet
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -172,3 +175,48 @@ def test_it_is_compiled_once_in_a_thread(fleet: Fleet, monkeypatch: pytest.Monke
 
     assert len(compiled) == 1
     assert len(statements) == 3
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 40])
+def test_a_list_of_any_length_is_one_value_of_one_statement(fleet: Fleet, number: int) -> None:
+    wanted = [fleet.entered(name).pk for name in ("a", "b", "c")][:number]
+    fleet.entered("d")
+    asked = wanted + [uuid.uuid4() for _ in range(number - len(wanted))]
+    found = Select(
+        lambda: Orchestrator.objects.filter(Among("id", "ids", UUIDField())).values_list("pk"),
+        lambda pk: pk,
+    )
+    for _ in range(_ENOUGH):
+        assert set(found.all(ids=asked)) == set(wanted)
+
+
+def test_what_a_list_says_of_its_records_is_what_the_orm_reads(fleet: Fleet) -> None:
+    now = timezone.now()
+    overdue, live, calm = (fleet.entered(name) for name in ("overdue", "in session", "calm"))
+    Revocation.objects.create(
+        orchestrator=overdue,
+        certificate=Certificate.objects.get(orchestrator=overdue),
+        reason="superseded",
+        state="waiting",
+        created_at=now - OVERDUE_AFTER - timedelta(seconds=1),
+        next_attempt_at=now,
+    )
+    sessions.open_session(
+        live,
+        lasts=timedelta(hours=3),
+        heartbeat_minutes=7,
+        thumbprint="",
+        address="",
+        now=now,
+    )
+    records = [overdue, live, calm]
+    # A moment earlier it was not overdue yet, and a day later no session lives.
+    for at in (now, now - timedelta(minutes=5), now + timedelta(days=1)):
+        late = set(overdue_revocations(at).values_list("orchestrator_id", flat=True))
+        lively = set(AgentSession.objects.live(at).values_list("orchestrator_id", flat=True))
+        assert late == (set() if at < now else {overdue.pk})
+        assert lively == (set() if at > now else {live.pk})
+        for _ in range(_ENOUGH):
+            said = dict(zip(records, around(records, now=at), strict=True))
+            assert {record.pk for record in records if said[record].is_overdue} == late
+            assert {record.pk for record in records if said[record].is_live} == lively
