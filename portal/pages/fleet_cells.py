@@ -97,15 +97,14 @@ def group(row: FleetRow, here: Here) -> str:
 
 
 def labels(row: FleetRow, here: Here) -> str:
-    shown = [f"{x.key}={x.value}" if x.value else x.key for x in row.labels]
-    values = [f"{x.key}={x.value}" for x in row.labels]
+    shown = ((f"{each.key}={each.value}", each) for each in row.labels)
     return (
         format_html_join(
             " ",
             '<a class="label-tag" href="{}">{}</a>',
             (
-                (here.filtered("label", value), word)
-                for value, word in zip(values, shown, strict=True)
+                (here.filtered("label", value), value if each.value else each.key)
+                for value, each in shown
             ),
         )
         or NONE

@@ -30,8 +30,10 @@ _OVERDUE, _FAILED, _LATE, _LIVE = "overdue", "failed", "late", "live"
 
 def around(records: Sequence[Orchestrator], *, now: datetime) -> list[Around]:
     """Return what is said of each, in their order: two queries, and one for each limit that the
-    roles of their service accounts have.
+    roles of their service accounts have; of none, no query.
     """
+    if not records:
+        return []
     said: dict[UUID, set[str]] = defaultdict(set)
     for pk, what in _SAID.all(ids=[record.pk for record in records], now=now):
         said[pk].add(what)
