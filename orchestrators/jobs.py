@@ -35,15 +35,17 @@ def offers_logs(orchestrator: Orchestrator) -> bool:
     return not orchestrator.had_session or bool(known & announced)
 
 
-def request_logs(orchestrator: Orchestrator, *, actor: Actor, now: datetime) -> Job:
-    """Queue a FetchLogs job; one that waits already is returned instead of a second. Raises
-    LogsNotOffered.
+def request_logs(
+    orchestrator: Orchestrator, *, actor: Actor, now: datetime, message: str = ""
+) -> tuple[Job, bool]:
+    """Queue a FetchLogs job and return it with True; one that waits already with False instead of
+    a second one. Raises LogsNotOffered.
     """
     if not offers_logs(orchestrator):
         raise LogsNotOffered
     with transaction.atomic():
         if waiting := waiting_for_logs(orchestrator).first():
-            return waiting
+            return waiting, False
         job = Job.objects.create(
             orchestrator=orchestrator,
             capability=Capability.FETCH_LOGS,
@@ -58,15 +60,23 @@ def request_logs(orchestrator: Orchestrator, *, actor: Actor, now: datetime) -> 
             object_id=job.job_id,
             object_name=orchestrator.client_machine,
             orchestrator_id=orchestrator.pk,
+            message=message,
         )
-    return job
+    return job, True
 
 
 def waiting_for_logs(orchestrator: Orchestrator) -> QuerySet[Job]:
     """Return the FetchLogs job of an orchestrator that waits, if there is one."""
-    return Job.objects.filter(
-        orchestrator=orchestrator, capability=Capability.FETCH_LOGS, state=JobState.WAITING
-    )
+    return _waiting().filter(orchestrator=orchestrator)
+
+
+def asked_for_logs() -> set[UUID]:
+    """Return the orchestrators for which a FetchLogs job waits."""
+    return set(_waiting().values_list("orchestrator_id", flat=True))
+
+
+def _waiting() -> QuerySet[Job]:
+    return Job.objects.filter(capability=Capability.FETCH_LOGS, state=JobState.WAITING)
 
 
 def _ticket(job_id: UUID, capability: str) -> JobTicket:

@@ -16,6 +16,7 @@ from orchestrators.models import Orchestrator, Reenrollment, Status
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.audit.trail import Actor
+from renewal import log_requests
 from renewal.identity import approvals
 from renewal.identity.approvals import Approval, Shown
 
@@ -50,6 +51,10 @@ class Act:
     is_dangerous: bool = False
     is_renewal: bool = False
     needs_reason: bool = False
+    in_session: str = ""
+    """What an orchestrator does about it in its next session, and not before."""
+    has_tab: bool = False
+    """The orchestrator's page has a tab for it."""
 
     def fits(self, orchestrator: Orchestrator) -> bool:
         """Say whether the act makes sense for a record as it is."""
@@ -80,6 +85,10 @@ def _reset(pk: UUID, order: Order) -> bool:
         generation=order.generation,
     )
     return True
+
+
+def _logs(pk: UUID, order: Order) -> bool:
+    return log_requests.ask(pk, actor=order.actor, now=order.now, message=order.message)
 
 
 def _renewal(flag: Reenrollment) -> Callable[[UUID, Order], bool]:
@@ -128,6 +137,7 @@ ACTS: dict[str, Act] = {
             _renewal(Reenrollment.REQUESTED),
             _APPROVED,
             is_renewal=True,
+            in_session="renew",
         ),
         Act(
             "require",
@@ -143,6 +153,7 @@ ACTS: dict[str, Act] = {
             _renewal(Reenrollment.REQUIRED),
             _APPROVED,
             is_renewal=True,
+            in_session="renew",
         ),
         Act(
             "clear",
@@ -155,6 +166,21 @@ ACTS: dict[str, Act] = {
             "was not asked",
             _renewal(Reenrollment.NONE),
             _ALL,
+        ),
+        Act(
+            "logs",
+            "Fetch the log",
+            "file-text",
+            Permission.AGENTS_LOGS,
+            "A job goes out with its next session and brings the end of its log to its page.",
+            "A job goes out with the next session of each and brings the end of its log to its "
+            "page.",
+            "is asked for its log",
+            "its log was asked for already",
+            _logs,
+            _ALL,
+            in_session="send it",
+            has_tab=True,
         ),
         Act(
             "disapprove",

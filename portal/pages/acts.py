@@ -18,6 +18,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
+from orchestrators import jobs
 from orchestrators import selectors as records
 from orchestrators.models import Orchestrator, Reenrollment
 from orchestrators.reach import act_reaches, reachable, within
@@ -200,7 +201,9 @@ def _ask(
     is_approval = act.name == "approve"
     lacking = _lacking(request, act, ids)
     candidates = (
-        _candidates(request, rows, chosen, now) if is_approval else [Candidate(row) for row in rows]
+        _candidates(request, rows, chosen, now)
+        if is_approval
+        else [Candidate(row, problem=_problem_of(act, row)) for row in rows]
     )
     only = rows[0].orchestrator if len(rows) == 1 else None
     return render(
@@ -217,7 +220,7 @@ def _ask(
             "eased": sum(row.orchestrator.flag == Reenrollment.REQUIRED for row in rows)
             if act.name == "request"
             else 0,
-            "silent": sum(row.is_offline for row in rows) if act.is_renewal else 0,
+            "silent": sum(row.is_offline for row in rows) if act.in_session else 0,
             "only": only,
             "api_calls": api_calls.of_act(act.name, [row.orchestrator.pk for row in rows]),
             "error": error,
@@ -235,6 +238,11 @@ def _ask(
         },
         status=400 if error else 200,
     )
+
+
+def _problem_of(act: Act, row: fleet.FleetRow) -> str:
+    is_offered = act.name != "logs" or jobs.offers_logs(row.orchestrator)
+    return "" if is_offered else SENTENCES["logs_not_offered"]
 
 
 def _may_revoke(request: HttpRequest, pk: UUID) -> bool:

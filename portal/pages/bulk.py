@@ -188,11 +188,11 @@ _DEAF = {
         "are disapproved: they get no session.",
     ),
 }
-"""Who may be asked to renew and cannot: of one, and of many."""
+"""Who may be asked and has no session to do it in: of one, and of many."""
 
 
 def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple[Count, str]]:
-    if filters is None or not ACTS[act].is_renewal:
+    if filters is None or not ACTS[act].in_session:
         return []
     seen, reached = act_reaches(request.user, PERMISSIONS[act])
     far = reached if seen.covers(reached) else seen
@@ -228,15 +228,18 @@ def _asked_before(request: HttpRequest, order: Order) -> dict[str, int]:
     how many were required to renew, which a mere request takes back (``eased``), and how many
     are offline and learn of nothing (``silent``).
     """
-    if not ACTS[order.act].is_renewal:
+    act = ACTS[order.act]
+    if not act.in_session:
         return {}
     reaches = act_reaches(request.user, PERMISSIONS[order.act])
     known, now = periods(store.load()), timezone.now()
     rows = chosen(order.selection, known, *reaches, now=now)
+    silent = rows.filter(marked(Mark.OFFLINE, known, now=now)).order_by().count()
+    if not act.is_renewal:
+        return {"silent": silent}
     flags = rows.filter(flag__gt=Reenrollment.NONE).values_list("flag")
     counted = dict(flags.annotate(number=Aggregate("pk")).order_by())
     eased = counted.get(Reenrollment.REQUIRED, 0) if order.act is Act.REQUEST else 0
-    silent = rows.filter(marked(Mark.OFFLINE, known, now=now)).order_by().count()
     return {"again": counted.get(FLAGS[order.act], 0), "eased": eased, "silent": silent}
 
 

@@ -20,6 +20,7 @@ from portal.pages.bulk_words import (
     ITEM_LABELS,
     JOB_LABELS,
     LEFT,
+    LOG_LABELS,
     OLD_LABELS,
     SINCE_LABELS,
     all_of,
@@ -86,7 +87,8 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
     is_own = row.requested_by_id == request.user.pk
     may_act = holds(request.user, PERMISSIONS[Act(row.act)])
     asks = ACTS[row.act].is_renewal
-    labels = ASKED_LABELS if asks else ITEM_LABELS
+    of_logs = row.act == Act.LOGS
+    labels = LOG_LABELS if of_logs else ASKED_LABELS if asks else ITEM_LABELS
     if not row.is_open:
         labels = labels | {ItemState.WAITING: LEFT}
     places = since.places(row, items.rows, seen, now=now) if asks else {}
@@ -117,6 +119,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponseBase:
                 for item in items.rows
             ],
             "asks": asks,
+            "leads_to": "orchestrator_logs" if of_logs else "orchestrator",
             "asked": row.changed + row.unchanged,
             "most_counted": since.MOST_COUNTED,
             "since": [

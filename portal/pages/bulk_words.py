@@ -14,6 +14,7 @@ _OF_ALL: dict[Act, str] = {
     Act.REQUIRE: "Require renewal of",
     Act.CLEAR: "Clear the renewal request of",
     Act.RESET: "Reset",
+    Act.LOGS: "Fetch the log of",
 }
 
 
@@ -26,6 +27,7 @@ UNCHANGED_BECAUSE: dict[Act, str] = {
     Act.APPROVE: "They are approved already, or others must follow your approval.",
     Act.DISAPPROVE: "They are disapproved already.",
     Act.CLEAR: "Nothing was asked of them.",
+    Act.LOGS: "Their logs were asked for already.",
 }
 """Why an act changes nothing; the others are done anew."""
 JOB_LABELS: dict[BulkState, Label] = {
@@ -54,6 +56,13 @@ ASKED_LABELS = ITEM_LABELS | {
     ItemState.UNCHANGED: Label("Unchanged", "check", "neutral", "It was asked already."),
 }
 """Of a job that asks for renewals: asked is not renewed."""
+LOG_LABELS = ITEM_LABELS | {
+    ItemState.CHANGED: Label(
+        "Asked", "circle-check", "neutral", "Its log comes with its next session, to its page."
+    ),
+    ItemState.UNCHANGED: Label("Unchanged", "check", "neutral", "It was asked already."),
+}
+"""Of a job that asks for logs."""
 SINCE_LABELS: dict[Since, Label] = {
     Since.RENEWED: Label(
         "Renewed", "circle-check", "healthy", "A session has used the new certificate."

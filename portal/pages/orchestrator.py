@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
-from orchestrators import jobs, own_names
+from orchestrators import own_names
 from orchestrators import selectors as records
 from orchestrators.models import Orchestrator
 from orchestrators.reach import may_see
@@ -26,7 +26,9 @@ from portal.pages.fields import NOTHING, fields
 from portal.pages.gate import ACT, actor_of, demand, page
 from portal.pages.orchestrator_tabs import TABS, Visit
 from portal.preferences import store
+from renewal import log_requests
 from renewal.configuration import periods
+from renewal.identity.acting import ActRefused
 from renewal.selectors import fleet, history
 
 
@@ -61,6 +63,7 @@ def _acts(request: HttpRequest, orchestrator: Orchestrator) -> list[Act]:
         act
         for act in ACTS.values()
         if act.fits(orchestrator)
+        and not act.has_tab
         and holds(request.user, act.permission)
         and may_see(orchestrator, reach(request.user, act.permission))
     ]
@@ -71,9 +74,9 @@ def request_logs(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Queue a FetchLogs job."""
     orchestrator = found(request, pk, Permission.AGENTS_LOGS)
     try:
-        jobs.request_logs(orchestrator, actor=actor_of(request), now=timezone.now())
-    except jobs.LogsNotOffered:
-        messages.error(request, "This orchestrator cannot send its log: it does not offer it.")
+        log_requests.ask(orchestrator.pk, actor=actor_of(request), now=timezone.now())
+    except ActRefused as refused:
+        messages.error(request, str(refused))
     else:
         messages.success(
             request, "The log was asked for: the job goes out with the orchestrator's next session."

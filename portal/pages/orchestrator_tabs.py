@@ -21,6 +21,7 @@ from portal.access import effective
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
+from portal.pages import api_calls
 from portal.pages.application_settings import shown
 from portal.pages.timeline import told
 from portal.preferences.definitions import BY_NAME
@@ -179,10 +180,13 @@ def _logs(visit: Visit) -> Mapping[str, Any]:
         if done
         else None
     )
+    offers_logs = jobs.offers_logs(visit.orchestrator)
+    may_ask = offers_logs and holds(visit.request.user, Permission.AGENTS_LOGS)
     return {
         "jobs": fetched,
         "newest": newest,
-        "offers_logs": jobs.offers_logs(visit.orchestrator),
+        "offers_logs": offers_logs,
+        "api_calls": api_calls.of_act("logs", [visit.orchestrator.pk]) if may_ask else [],
         "is_running": any(job.state in records.OPEN_JOBS for job in fetched),
     }
 

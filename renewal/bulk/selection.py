@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from orchestrators import jobs
 from orchestrators.models import Orchestrator
 from orchestrators.reach import within
 from portal.access.reach import Reach
@@ -96,6 +97,9 @@ def foreseen(
             for found in prospects.of(records, approver, taken=taken, now=now):
                 yield shown_as(found.record, found.verdict, found.claimant)
         return
+    if act is Act.LOGS:
+        yield from _foreseen_logs(rows)
+        return
     asked: set[UUID] = set()
     if act is Act.DISAPPROVE:
         requests = ApprovalRequest.objects.filter(state=RequestState.OPEN)
@@ -105,6 +109,15 @@ def foreseen(
         known = ActFacts(status=status, flag=flag, is_asked=pk in asked)
         shown = generation if act in BY_GENERATION else None
         yield Foreseen(pk, foresee(act, known), generation=shown)
+
+
+def _foreseen_logs(rows: QuerySet[Orchestrator]) -> Iterator[Foreseen]:
+    asked = jobs.asked_for_logs()
+    some = rows.only("pk", "status", "capabilities", "had_session")
+    for each in some.iterator(chunk_size=10 * CHUNK):
+        offers = jobs.offers_logs(each)
+        known = ActFacts(status=each.status, is_asked=each.pk in asked, offers_logs=offers)
+        yield Foreseen(each.pk, foresee(Act.LOGS, known))
 
 
 def shown_as(record: Orchestrator, verdict: Verdict, claimant: Claimant | None) -> Foreseen:

@@ -48,6 +48,7 @@ PERMISSIONS = {
     Act.REQUIRE: Permission.AGENTS_RENEW,
     Act.CLEAR: Permission.AGENTS_RENEW,
     Act.RESET: Permission.AGENTS_RESET,
+    Act.LOGS: Permission.AGENTS_LOGS,
 }
 LONGEST_REASON = 500
 MOST_COMPARED = 1000

@@ -23,7 +23,7 @@ from orchestrators.reach import act_reaches, reachable
 from portal.access.models import User
 from portal.access.permissions import holds
 from portal.audit.trail import Actor
-from renewal import leases
+from renewal import leases, log_requests
 from renewal.bulk import flags, trail
 from renewal.bulk.selection import Foreseen
 from renewal.bulk.service import PERMISSIONS
@@ -168,6 +168,8 @@ def _one(job: BulkJob, act: Act, item: BulkItem, actor: Actor, now: datetime) ->
         return approvals.disapprove(
             pk, actor=actor, now=now, message=job.reason, generation=item.generation
         )
+    if act is Act.LOGS:
+        return log_requests.ask(pk, actor=actor, now=now, message=job.reason)
     approvals.reset(pk, actor=actor, now=now, message=job.reason, generation=item.generation)
     return True
 

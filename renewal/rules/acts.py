@@ -1,7 +1,8 @@
 """What an operator's act does to a record, said before it is done. PURE.
 
 Owns the verdict on one record and its sentence: previews, jobs and the act itself ask the same
-function. How the act is carried out is `renewal/identity/approvals.py`'s.
+function. How the act is carried out is `renewal/identity/approvals.py`'s, of a log
+`renewal/log_requests.py`'s.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Act(StrEnum):
     REQUIRE = "require"
     CLEAR = "clear"
     RESET = "reset"
+    LOGS = "logs"
 
 
 FLAGS = {Act.CLEAR: 0, Act.REQUEST: 1, Act.REQUIRE: 2}
@@ -48,7 +50,9 @@ class ActFacts:
     is_barred: bool = False
     """A policy forbids this approver."""
     is_asked: bool = False
-    """A request for its approval is open."""
+    """What the act is about was asked for: a request for its approval, a job for its log."""
+    offers_logs: bool = True
+    """It can send its log, as far as is known."""
     is_name_taken: bool = False
     """Another approved record has the name that it would have."""
     has_voted: bool = False
@@ -87,6 +91,7 @@ SENTENCES: Mapping[str, str] = {
     "name_taken": "Another approved orchestrator has the name that this one would have.",
     "vote": "The approval counts; others must follow.",
     "voted": "You approved it before; others must follow.",
+    "logs_not_offered": "It cannot send its log: it does not offer it.",
 }
 """The reason of a verdict, for a person."""
 
@@ -103,6 +108,8 @@ def changes_nothing(act: Act, facts: ActFacts) -> bool:
             return facts.status == _DISAPPROVED and not facts.is_asked
         case Act.CLEAR:
             return facts.flag == FLAGS[Act.CLEAR]
+        case Act.LOGS:
+            return facts.offers_logs and facts.is_asked
         case _:
             return False
 
@@ -111,6 +118,8 @@ def foresee(act: Act, facts: ActFacts) -> Verdict:
     """Return what the act does to a record."""
     if changes_nothing(act, facts):
         return UNCHANGED
+    if act is Act.LOGS and not facts.offers_logs:
+        return Verdict(Outcome.SKIP, "logs_not_offered")
     if act is not Act.APPROVE:
         return CHANGE
     if facts.is_barred:

@@ -250,7 +250,7 @@ class TestRenewal:
             with pytest.raises(jobs.LogsNotOffered):
                 jobs.request_logs(door.record(), actor=OPERATOR, now=door.now)
             return
-        job = jobs.request_logs(door.record(), actor=OPERATOR, now=door.now)
+        job, _ = jobs.request_logs(door.record(), actor=OPERATOR, now=door.now)
         door.set_flag(door.record(), 2)
         assert enrolled.start() == 0
         job.refresh_from_db()

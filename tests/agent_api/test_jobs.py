@@ -20,7 +20,7 @@ CONFIGURATION, COMPLETION = "/Jobs/FetchLogs/Configuration", "/Jobs/FetchLogs/Co
 
 @pytest.fixture
 def job(door: FrontDoor, host: Host) -> Job:
-    return jobs.request_logs(host.record, actor=OPERATOR, now=door.now)
+    return jobs.request_logs(host.record, actor=OPERATOR, now=door.now)[0]
 
 
 def configuration(host: Host, job: Job, **members: object) -> Reply:
@@ -67,7 +67,7 @@ class TestFetchLogs:
         assert job.log.endswith("end")
 
     def test_asking_twice_queues_one(self, door: FrontDoor, host: Host, job: Job) -> None:
-        assert jobs.request_logs(host.record, actor=OPERATOR, now=door.now) == job
+        assert jobs.request_logs(host.record, actor=OPERATOR, now=door.now) == (job, False)
 
     def test_a_job_ends_once(self, host: Host, job: Job) -> None:
         assert completion(host, job).status == 1

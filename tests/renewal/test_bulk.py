@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Count, Max
 from django.utils import timezone
 
 from orchestrators.models import (
@@ -76,7 +76,9 @@ def results(job: BulkJob) -> dict[Any, str]:
 
 
 def fleet() -> dict[Any, tuple[Any, ...]]:
-    rows = Orchestrator.objects.values_list("pk", "status", "flag", "flag_counter", "generation")
+    rows = Orchestrator.objects.annotate(asked=Count("jobs")).values_list(
+        "pk", "status", "flag", "flag_counter", "generation", "asked"
+    )
     return {row[0]: row[1:] for row in rows}
 
 

@@ -111,6 +111,7 @@ ACTS = [
         {"act": "reset", "message": "moved"},
         {"Administrator", "Operator"},
     ),
+    ("/orchestrators/act/perform", {"act": "logs"}, {"Administrator", "Operator"}),
     ("/orchestrators/{orchestrator}/logs/fetch", {}, {"Administrator", "Operator"}),
     ("/orchestrators/{orchestrator}/names", {"names": "a"}, {"Administrator", "Approver"}),
     ("/orchestrators/{orchestrator}/accept-name", {"name": ""}, {"Administrator", "Approver"}),

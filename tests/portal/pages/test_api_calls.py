@@ -26,7 +26,7 @@ from tests.portal.access.conftest import group
 from tests.portal.pages import fleet as rows
 from tests.portal.pages.test_administration import anchor_pem
 
-ACTS = ("approve", "disapprove", "request", "require", "clear", "reset")
+ACTS = ("approve", "disapprove", "request", "require", "clear", "reset", "logs")
 PAGES = {
     **{f"{act} one": f"/orchestrators/act?act={act}&ids={{waiting}}" for act in ACTS},
     **{f"{act} two": f"/orchestrators/act?act={act}&ids={{calm}}&ids={{renewed}}" for act in ACTS},
@@ -35,6 +35,7 @@ PAGES = {
     "decide a request for approval": "/approvals/{request}",
     "change a setting": "/settings/SessionLengthMinutes",
     "revoke a certificate": "/certificates/{certificate}/revoke",
+    "fetch a log": "/orchestrators/{calm}/logs",
     "list": "/orchestrators",
     "add a certificate authority": "/authorities/add?type=local",
     "change, test and remove a certificate authority": "/authorities/{authority}",

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from orchestrators import groups
-from orchestrators.models import Orchestrator, Status
+from orchestrators.models import Job, JobState, Orchestrator, Status
 from portal.access.catalogue import Permission
 from portal.access.reach import EVERYTHING, Reach
 from portal.access.role_changes import save_role
@@ -19,6 +19,7 @@ from portal.audit.models import AuditEntry
 from portal.preferences import store
 from renewal.bulk import work
 from renewal.models import BulkJob, Certificate, Enrollment, Revocation
+from renewal.rules.acts import SENTENCES
 from renewal.rules.bulk_lifecycle import BulkState
 from renewal.rules.standing import Standing
 from tests.portal.pages import fleet as rows
@@ -186,6 +187,43 @@ def test_a_request_of_who_was_required_to_renew_says_that_it_takes_that_back(fle
     assert taken_back not in told("require")
     one = admin.get(f"/orchestrators/act?act=request&ids={fleet.calm.pk}").content.decode()
     assert f"1 of them was {taken_back}" in strip_tags(one)
+
+
+def test_logs_are_fetched_of_many_but_of_those_that_do_not_offer_them(fleet, admin, now):
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(capabilities=[], had_session=True)
+    Orchestrator.objects.filter(pk=fleet.warned.pk).update(
+        seen_on=date(2020, 1, 1), had_session=True
+    )
+    submit(admin, "logs", f"&q={fleet.must_renew.client_machine}")
+    first = BulkJob.objects.get()
+    assert list(first.items.values_list("orchestrator_id", "state")) == [
+        (fleet.must_renew.pk, "changed")
+    ]
+
+    page = admin.get(f"{PREVIEW}?act=logs")
+    text = strip_tags(page.content.decode())
+    skipped = [(pk, why) for pk, _, why in page.context["shown"]]
+    assert skipped == [(fleet.calm.pk, SENTENCES["logs_not_offered"])]
+    assert "it learns of this when it calls again, and does not send it before" in text
+    assert "Their logs were asked for already." in text
+
+    submit(admin, "logs", message="ticket 7")
+    job = BulkJob.objects.latest("pk")
+    everybody = Orchestrator.objects.count()
+    waiting = Job.objects.filter(state=JobState.WAITING)
+    assert waiting.count() == everybody - 1
+    assert (job.state, job.skipped, job.unchanged) == (
+        BulkState.DONE,
+        1,
+        everybody - job.changed - 1,
+    )
+    told = AuditEntry.objects.filter(request_id=job.audit_group, action="logs_requested")
+    assert set(told.values_list("message", flat=True)) == {"ticket 7"}
+    assert told.count() == job.changed
+    shown = admin.get(f"/jobs/{job.pk}").content.decode()
+    assert f'href="/orchestrators/{fleet.warned.pk}/logs"' in shown
+    assert "Fetch the log of" in shown
+    assert "What came of it" not in shown
 
 
 def test_who_is_offline_is_counted_before_a_renewal_is_asked_for(fleet, admin):
