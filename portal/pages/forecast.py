@@ -78,7 +78,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Share:
-    """Certificates of one CA on the chosen day, and the list behind them."""
+    """Certificates of one CA, of those that end on a day: the list of that day is of all CAs."""
 
     authority: str
     count: int
@@ -143,6 +143,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "is_too_much": per_day is not None and max(after.due_now, after.most(days)) > per_day,
             "chosen": chosen,
             "ending": _ending(lots, chosen, names, real) if chosen else [],
+            "ending_in_all": sum(lot.count for lot in picture.lots if lot.ends_on == chosen),
+            "ending_url": charts.ends_url(chosen, real=real) if chosen else "",
             "falling_due": _due(lots, tried, chosen, today, names, real) if chosen else [],
         }
     # htmx shows no reply but a good one; the page says what is wrong either way.

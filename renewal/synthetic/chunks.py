@@ -61,7 +61,8 @@ def drawn(chunk: Chunk) -> list[Sheet]:
     random = Random(f"{chunk.seed}/{chunk.first}")  # noqa: S311
     sheets = {model: Sheet(model, chunk.numbers[model._meta.label]) for model in MODELS}
     lives = Lives(Ledger(sheets, random, chunk.world), Printer(random))
-    for place, plan in enumerate(draw.plans(random, chunk.count, chunk.certificates)):
+    planned = draw.plans(random, chunk.count, chunk.certificates, chunk.world.spread)
+    for place, plan in enumerate(planned):
         lives.live(chunk.first + place, plan)
     return list(sheets.values())
 

@@ -7,7 +7,7 @@ gives the same fleet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -53,18 +53,79 @@ class Fate(StrEnum):
     DISAPPROVED = "disapproved"
 
 
-_WEIGHTS: dict[Fate, float] = {
-    Fate.PROVEN: 74,
-    Fate.BOUND: 8,
-    Fate.NAMED: 1,
-    Fate.UNUSED: 4,
-    Fate.OVERTAKEN: 0.5,
-    Fate.ENROLLING: 1,
-    Fate.STRANGER: 4,
-    Fate.BOOTSTRAPPING: 2,
-    Fate.RESET: 2,
-    Fate.DISAPPROVED: 3.5,
-}
+@dataclass(frozen=True)
+class Spread:
+    """How often what happens; shares of one."""
+
+    fates: Mapping[Fate, float]
+    """Weights; they need no sum."""
+    expired: float
+    """Of those with a certificate in use."""
+    required: float
+    """Of those that have worked: must renew, because an operator said so."""
+    requested: float
+    """As ``required``: were asked to renew."""
+    failing: float
+    """Of those that need nothing: their last answer was an error."""
+    open_request: float
+    """Of those that work: an enrollment that has not ended."""
+    failed_request: float
+    """As ``open_request``: one that ended without a certificate."""
+    failed_within_days: int
+    """So long ago at most."""
+    never_seen: float
+    """Of those that hold no certificate."""
+    late_revocation: float
+    """Of the replaced certificates that could still be used."""
+
+
+ORDINARY = Spread(
+    fates={
+        Fate.PROVEN: 74,
+        Fate.BOUND: 8,
+        Fate.NAMED: 1,
+        Fate.UNUSED: 4,
+        Fate.OVERTAKEN: 0.5,
+        Fate.ENROLLING: 1,
+        Fate.STRANGER: 4,
+        Fate.BOOTSTRAPPING: 2,
+        Fate.RESET: 2,
+        Fate.DISAPPROVED: 3.5,
+    },
+    expired=0.02,
+    required=0.01,
+    requested=0.04,
+    failing=0.01,
+    open_request=0.003,
+    failed_request=0.022,
+    failed_within_days=6,
+    never_seen=0.1,
+    late_revocation=0.004,
+)
+TROUBLED = Spread(
+    fates={
+        Fate.PROVEN: 59,
+        Fate.BOUND: 5,
+        Fate.NAMED: 1,
+        Fate.UNUSED: 10,
+        Fate.OVERTAKEN: 1,
+        Fate.ENROLLING: 7,
+        Fate.STRANGER: 5,
+        Fate.BOOTSTRAPPING: 3,
+        Fate.RESET: 7,
+        Fate.DISAPPROVED: 6,
+    },
+    expired=0.1,
+    required=0.1,
+    requested=0.1,
+    failing=0.7,
+    open_request=0.5,
+    failed_request=0.5,
+    failed_within_days=1,
+    never_seen=0.9,
+    late_revocation=0.9,
+)
+"""Nothing that goes wrong is rare: among 1,000 a list of it fills a page already."""
 LEAST_CERTIFICATES: dict[Fate, int] = {
     Fate.PROVEN: 1,
     Fate.BOUND: 1,
@@ -93,9 +154,9 @@ class Plan:
     certificates: int
 
 
-def plans(random: Random, count: int, certificates: int) -> list[Plan]:
+def plans(random: Random, count: int, certificates: int, spread: Spread = ORDINARY) -> list[Plan]:
     """Return ``count`` plans with exactly ``certificates`` certificates (at least ``count``)."""
-    fates = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=count)
+    fates = random.choices(list(spread.fates), list(spread.fates.values()), k=count)
     numbers = [LEAST_CERTIFICATES[fate] for fate in fates]
     left = certificates - sum(numbers)
     while left < 0:
@@ -146,16 +207,16 @@ def lifetime(random: Random) -> timedelta:
     return _pick(random, _LIFETIMES) * DAY
 
 
-def end_of_current(random: Random, lasts: timedelta, now: datetime) -> datetime:
+def end_of_current(random: Random, lasts: timedelta, now: datetime, spread: Spread) -> datetime:
     """Return when the certificate in use ends: mostly renewed in time, by season."""
     for _ in range(4):
         drawn = random.random()
-        if drawn < 0.02:
+        if drawn < spread.expired:
             # Expired and nobody came: an orchestrator that was switched off.
             share = -random.random() * 0.3
-        elif drawn < 0.06:
+        elif drawn < spread.expired + 0.04:
             share = random.random() / 12
-        elif drawn < 0.2:
+        elif drawn < spread.expired + 0.18:
             share = 1 / 12 + random.random() * 5 / 12
         else:
             share = 0.5 + random.random() * 0.49

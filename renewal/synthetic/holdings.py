@@ -77,7 +77,7 @@ class Holdings:
         endings = _ENDINGS.get(plan.fate, ())
         past = plan.certificates - len(endings)
         lasts = draw.lifetime(random)
-        end = draw.end_of_current(random, lasts, now)
+        end = draw.end_of_current(random, lasts, now, self._ledger.world.spread)
         spans: list[tuple[datetime, datetime]] = [(end - lasts, end)]
         for _ in range(past if endings else past - 1):
             # Each was replaced when a tenth to a half of its life was left.
@@ -240,14 +240,16 @@ class Holdings:
     def write_requests(self, pk: uuid.UUID, name: str, fate: Fate, held: list[Held]) -> None:
         """Add the enrollments of some that brought no certificate, or not yet."""
         random, now = self._ledger.random, self._ledger.world.now
+        spread = self._ledger.world.spread
         drawn = random.random()
-        if fate is not Fate.PROVEN or drawn > 0.025 or not held:
+        asked = spread.open_request + spread.failed_request
+        if fate is not Fate.PROVEN or drawn > asked or not held:
             return
         lasts = held[-1].not_after - held[-1].not_before
         document = self._printer.document(name, now, now + lasts, is_ours=True)
-        if drawn > 0.003:
+        if drawn > spread.open_request:
             state, code = random.choice(_FAILED)
-            begun = now - random.randrange(3600, 6 * 86400) * SECOND
+            begun = now - random.randrange(3600, spread.failed_within_days * 86400) * SECOND
             values: dict[str, Any] = {
                 "attempts": 1,
                 "called_at": begun,
@@ -274,8 +276,9 @@ class Holdings:
             "finished_at": recorded + 2 * SECOND,
         }
         drawn = random.random()
-        if drawn < 0.004 and one.not_after > now + DAY:
-            is_failed = drawn < 0.001
+        late = self._ledger.world.spread.late_revocation
+        if drawn < late and one.not_after > now + DAY:
+            is_failed = drawn < late / 4
             state = RevocationState.FAILED if is_failed else RevocationState.WAITING
             values = {
                 "state": str(state),

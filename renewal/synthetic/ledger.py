@@ -18,7 +18,7 @@ from portal.audit.models import AuditEntry, Category
 from renewal.models import ApprovalRequest, Claimant
 from renewal.rules.approval import RequestKind
 from renewal.synthetic import draw
-from renewal.synthetic.draw import DAY
+from renewal.synthetic.draw import DAY, ORDINARY, Spread
 from renewal.synthetic.sheets import Sheet
 
 SECOND = timedelta(seconds=1)
@@ -39,6 +39,7 @@ class World:
     groups: Mapping[str, int]
     """By the word that `draw.group_of` says."""
     is_demonstration: bool
+    spread: Spread = ORDINARY
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Lives:
         )
         seen = (
             draw.last_contact(random, now, is_live=is_live)
-            if held or random.random() < 0.9
+            if held or random.random() > self._ledger.world.spread.never_seen
             else None
         )
         flag, counter = self._flag(plan.fate, has_worked=has_worked)
@@ -157,14 +157,16 @@ class Lives:
     def _flag(self, fate: Fate, *, has_worked: bool) -> tuple[int, int]:
         """Return flag and counter."""
         drawn = self._ledger.random.random()
+        spread = self._ledger.world.spread
+        asked = spread.required + spread.requested
         if fate is Fate.RESET:
             return int(Reenrollment.NONE), 1
-        if not has_worked or drawn > 0.07:
+        if not has_worked or drawn > asked + 0.02:
             return int(Reenrollment.NONE), 0
-        if drawn > 0.05:
+        if drawn > asked:
             # Was asked once, and a renewal or an operator cleared it.
             return int(Reenrollment.NONE), 2
-        return int(Reenrollment.REQUESTED if drawn > 0.01 else Reenrollment.REQUIRED), 1
+        return int(Reenrollment.REQUESTED if drawn > spread.required else Reenrollment.REQUIRED), 1
 
     def _trouble(self, in_use: Held | None, flag: int, status: Status) -> Code | None:
         now, random = self._ledger.world.now, self._ledger.random
@@ -181,7 +183,8 @@ class Lives:
             return Code.MUST_RENEW
         if flag == Reenrollment.REQUESTED or left <= min(180 * DAY, lasts / 2):
             return Code.SHOULD_RENEW
-        return random.choice(_TROUBLES) if random.random() < 0.01 else None
+        failing = self._ledger.world.spread.failing
+        return random.choice(_TROUBLES) if random.random() < failing else None
 
     def _acts(
         self,

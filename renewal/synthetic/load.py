@@ -56,12 +56,15 @@ class Order:
     at: datetime
     """The moment at which the fleet looks as it does."""
     is_beside_real: bool = False
+    is_troubled: bool = False
+    """`draw.TROUBLED`, not `draw.ORDINARY`."""
 
     def as_text(self) -> dict[str, Any]:
         return {
             "orchestrators": self.orchestrators,
             "certificates": self.certificates,
             "seed": self.seed,
+            "troubled": self.is_troubled,
         }
 
 
@@ -133,7 +136,7 @@ def _is_loaded(order: Order) -> bool:
     )
     if last is None:
         return False
-    if any(last.after[name] != value for name, value in order.as_text().items()):
+    if any(last.after.get(name, False) != value for name, value in order.as_text().items()):
         raise LoadRefused(
             "other_fleet",
             "This database has another synthetic fleet: "
@@ -189,4 +192,5 @@ def _world(order: Order, *, actor: Actor, now: datetime) -> World:
             for word in (*draw.SITES, draw.PILOT)
         },
         is_demonstration=order.is_beside_real,
+        spread=draw.TROUBLED if order.is_troubled else draw.ORDINARY,
     )

@@ -165,7 +165,7 @@ def _filling() -> dict[str, str]:
         "group": group.name,
         "version": one.version,
         "account": NAME,
-        "name": one.client_machine[:12],
+        "name": _beginning(one.client_machine),
         "thumbprint": one.thumbprint,
         "digits": one.thumbprint[:6],
         "id": str(one.pk),
@@ -177,6 +177,17 @@ def _filling() -> dict[str, str]:
         "absent": str(uuid4()),
         "halfway": _halfway(Orchestrator.objects.count()),
     }
+
+
+def _beginning(name: str) -> str:
+    """Return as much of a name as a whole page of names begins with."""
+    from orchestrators.models import Orchestrator
+    from renewal.selectors.fleet import PAGE_SIZE
+
+    found = name
+    while Orchestrator.objects.filter(name_key__startswith=found).count() <= PAGE_SIZE:
+        found = found[:-1]
+    return found
 
 
 def _halfway(count: int) -> str:

@@ -19,13 +19,19 @@ from orchestrators.confusables import skeleton
 from orchestrators.contact_day import day_of
 from orchestrators.labels import bearers
 from orchestrators.models import AgentSession, Orchestrator, OrchestratorGroup, Status
+from orchestrators.protocol.codes import Code
 from portal.audit.models import AuditEntry
 from portal.audit.trail import Actor
 from portal.management.base import CommandFailed
+from portal.preferences import store
+from renewal.configuration import periods
 from renewal.invariants.verify import verify
 from renewal.models import Certificate, Claimant, Enrollment, Revocation
 from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.standing import Standing
+from renewal.selectors.fleet import PAGE_SIZE
+from renewal.selectors.marks import Mark, marked
+from renewal.selectors.states import RenewalState, having
 from renewal.synthetic import draw
 from renewal.synthetic import load as loading
 from renewal.synthetic.documents import Printer
@@ -65,6 +71,7 @@ def test_it_has_the_size_that_was_asked_for_and_holds_every_invariant() -> None:
         "orchestrators": 900,
         "certificates": 2500,
         "seed": 7,
+        "troubled": False,
     }
     assert Orchestrator.objects.count() == 900
     assert Certificate.objects.filter(orchestrator__isnull=False).count() == 2500
@@ -111,6 +118,24 @@ def test_it_has_something_of_everything_that_a_fleet_has() -> None:
     assert bearers("tier=production").count() > 500
     named = Orchestrator.objects.values_list("client_machine", "name_skeleton")
     assert all(skeleton(name) == stored for name, stored in named)
+
+
+def test_in_a_troubled_one_a_list_of_anything_that_goes_wrong_fills_a_page() -> None:
+    load(1000, 3000, "--troubled")
+
+    now, known = timezone.now(), periods(store.load())
+    assert verify(now=now) == []
+    marks = (Mark.REVOCATION, Mark.ENROLLMENT_FAILED, Mark.REQUIRED, Mark.REQUESTED, Mark.UNUSED)
+    lists = {
+        **{mark: Orchestrator.objects.filter(marked(mark, known, now=now)) for mark in marks},
+        **{
+            state: Orchestrator.objects.filter(having(state, known, now=now))
+            for state in RenewalState
+        },
+        **{state: Enrollment.objects.filter(state=state) for state in EnrollmentState},
+        "one code": Orchestrator.objects.filter(last_error_code=str(Code.KEY_WEAK)),
+    }
+    assert {name for name, rows in lists.items() if rows.count() <= PAGE_SIZE} == set()
 
 
 def test_every_document_is_what_its_row_says() -> None:

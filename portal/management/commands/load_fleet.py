@@ -22,6 +22,11 @@ class Command(JSONCommand):
             "--at", type=moment, help="the moment at which the fleet looks so (now if not given)"
         )
         parser.add_argument("--beside-real-orchestrators", action="store_true")
+        parser.add_argument(
+            "--troubled",
+            action="store_true",
+            help="nothing that goes wrong is rare: a fleet of 1,000 has more than a page of each",
+        )
 
     def answer(self, options: Answer, *, actor: Actor, now: datetime) -> Answer:
         order = Order(
@@ -30,6 +35,7 @@ class Command(JSONCommand):
             seed=options["seed"],
             at=options["at"] or now,
             is_beside_real=options["beside_real_orchestrators"],
+            is_troubled=options["troubled"],
         )
 
         def told(done: int) -> None:
