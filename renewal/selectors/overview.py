@@ -55,7 +55,7 @@ class Overview:
 
 
 def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
-    """Gather the counts of the first page within the reach: a constant number of queries."""
+    """Gather the counts of the first page within the reach: a bounded number of queries."""
 
     # Without a demonstration fleet nothing is left out, and indexes alone tell most numbers.
     is_mixed = Orchestrator.objects.filter(demonstration=True).exists()
@@ -66,6 +66,14 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
         filters = replace(of_real, **narrowed)
         return counted(matching(filters, periods, reach=reach, now=now))
 
+    def ending() -> Mapping[int, Count]:
+        found: dict[int, Count] = {}
+        last = Count(0)
+        for days in ENDS_WITHIN_DAYS:
+            # A longer span holds all of a shorter one: past the cap nothing more is to be learned.
+            last = found[days] = last if last.is_capped else real(ends=Ends(days=days))
+        return found
+
     def seen(rows: QuerySet[M]) -> QuerySet[M]:
         return within(rows, reach, by="orchestrator")
 
@@ -73,7 +81,7 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
     demonstration = within(Orchestrator.objects.filter(demonstration=True), reach)
     return Overview(
         tally=tally(of_real, periods, reach=reach, now=now),
-        ends_within={days: real(ends=Ends(days=days)) for days in ENDS_WITHIN_DAYS},
+        ends_within=ending(),
         required_by_operator=real(mark=Mark.REQUIRED),
         unused=real(mark=Mark.UNUSED),
         wrong_certificate=real(mark=Mark.WRONG_CERTIFICATE),
