@@ -76,7 +76,7 @@ class _BulkJobMove(_BulkJobView):
 
     sees = (Permission.AGENTS_READ,)
     needs = {"POST": Permission.AGENTS_RENEW}
-    instead = (Permission.AGENTS_APPROVE, Permission.AGENTS_RESET)
+    instead = (Permission.AGENTS_APPROVE, Permission.AGENTS_RESET, Permission.AGENTS_LOGS)
     returns = {"POST": BulkJobResponse}
     versioned = frozenset({"POST"})
     in_database = True
