@@ -37,7 +37,12 @@ from renewal.rules.decision import (
 from renewal.rules.limits import limit
 from renewal.rules.periods import Periods, days_left, window
 from renewal.rules.reasons import Reason, weigh
-from renewal.rules.standing import ACCEPTED, Standing
+from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
+
+TO_USE_THE_NEW_ONE = (
+    "Have it use the certificate that was delivered to it: that one gets a session. Reset it, and "
+    "approve its return, only if that certificate or its key is lost."
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,12 @@ class Outlook:
         )
 
     @property
+    def leads_on(self) -> bool:
+        """It gets a session, with a CSR or without."""
+        answers = (self.without_csr.decision, self.with_csr.decision)
+        return any(decision.grants_session for decision in answers)
+
+    @property
     def standing(self) -> str:
         return Standing(self.certificate.standing).value if self.certificate else ""
 
@@ -163,6 +174,16 @@ class Explanation:
     flag: int
 
     @property
+    def way_back(self) -> Outlook | None:
+        """The delivered and unused certificate with which it gets a session, if it gets none with
+        what it is likeliest to come with.
+        """
+        if not self.outlooks or self.outlooks[0].leads_on:
+            return None
+        unproven = (o for o in self.outlooks if o.certificate and o.standing in UNPROVEN)
+        return next((outlook for outlook in unproven if outlook.leads_on), None)
+
+    @property
     def remedy(self) -> str:
         """What the likeliest answer asks of a person.
 
@@ -170,6 +191,8 @@ class Explanation:
         """
         if not self.outlooks:
             return ""
+        if self.way_back is not None:
+            return TO_USE_THE_NEW_ONE
         answer = self.outlooks[0].without_csr
         waits_in_vain = self.prospect is not None and bool(self.prospect.obstacle)
         return "" if waits_in_vain and answer.decision.code in RENEWAL_CODES else answer.remedy

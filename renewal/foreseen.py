@@ -36,9 +36,13 @@ def moments(
     *,
     session: AgentSession | None,
     claim: EnrollmentClaim | None,
+    has_newer: bool,
     now: datetime,
 ) -> list[Moment]:
-    """Return what comes, the nearest first."""
+    """Return what comes, the nearest first.
+
+    ``has_newer``: another certificate was delivered since and leads on.
+    """
     found = []
     if session is not None and session.ended_at is None:
         found.append(
@@ -52,5 +56,7 @@ def moments(
         what, tone = _TURNS[reason.rule]
         if reason.bearing is Bearing.BLOCKS:
             what, tone = "Its certificate becomes valid.", "healthy"
+        elif reason.rule == "Validity" and has_newer:
+            what = "Its certificate expires: only the newer one that it was given leads on."
         found.append(Moment(reason.turns_at, what, tone))
     return sorted((m for m in found if m.at > now), key=lambda m: m.at)

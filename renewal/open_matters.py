@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from portal.audit.models import AuditEntry
+from renewal.explain import TO_USE_THE_NEW_ONE
 from renewal.identity.claimants import is_usable
 from renewal.models import ApprovalRequest, Claimant, Enrollment, Revocation
 from renewal.revocations import OVERDUE_AFTER
@@ -46,6 +47,10 @@ class Around:
 
     stuck_after: timedelta
     """What waits for the orchestrator's next session is stuck then: `periods.stuck_after`."""
+    has_way_back: bool = False
+    """With a delivered and unused certificate it gets a session, and with no other:
+    `explain.Explanation.way_back`.
+    """
     is_offline: bool = False
     """It bears the mark: `marks.is_offline`."""
     impostor: Impostor | None = None
@@ -101,7 +106,7 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
     if orchestrator.status != Status.APPROVED:
         return
     not_after = orchestrator.certificate_not_after
-    if not_after is not None and whole_second(now) > not_after:
+    if not_after is not None and whole_second(now) > not_after and not around.has_way_back:
         yield Matter(
             "Expired certificate",
             _OPERATOR,
@@ -207,12 +212,27 @@ def _first_use(orchestrator: Orchestrator, around: Around, now: datetime) -> Ite
         reason = "It has called since with an older certificate: the new one is not installed."
     else:
         reason = "It has not called since."
+    if around.has_way_back:
+        yield Matter(
+            "Issued, not used",
+            _OPERATOR,
+            since,
+            f"{reason} Its old one gets no session any more.",
+            TO_USE_THE_NEW_ONE,
+            is_stuck=True,
+        )
+        return
+    not_after = orchestrator.certificate_not_after
+    is_old_one_over = not_after is None or whole_second(now) > not_after
+    remedy = "Look at its log"
+    if not is_old_one_over:
+        remedy += "; its old certificate stays accepted until it ends or the new one is used"
     yield Matter(
         "Issued, not used",
         _ORCHESTRATOR,
         since,
         reason,
-        "Look at its log; its old certificate stays accepted until the new one is used.",
+        f"{remedy}.",
         is_stuck=now - since > around.stuck_after,
     )
 

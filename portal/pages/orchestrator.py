@@ -30,6 +30,7 @@ from renewal import log_requests
 from renewal.configuration import periods
 from renewal.identity.acting import ActRefused
 from renewal.selectors import fleet, history
+from renewal.selectors.states import RenewalState
 
 
 @page(Permission.AGENTS_READ, query=fields("cursor"))
@@ -42,9 +43,13 @@ def detail(request: HttpRequest, pk: UUID, tab: str = "") -> HttpResponseBase:
     needed = (chosen.permission,) if chosen.permission else ()
     orchestrator = found(request, pk, *needed)
     visit = Visit(request, orchestrator, preferences, now)
+    row = fleet.rows_of([orchestrator], periods(preferences), now=now)[0]
+    # Its columns do not say whether what was delivered to it leads on.
+    may_come_back = row.state is RenewalState.EXPIRED and orchestrator.awaiting_first_use_since
     context = {
         "orchestrator": orchestrator,
-        "row": fleet.rows_of([orchestrator], periods(preferences), now=now)[0],
+        "row": row,
+        "way_back": visit.explanation.way_back if may_come_back else None,
         "disapproval": history.disapproval_of(orchestrator),
         "tabs": [
             (each, reverse(each.view, args=[pk]), each is chosen)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.http import HttpRequest
 
 from orchestrators import groups, jobs
 from orchestrators import selectors as records
-from orchestrators.models import Orchestrator, Status
+from orchestrators.models import EnrollmentClaim, Orchestrator, Status
 from orchestrators.protocol.terms import AgentPlatform
 from portal.access import effective
 from portal.access.catalogue import Permission
@@ -28,9 +29,10 @@ from portal.preferences.definitions import BY_NAME
 from portal.preferences.store import Preferences
 from renewal import readiness
 from renewal.configuration import periods
-from renewal.explain import explain
+from renewal.explain import Explanation, explain
 from renewal.foreseen import moments
 from renewal.identity.claimants import is_usable
+from renewal.models import Claimant
 from renewal.open_matters import Around, open_matters
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import stuck_after
@@ -55,6 +57,27 @@ class Visit:
     orchestrator: Orchestrator
     preferences: Preferences
     now: datetime
+
+    @cached_property
+    def claimants(self) -> list[Claimant]:
+        """Who came forward for it, while it is not approved."""
+        is_approved = self.orchestrator.status == Status.APPROVED
+        return [] if is_approved else history.claimants_of(self.orchestrator)
+
+    @cached_property
+    def claim(self) -> EnrollmentClaim | None:
+        return records.claim_of(self.orchestrator)
+
+    @cached_property
+    def explanation(self) -> Explanation:
+        """What its next session would be answered; read at most once for all of a page."""
+        return explain(
+            self.orchestrator,
+            self.preferences,
+            now=self.now,
+            claim=self.claim,
+            claimants=self.claimants,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,16 +109,13 @@ class ReasonLine:
 
 def _overview(visit: Visit) -> Mapping[str, Any]:
     orchestrator, now = visit.orchestrator, visit.now
-    claimants = history.claimants_of(orchestrator) if orchestrator.status != Status.APPROVED else []
-    claim = records.claim_of(orchestrator)
-    explanation = explain(
-        orchestrator, visit.preferences, now=now, claim=claim, claimants=claimants
-    )
+    claimants, claim, explanation = visit.claimants, visit.claim, visit.explanation
     likeliest = explanation.outlooks[0] if explanation.outlooks else None
     approval = inbox.latest_of(orchestrator.pk)
     sessions = records.sessions_of(orchestrator)[:1]
     around = Around(
         stuck_after=stuck_after(visit.preferences.session_length),
+        has_way_back=explanation.way_back is not None,
         is_offline=is_offline(orchestrator, periods(visit.preferences), now=now),
         impostor=history.impostor_of(orchestrator, now=now),
         asked=history.request_of(orchestrator) if orchestrator.flag else None,
@@ -118,6 +138,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
             likeliest.reasons if likeliest else (),
             session=sessions[0] if sessions else None,
             claim=claim,
+            has_newer=any(o.leads_on for o in explanation.outlooks[1:]),
             now=now,
         ),
         "matters": open_matters(orchestrator, around, now=now),

@@ -66,7 +66,8 @@ LABELS: dict[RenewalState, Label] = {
         "Expired",
         "clock-x",
         "failed",
-        "Its certificate has expired and cannot renew itself: Reset is the way back.",
+        "The certificate in use has expired and cannot renew itself: only one that was delivered "
+        "since, or a Reset, leads on.",
     ),
     RenewalState.REQUIRED: Label(
         "Required",

@@ -206,6 +206,7 @@ def matters(now):
         explanation = foretold(record, now)
         around = Around(
             stuck_after=stuck_after(store.load().session_length),
+            has_way_back=explanation.way_back is not None,
             is_offline=is_offline(record, periods(store.load()), now=now),
             impostor=history.impostor_of(record, now=now),
             asked=history.request_of(record),
@@ -247,6 +248,52 @@ def test_a_certificate_that_was_issued_and_not_used_is_the_orchestrators_turn(fl
         name="SessionLengthMinutes", value="1379", changed_at=now, changed_by="test"
     )
     assert matters(fleet.unused)[0].is_stuck
+
+
+@pytest.fixture
+def half_way(fleet, now):
+    """One whose old certificate ended while the new one that was delivered is unused."""
+    record = fleet.unused
+    old = Certificate.objects.get(orchestrator=record, standing="legacy")
+    old.not_after = record.certificate_not_after = now - 65 * DAY
+    old.save()
+    record.save()
+    return record
+
+
+def test_one_that_expired_comes_back_with_what_was_delivered_to_it_and_need_not_be_reset(
+    fleet, admin, matters, half_way
+):
+    (matter,) = matters(half_way)
+    assert (matter.what, matter.owner, matter.is_stuck) == ("Issued, not used", "an operator", True)
+    assert "stays accepted" not in matter.remedy
+    for tab in ("", "/certificate"):
+        head = admin.get(f"/orchestrators/{half_way.pk}{tab}").content.decode()
+        head = " ".join(strip_tags(head.split('class="lead"')[1].split("</p>")[0]).split())
+        assert "it comes back with the new one, delivered 9 hours ago" in head
+        assert "Reset" not in head
+    page = admin.get(f"/orchestrators/{half_way.pk}").content.decode()
+    assert page.count('<details class="outlook" open>') == 2
+    assert "only if that certificate or its key is lost" in page.split("What can I do?")[1]
+    (row,) = admin.get("/orchestrators?state=expired&q=batch").context["page"].rows
+    assert row.next.words == "Locked out until it uses its new certificate, or is Reset"
+
+
+def test_one_whose_delivered_certificate_has_ended_too_is_to_be_reset(
+    admin, matters, half_way, now
+):
+    Certificate.objects.filter(orchestrator=half_way).update(not_after=now - DAY)
+    what = {matter.what: matter.remedy for matter in matters(half_way)}
+    assert what["Expired certificate"].startswith("Reset it")
+    assert what["Issued, not used"] == "Look at its log."
+    assert "Reset is the way back" in admin.get(f"/orchestrators/{half_way.pk}").content.decode()
+
+
+def test_the_end_of_a_certificate_is_no_lock_out_where_a_newer_one_was_delivered(fleet, admin):
+    coming = admin.get(f"/orchestrators/{fleet.unused.pk}").context["moments"]
+    assert "Its certificate expires: only the newer one that it was given leads on." in [
+        moment.what for moment in coming
+    ]
 
 
 @pytest.mark.parametrize(
