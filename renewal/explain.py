@@ -38,11 +38,14 @@ from renewal.rules.limits import limit
 from renewal.rules.periods import Periods, days_left, window
 from renewal.rules.reasons import Reason, weigh
 from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
+from renewal.selectors.marks import TO_ENROL_AGAIN
 
 TO_USE_THE_NEW_ONE = (
     "Have it use the certificate that was delivered to it: that one gets a session. Reset it, and "
     "approve its return, only if that certificate or its key is lost."
 )
+
+_CANNOT_ENROL = frozenset({Code.CLAIM_OVER, Code.CREDENTIAL_SPENT})
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,8 @@ class Explanation:
         if self.way_back is not None:
             return TO_USE_THE_NEW_ONE
         answer = self.outlooks[0].without_csr
+        if self.prospect is not None and answer.decision.code in _CANNOT_ENROL:
+            return TO_ENROL_AGAIN
         waits_in_vain = self.prospect is not None and bool(self.prospect.obstacle)
         return "" if waits_in_vain and answer.decision.code in RENEWAL_CODES else answer.remedy
 

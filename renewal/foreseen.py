@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrators.credentials import ends_at
 from orchestrators.models import AgentSession, EnrollmentClaim
 from renewal.rules.reasons import Bearing, Reason
 
@@ -41,15 +42,16 @@ def moments(
 ) -> list[Moment]:
     """Return what comes, the nearest first.
 
-    ``has_newer``: another certificate was delivered since and leads on.
+    ``claim``: one that is not over. ``has_newer``: another certificate was delivered since and
+    leads on.
     """
     found = []
     if session is not None and session.ended_at is None:
         found.append(
             Moment(session.expires_at, "Its session ends, and it registers again.", "neutral")
         )
-    if claim is not None and claim.closed_at is None:
-        found.append(Moment(claim.expires_at, "Its time to enrol ends.", "required"))
+    if claim is not None:
+        found.append(Moment(ends_at(claim), "Its time to enrol ends.", "required"))
     for reason in reasons:
         if reason.turns_at is None:
             continue

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from orchestrators.credentials import ends_at, is_over
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from portal.audit.models import AuditEntry
 from renewal.explain import TO_USE_THE_NEW_ONE
@@ -22,7 +23,7 @@ from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.periods import whole_second
 from renewal.rules.retry import ENROLLMENT_TIME_LIMIT, TIME_LIMITS
 from renewal.selectors.history import Impostor
-from renewal.selectors.marks import uses_wrong_certificate
+from renewal.selectors.marks import TO_ENROL_AGAIN, uses_wrong_certificate
 
 _OPERATOR = "an operator"
 _ORCHESTRATOR = "the orchestrator"
@@ -38,6 +39,8 @@ class Matter:
     reason: str
     remedy: str = ""
     next_try: datetime | None = None
+    ends: datetime | None = None
+    """When it is over if nothing has come of it."""
     is_stuck: bool = False
 
 
@@ -116,16 +119,24 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
             is_stuck=True,
         )
     if claim is not None and not_after is None:
-        is_over = not claim.is_open(now)
-        yield Matter(
-            "First enrollment",
-            _OPERATOR if is_over else _ORCHESTRATOR,
-            claim.opened_at,
-            "Its time to enrol is over." if is_over else "It has sent no CSR yet.",
-            "Reset it and approve its return." if is_over else "",
-            None if is_over else claim.expires_at,
-            is_over,
-        )
+        if is_over(claim, orchestrator, now=now):
+            is_late = not claim.is_open(now)
+            yield Matter(
+                "First enrollment",
+                _OPERATOR,
+                ends_at(claim),
+                f"Its {'time to enrol' if is_late else 'bootstrap credential'} is over.",
+                TO_ENROL_AGAIN,
+                is_stuck=True,
+            )
+        else:
+            yield Matter(
+                "First enrollment",
+                _ORCHESTRATOR,
+                claim.opened_at,
+                "It has sent no CSR that led to a certificate yet.",
+                ends=ends_at(claim),
+            )
     if uses_wrong_certificate(orchestrator):
         yield Matter(
             "Wrong certificate",
@@ -283,7 +294,7 @@ def matter_of(enrollment: Enrollment, *, now: datetime) -> Matter | None:
         enrollment.last_error or f"The request is {enrollment.get_state_display().lower()}.",
         remedy,
         again,
-        _is_stuck(state, enrollment, now),
+        is_stuck=_is_stuck(state, enrollment, now),
     )
 
 
@@ -308,5 +319,5 @@ def _revocations(revocations: Iterable[Revocation], now: datetime) -> Iterator[M
             revocation.last_error or "The CA has not been reached yet.",
             "It is tried again by itself; look after the CA." if is_late else "",
             revocation.next_attempt_at,
-            is_late,
+            is_stuck=is_late,
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from orchestrators import groups, jobs
+from orchestrators import credentials, groups, jobs
 from orchestrators import selectors as records
 from orchestrators.models import EnrollmentClaim, Orchestrator, Status
 from orchestrators.protocol.terms import AgentPlatform
@@ -110,6 +110,7 @@ class ReasonLine:
 def _overview(visit: Visit) -> Mapping[str, Any]:
     orchestrator, now = visit.orchestrator, visit.now
     claimants, claim, explanation = visit.claimants, visit.claim, visit.explanation
+    is_claim_over = claim is not None and credentials.is_over(claim, orchestrator, now=now)
     likeliest = explanation.outlooks[0] if explanation.outlooks else None
     approval = inbox.latest_of(orchestrator.pk)
     sessions = records.sessions_of(orchestrator)[:1]
@@ -137,12 +138,14 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "moments": moments(
             likeliest.reasons if likeliest else (),
             session=sessions[0] if sessions else None,
-            claim=claim,
+            claim=None if is_claim_over else claim,
             has_newer=any(o.leads_on for o in explanation.outlooks[1:]),
             now=now,
         ),
         "matters": open_matters(orchestrator, around, now=now),
         "claim": claim,
+        "is_claim_over": is_claim_over,
+        "claim_ends": credentials.ends_at(claim) if claim else None,
         "approval": approval,
         "claimants": [(c, is_usable(c, now)) for c in claimants],
         "nobody_to_approve": orchestrator.status == Status.NEW

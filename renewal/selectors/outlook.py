@@ -30,8 +30,12 @@ _WORDS = {
 }
 
 
-def next_of(orchestrator: Orchestrator, state: RenewalState, periods: Periods) -> Next:
-    """Return what happens next."""
+def next_of(
+    orchestrator: Orchestrator, state: RenewalState, periods: Periods, *, cannot_enroll: bool
+) -> Next:
+    """Return what happens next; ``cannot_enroll``: it bears that mark."""
+    if cannot_enroll:
+        return Next("Cannot enrol until it is Reset")
     if state is RenewalState.WAITING and orchestrator.reset_at is not None:
         return Next("Its return waits for approval")
     if state is RenewalState.WAITING and orchestrator.last_seen is None:

@@ -57,10 +57,10 @@ LABELS: dict[RenewalState, Label] = {
         "Waiting", "hourglass", "waiting", "Waits for an operator's approval; has no session."
     ),
     RenewalState.ENROLLING: Label(
-        "May enrol",
+        "No certificate yet",
         "send",
         "waiting",
-        "Approved with a bootstrap credential; its first certificate is still to come.",
+        "It is approved, and its first certificate is still to come.",
     ),
     RenewalState.EXPIRED: Label(
         "Expired",

@@ -25,7 +25,7 @@ from renewal.rules.contact import silent_before
 from renewal.rules.decision import decide
 from renewal.rules.periods import stuck_after
 from renewal.selectors import history
-from renewal.selectors.marks import is_offline
+from renewal.selectors.marks import TO_ENROL_AGAIN, is_offline
 from renewal.x509.certificates import read_certificate
 from tests.portal.pages import fleet as rows
 
@@ -127,6 +127,40 @@ def test_the_claim_of_a_first_enrollment_is_explained(fleet, now, admin):
     page = admin.get(f"/orchestrators/{fleet.enrolling.pk}").content.decode()
     assert "At its next session, if it comes with the bootstrap credential" in page
     assert Code.CLAIM_NEEDS_CSR.value in page
+
+
+def test_the_end_of_a_claim_is_no_next_try(fleet, admin, matters):
+    (matter,) = matters(fleet.enrolling)
+    assert (matter.owner, matter.next_try, matter.is_stuck) == ("the orchestrator", None, False)
+    assert matter.ends == selectors.claim_of(fleet.enrolling).expires_at
+    page = admin.get(f"/orchestrators/{fleet.enrolling.pk}").content.decode()
+    opened = page.split('id="open"')[1].split("</section>")[0]
+    assert "<dt>Ends</dt>" in opened
+    assert "Next try" not in opened
+
+
+def test_one_whose_credential_is_revoked_cannot_enrol_and_is_said_so_everywhere(
+    fleet, admin, matters, now
+):
+    row = selectors.claim_of(fleet.enrolling).credential
+    row.revoked_at = now
+    row.save()
+    (matter,) = matters(fleet.enrolling)
+    assert (matter.owner, matter.is_stuck, matter.remedy) == ("an operator", True, TO_ENROL_AGAIN)
+    assert "Its bootstrap credential is over." in matter.reason
+    response = admin.get(f"/orchestrators/{fleet.enrolling.pk}")
+    assert response.context["moments"] == []
+    page = response.content.decode()
+    head = " ".join(
+        strip_tags(page.split('class="page-head"')[1].split("</p>\n  </div>")[0]).split()
+    )
+    assert "No certificate yet" in head
+    assert "Cannot enrol" in head
+    assert "It is approved, but cannot enrol" in head
+    assert TO_ENROL_AGAIN in page.split("What can I do?")[1]
+    assert "Could enrol until" in page
+    (row,) = admin.get("/orchestrators?mark=cannot-enrol").context["page"].rows
+    assert row.next.words == "Cannot enrol until it is Reset"
 
 
 def test_the_certificate_history_tells_each_step(fleet, now):
