@@ -46,6 +46,8 @@ TO_USE_THE_NEW_ONE = (
 )
 
 _CANNOT_ENROL = frozenset({Code.CLAIM_OVER, Code.CREDENTIAL_SPENT})
+_LOST = _CANNOT_ENROL | {Code.CERTIFICATE_EXPIRED, Code.CERTIFICATE_REVOKED}
+"""Answers from which only a Reset leads on."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,12 @@ class Explanation:
             return None
         unproven = (o for o in self.outlooks if o.certificate and o.standing in UNPROVEN)
         return next((outlook for outlook in unproven if outlook.leads_on), None)
+
+    @property
+    def needs_reset(self) -> bool:
+        """An approved one can come with nothing that leads on, and no waiting changes that."""
+        answers = [outlook.without_csr.decision.code for outlook in self.outlooks]
+        return self.prospect is not None and bool(answers) and set(answers) <= _LOST
 
     @property
     def remedy(self) -> str:

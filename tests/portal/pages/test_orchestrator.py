@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from orchestrators import selectors
-from orchestrators.models import Orchestrator, Reenrollment
+from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment
 from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.requests import RegisterRequest
 from portal.audit.models import AuditEntry, Category
@@ -311,6 +312,44 @@ def test_one_that_expired_comes_back_with_what_was_delivered_to_it_and_need_not_
     assert "only if that certificate or its key is lost" in page.split("What can I do?")[1]
     (row,) = admin.get("/orchestrators?state=expired&q=batch").context["page"].rows
     assert row.next.words == "Locked out until it uses its new certificate, or is Reset"
+
+
+def acts_offered(page):
+    """The acts in the head, the primary one first, and those under "What can I do?"."""
+    head = page.split('class="page-acts"')[1].split("</div>")[0]
+    can_do = page.split("What can I do?")[1].split("</ul>")[0]
+    primary = re.findall(r'btn-primary" href="/orchestrators/act\?act=(\w+)', head)
+    linked = [re.findall(r"act\?act=(\w+)", part) for part in (head, can_do)]
+    return primary, *linked
+
+
+@pytest.mark.parametrize(
+    ("kind", "primary", "in_head", "can_do"),
+    [
+        ("expired", ["reset"], ["reset"], ["reset"]),
+        ("half_way", [], [], []),
+        ("enrolling", [], [], []),
+        ("cannot_enroll", ["reset"], ["reset"], ["reset"]),
+        ("warned", ["request"], ["request", "require"], ["request", "require"]),
+        ("disapproved", ["approve"], ["approve"], ["approve"]),
+    ],
+)
+def test_the_acts_that_are_offered_lead_on_from_its_state(
+    request, fleet, admin, now, kind, primary, in_head, can_do
+):
+    if kind == "cannot_enroll":
+        EnrollmentClaim.objects.update(expires_at=now)
+        kind = "enrolling"
+    record = request.getfixturevalue(kind) if kind == "half_way" else getattr(fleet, kind)
+    page = admin.get(f"/orchestrators/{record.pk}").content.decode()
+    assert acts_offered(page) == (primary, in_head, can_do)
+
+
+def test_what_only_a_reset_helps_is_linked_to_it_for_whoever_may_reset(fleet, admin, as_role, now):
+    Certificate.objects.filter(orchestrator=fleet.calm).update(revoked_at=now)
+    address = f"/orchestrators/{fleet.calm.pk}"
+    assert acts_offered(admin.get(address).content.decode())[2] == ["reset"]
+    assert "reset" not in acts_offered(as_role("Approver").get(address).content.decode())[2]
 
 
 def test_one_whose_delivered_certificate_has_ended_too_is_to_be_reset(
