@@ -268,13 +268,16 @@ def matter_of(enrollment: Enrollment, *, now: datetime) -> Matter | None:
     if state not in _OWNERS:
         return None
     ca = enrollment.authority
-    if state is EnrollmentState.WAITING and not ca.enabled:
+    if state is not EnrollmentState.SUBMITTED and not ca.enabled:
+        is_with_ca = state is not EnrollmentState.WAITING
         return Matter(
             "Enrollment",
             _OPERATOR,
             enrollment.created_at,
             f"The CA {ca.name} is disabled: nobody asks it.",
-            "Enable the CA, or give the request up and choose another one.",
+            "Enable the CA: it may have the request, which cannot be given up."
+            if is_with_ca
+            else "Enable the CA, or give the request up and choose another one.",
             is_stuck=True,
         )
     again = None if state is EnrollmentState.SUBMITTED else enrollment.next_attempt_at
