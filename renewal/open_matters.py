@@ -43,6 +43,11 @@ class Matter:
     """When it is over if nothing has come of it."""
     is_stuck: bool = False
 
+    @property
+    def goes_on_by_itself(self) -> bool:
+        """Nobody who reads of it has to do anything before it goes on."""
+        return self.owner != _OPERATOR
+
 
 @dataclass(frozen=True)
 class Around:

@@ -6,7 +6,7 @@ is open from `renewal/open_matters.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -32,8 +32,8 @@ from renewal.configuration import periods
 from renewal.explain import Explanation, explain
 from renewal.foreseen import moments
 from renewal.identity.claimants import is_usable
-from renewal.models import Claimant
-from renewal.open_matters import Around, open_matters
+from renewal.models import Claimant, Enrollment
+from renewal.open_matters import Around, Matter, open_matters
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import stuck_after
 from renewal.rules.reasons import Reason
@@ -128,6 +128,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         obstacle=explanation.prospect.obstacle if explanation.prospect else "",
         remedy=explanation.prospect.remedy if explanation.prospect else "",
     )
+    matters = open_matters(orchestrator, around, now=now)
     return {
         "explanation": explanation,
         "likeliest": likeliest,
@@ -142,7 +143,8 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
             has_newer=any(o.leads_on for o in explanation.outlooks[1:]),
             now=now,
         ),
-        "matters": open_matters(orchestrator, around, now=now),
+        "matters": matters,
+        "look_again": _look_again(matters, around.enrollments),
         "claim": claim,
         "is_claim_over": is_claim_over,
         "claim_ends": credentials.ends_at(claim) if claim else None,
@@ -155,6 +157,16 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "labels": list(orchestrator.labels.order_by("key")),
         **_group(visit),
     }
+
+
+def _look_again(matters: Sequence[Matter], enrollments: Sequence[Enrollment]) -> int:
+    """Return after how many seconds what is open is looked at again; 0: nothing goes on by itself.
+
+    A CA answers within seconds, an orchestrator calls every few minutes at most.
+    """
+    if any(each.state in OPEN_ENROLLMENT and each.authority.enabled for each in enrollments):
+        return 5
+    return 30 if any(matter.goes_on_by_itself for matter in matters) else 0
 
 
 def _certificate(visit: Visit) -> Mapping[str, Any]:

@@ -130,6 +130,30 @@ def test_the_claim_of_a_first_enrollment_is_explained(fleet, now, admin):
     assert Code.CLAIM_NEEDS_CSR.value in page
 
 
+@pytest.mark.parametrize(
+    ("kind", "state", "polled"),
+    [
+        ("calm", "waiting", "every 5s"),
+        ("calm", "pending", "every 5s"),
+        ("calm", "refused", ""),
+        ("requested", None, "every 30s"),
+        ("expired", None, ""),
+        ("calm", None, ""),
+    ],
+)
+def test_the_page_looks_again_while_something_goes_on_by_itself(
+    fleet, admin, now, kind, state, polled
+):
+    record = getattr(fleet, kind)
+    if state:
+        ended = {"finished_at": None} if state == "pending" else {}
+        rows.enrollment(record, now=now, state=state, **ended)
+    page = admin.get(f"/orchestrators/{record.pk}").content.decode()
+    (trigger,) = re.findall(r'<div id="open-now"([^>]*)>', page)
+    assert (f'hx-trigger="{polled}"' in trigger) if polled else trigger == ""
+    assert page.count('id="about"') == page.count('id="page-acts"') == 1
+
+
 def test_the_end_of_a_claim_is_no_next_try(fleet, admin, matters):
     (matter,) = matters(fleet.enrolling)
     assert (matter.owner, matter.next_try, matter.is_stuck) == ("the orchestrator", None, False)
@@ -318,7 +342,7 @@ def acts_offered(page):
     """The acts in the head, the primary one first, and those under "What can I do?"."""
     head = page.split('class="page-acts"')[1].split("</div>")[0]
     can_do = page.split("What can I do?")[1].split("</ul>")[0]
-    primary = re.findall(r'btn-primary" href="/orchestrators/act\?act=(\w+)', head)
+    primary = re.findall(r'btn-primary" id="act-\w+" href="/orchestrators/act\?act=(\w+)', head)
     linked = [re.findall(r"act\?act=(\w+)", part) for part in (head, can_do)]
     return primary, *linked
 
