@@ -187,6 +187,20 @@ def claim_of(
     ).first()
 
 
+def ends_at(claim: EnrollmentClaim) -> datetime:
+    """Return when a claim (read with its credential) ends, or ended, if it is not used."""
+    credential = claim.credential
+    ends = (claim.expires_at, credential.expires_at, credential.revoked_at, credential.spent_at)
+    return min(moment for moment in ends if moment is not None)
+
+
+def is_over(claim: EnrollmentClaim, orchestrator: Orchestrator, *, now: datetime) -> bool:
+    """Say whether nobody can enrol under a claim (read with its credential) any more: its own time
+    is over, or its credential is refused.
+    """
+    return not claim.is_open(now) or refused_for(claim.credential, orchestrator, now=now)
+
+
 def _audit(credential: BootstrapCredential, action: str, actor: Actor) -> None:
     record(
         actor,

@@ -37,7 +37,17 @@ from renewal.rules.decision import (
 from renewal.rules.limits import limit
 from renewal.rules.periods import Periods, days_left, window
 from renewal.rules.reasons import Reason, weigh
-from renewal.rules.standing import ACCEPTED, Standing
+from renewal.rules.standing import ACCEPTED, UNPROVEN, Standing
+from renewal.selectors.marks import TO_ENROL_AGAIN
+
+TO_USE_THE_NEW_ONE = (
+    "Have it use the certificate that was delivered to it: that one gets a session. Reset it, and "
+    "approve its return, only if that certificate or its key is lost."
+)
+
+_CANNOT_ENROL = frozenset({Code.CLAIM_OVER, Code.CREDENTIAL_SPENT})
+_LOST = _CANNOT_ENROL | {Code.CERTIFICATE_EXPIRED, Code.CERTIFICATE_REVOKED}
+"""Answers from which only a Reset leads on."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,12 @@ class Outlook:
         )
 
     @property
+    def leads_on(self) -> bool:
+        """It gets a session, with a CSR or without."""
+        answers = (self.without_csr.decision, self.with_csr.decision)
+        return any(decision.grants_session for decision in answers)
+
+    @property
     def standing(self) -> str:
         return Standing(self.certificate.standing).value if self.certificate else ""
 
@@ -163,6 +179,22 @@ class Explanation:
     flag: int
 
     @property
+    def way_back(self) -> Outlook | None:
+        """The delivered and unused certificate with which it gets a session, if it gets none with
+        what it is likeliest to come with.
+        """
+        if not self.outlooks or self.outlooks[0].leads_on:
+            return None
+        unproven = (o for o in self.outlooks if o.certificate and o.standing in UNPROVEN)
+        return next((outlook for outlook in unproven if outlook.leads_on), None)
+
+    @property
+    def needs_reset(self) -> bool:
+        """An approved one can come with nothing that leads on, and no waiting changes that."""
+        answers = [outlook.without_csr.decision.code for outlook in self.outlooks]
+        return self.prospect is not None and bool(answers) and set(answers) <= _LOST
+
+    @property
     def remedy(self) -> str:
         """What the likeliest answer asks of a person.
 
@@ -170,7 +202,11 @@ class Explanation:
         """
         if not self.outlooks:
             return ""
+        if self.way_back is not None:
+            return TO_USE_THE_NEW_ONE
         answer = self.outlooks[0].without_csr
+        if self.prospect is not None and answer.decision.code in _CANNOT_ENROL:
+            return TO_ENROL_AGAIN
         waits_in_vain = self.prospect is not None and bool(self.prospect.obstacle)
         return "" if waits_in_vain and answer.decision.code in RENEWAL_CODES else answer.remedy
 

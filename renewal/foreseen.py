@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrators.credentials import ends_at
 from orchestrators.models import AgentSession, EnrollmentClaim
 from renewal.rules.reasons import Bearing, Reason
 
@@ -36,21 +37,28 @@ def moments(
     *,
     session: AgentSession | None,
     claim: EnrollmentClaim | None,
+    has_newer: bool,
     now: datetime,
 ) -> list[Moment]:
-    """Return what comes, the nearest first."""
+    """Return what comes, the nearest first.
+
+    ``claim``: one that is not over. ``has_newer``: another certificate was delivered since and
+    leads on.
+    """
     found = []
     if session is not None and session.ended_at is None:
         found.append(
             Moment(session.expires_at, "Its session ends, and it registers again.", "neutral")
         )
-    if claim is not None and claim.closed_at is None:
-        found.append(Moment(claim.expires_at, "Its time to enrol ends.", "required"))
+    if claim is not None:
+        found.append(Moment(ends_at(claim), "Its time to enrol ends.", "required"))
     for reason in reasons:
         if reason.turns_at is None:
             continue
         what, tone = _TURNS[reason.rule]
         if reason.bearing is Bearing.BLOCKS:
             what, tone = "Its certificate becomes valid.", "healthy"
+        elif reason.rule == "Validity" and has_newer:
+            what = "Its certificate expires: only the newer one that it was given leads on."
         found.append(Moment(reason.turns_at, what, tone))
     return sorted((m for m in found if m.at > now), key=lambda m: m.at)

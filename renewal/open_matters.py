@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from orchestrators.credentials import ends_at, is_over
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from portal.audit.models import AuditEntry
+from renewal.explain import TO_USE_THE_NEW_ONE
 from renewal.identity.claimants import is_usable
 from renewal.models import ApprovalRequest, Claimant, Enrollment, Revocation
 from renewal.revocations import OVERDUE_AFTER
@@ -21,7 +23,7 @@ from renewal.rules.lifecycle import EnrollmentState, RevocationState
 from renewal.rules.periods import whole_second
 from renewal.rules.retry import ENROLLMENT_TIME_LIMIT, TIME_LIMITS
 from renewal.selectors.history import Impostor
-from renewal.selectors.marks import uses_wrong_certificate
+from renewal.selectors.marks import TO_ENROL_AGAIN, uses_wrong_certificate
 
 _OPERATOR = "an operator"
 _ORCHESTRATOR = "the orchestrator"
@@ -37,7 +39,14 @@ class Matter:
     reason: str
     remedy: str = ""
     next_try: datetime | None = None
+    ends: datetime | None = None
+    """When it is over if nothing has come of it."""
     is_stuck: bool = False
+
+    @property
+    def goes_on_by_itself(self) -> bool:
+        """Nobody who reads of it has to do anything before it goes on."""
+        return self.owner != _OPERATOR
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,10 @@ class Around:
 
     stuck_after: timedelta
     """What waits for the orchestrator's next session is stuck then: `periods.stuck_after`."""
+    has_way_back: bool = False
+    """With a delivered and unused certificate it gets a session, and with no other:
+    `explain.Explanation.way_back`.
+    """
     is_offline: bool = False
     """It bears the mark: `marks.is_offline`."""
     impostor: Impostor | None = None
@@ -101,7 +114,7 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
     if orchestrator.status != Status.APPROVED:
         return
     not_after = orchestrator.certificate_not_after
-    if not_after is not None and whole_second(now) > not_after:
+    if not_after is not None and whole_second(now) > not_after and not around.has_way_back:
         yield Matter(
             "Expired certificate",
             _OPERATOR,
@@ -111,16 +124,24 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
             is_stuck=True,
         )
     if claim is not None and not_after is None:
-        is_over = not claim.is_open(now)
-        yield Matter(
-            "First enrollment",
-            _OPERATOR if is_over else _ORCHESTRATOR,
-            claim.opened_at,
-            "Its time to enrol is over." if is_over else "It has sent no CSR yet.",
-            "Reset it and approve its return." if is_over else "",
-            None if is_over else claim.expires_at,
-            is_over,
-        )
+        if is_over(claim, orchestrator, now=now):
+            is_late = not claim.is_open(now)
+            yield Matter(
+                "First enrollment",
+                _OPERATOR,
+                ends_at(claim),
+                f"Its {'time to enrol' if is_late else 'bootstrap credential'} is over.",
+                TO_ENROL_AGAIN,
+                is_stuck=True,
+            )
+        else:
+            yield Matter(
+                "First enrollment",
+                _ORCHESTRATOR,
+                claim.opened_at,
+                "It has sent no CSR that led to a certificate yet.",
+                ends=ends_at(claim),
+            )
     if uses_wrong_certificate(orchestrator):
         yield Matter(
             "Wrong certificate",
@@ -207,12 +228,27 @@ def _first_use(orchestrator: Orchestrator, around: Around, now: datetime) -> Ite
         reason = "It has called since with an older certificate: the new one is not installed."
     else:
         reason = "It has not called since."
+    if around.has_way_back:
+        yield Matter(
+            "Issued, not used",
+            _OPERATOR,
+            since,
+            f"{reason} Its old one gets no session any more.",
+            TO_USE_THE_NEW_ONE,
+            is_stuck=True,
+        )
+        return
+    not_after = orchestrator.certificate_not_after
+    is_old_one_over = not_after is None or whole_second(now) > not_after
+    remedy = "Look at its log"
+    if not is_old_one_over:
+        remedy += "; its old certificate stays accepted until it ends or the new one is used"
     yield Matter(
         "Issued, not used",
         _ORCHESTRATOR,
         since,
         reason,
-        "Look at its log; its old certificate stays accepted until the new one is used.",
+        f"{remedy}.",
         is_stuck=now - since > around.stuck_after,
     )
 
@@ -237,13 +273,16 @@ def matter_of(enrollment: Enrollment, *, now: datetime) -> Matter | None:
     if state not in _OWNERS:
         return None
     ca = enrollment.authority
-    if state is EnrollmentState.WAITING and not ca.enabled:
+    if state is not EnrollmentState.SUBMITTED and not ca.enabled:
+        is_with_ca = state is not EnrollmentState.WAITING
         return Matter(
             "Enrollment",
             _OPERATOR,
             enrollment.created_at,
             f"The CA {ca.name} is disabled: nobody asks it.",
-            "Enable the CA, or give the request up and choose another one.",
+            "Enable the CA: it may have the request, which cannot be given up."
+            if is_with_ca
+            else "Enable the CA, or give the request up and choose another one.",
             is_stuck=True,
         )
     again = None if state is EnrollmentState.SUBMITTED else enrollment.next_attempt_at
@@ -263,7 +302,7 @@ def matter_of(enrollment: Enrollment, *, now: datetime) -> Matter | None:
         enrollment.last_error or f"The request is {enrollment.get_state_display().lower()}.",
         remedy,
         again,
-        _is_stuck(state, enrollment, now),
+        is_stuck=_is_stuck(state, enrollment, now),
     )
 
 
@@ -288,5 +327,5 @@ def _revocations(revocations: Iterable[Revocation], now: datetime) -> Iterator[M
             revocation.last_error or "The CA has not been reached yet.",
             "It is tried again by itself; look after the CA." if is_late else "",
             revocation.next_attempt_at,
-            is_late,
+            is_stuck=is_late,
         )

@@ -132,7 +132,8 @@ _TEXTS: dict[Code, CodeText] = {
     Code.CREDENTIAL_SPENT: CodeText(
         "This bootstrap credential cannot be used for this orchestrator: it is spent, expired, "
         "revoked or bound to another one.",
-        "Create a new bootstrap credential under Add orchestrator.",
+        "Create a new bootstrap credential under Add orchestrator; an orchestrator that is "
+        "approved already has to be Reset too, and its return approved.",
     ),
     Code.NAME_MISSING: CodeText(
         "A bootstrap credential needs a ClientMachine.",

@@ -19,6 +19,10 @@ from portal.audit.trail import Actor
 from renewal import log_requests
 from renewal.identity import approvals
 from renewal.identity.approvals import Approval, Shown
+from renewal.selectors.fleet import FleetRow
+from renewal.selectors.states import RenewalState
+
+_WITHOUT_SESSION = frozenset({RenewalState.EXPIRED, RenewalState.ENROLLING})
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,14 @@ class Act:
         if self.name == "clear":
             return orchestrator.flag != Reenrollment.NONE
         return orchestrator.status in self.statuses
+
+    def helps(self, row: FleetRow) -> bool:
+        """Say whether it leads on from the state of a record that it fits.
+
+        A renewal is asked for in a session: one whose certificate has expired gets none, and one
+        without a certificate has its first one to enrol anyway.
+        """
+        return not self.is_renewal or row.state not in _WITHOUT_SESSION
 
 
 def _approve(pk: UUID, order: Order) -> Approval:

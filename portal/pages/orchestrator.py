@@ -30,6 +30,7 @@ from renewal import log_requests
 from renewal.configuration import periods
 from renewal.identity.acting import ActRefused
 from renewal.selectors import fleet, history
+from renewal.selectors.states import RenewalState
 
 
 @page(Permission.AGENTS_READ, query=fields("cursor"))
@@ -42,9 +43,16 @@ def detail(request: HttpRequest, pk: UUID, tab: str = "") -> HttpResponseBase:
     needed = (chosen.permission,) if chosen.permission else ()
     orchestrator = found(request, pk, *needed)
     visit = Visit(request, orchestrator, preferences, now)
+    row = fleet.rows_of([orchestrator], periods(preferences), now=now)[0]
+    # Its columns do not say whether what was delivered to it leads on.
+    may_come_back = row.state is RenewalState.EXPIRED and orchestrator.awaiting_first_use_since
+    way_back = visit.explanation.way_back if may_come_back else None
+    is_lost = row.cannot_enroll or (row.state is RenewalState.EXPIRED and way_back is None)
+    acts = _acts(request, row)
     context = {
         "orchestrator": orchestrator,
-        "row": fleet.rows_of([orchestrator], periods(preferences), now=now)[0],
+        "row": row,
+        "way_back": way_back,
         "disapproval": history.disapproval_of(orchestrator),
         "tabs": [
             (each, reverse(each.view, args=[pk]), each is chosen)
@@ -52,17 +60,21 @@ def detail(request: HttpRequest, pk: UUID, tab: str = "") -> HttpResponseBase:
             if each.permission is None
             or may_see(orchestrator, reach(request.user, each.permission))
         ],
-        "acts": _acts(request, orchestrator),
+        "acts": acts,
+        "reset": next((act for act in acts if act.name == "reset"), None),
+        "is_lost": is_lost,
         **chosen.gather(visit),
     }
     return render(request, chosen.template, context)
 
 
-def _acts(request: HttpRequest, orchestrator: Orchestrator) -> list[Act]:
+def _acts(request: HttpRequest, row: fleet.FleetRow) -> list[Act]:
+    orchestrator = row.orchestrator
     return [
         act
         for act in ACTS.values()
         if act.fits(orchestrator)
+        and act.helps(row)
         and not act.has_tab
         and holds(request.user, act.permission)
         and may_see(orchestrator, reach(request.user, act.permission))

@@ -6,16 +6,17 @@ is open from `renewal/open_matters.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.http import HttpRequest
 
-from orchestrators import groups, jobs
+from orchestrators import credentials, groups, jobs
 from orchestrators import selectors as records
-from orchestrators.models import Orchestrator, Status
+from orchestrators.models import EnrollmentClaim, Orchestrator, Status
 from orchestrators.protocol.terms import AgentPlatform
 from portal.access import effective
 from portal.access.catalogue import Permission
@@ -28,10 +29,11 @@ from portal.preferences.definitions import BY_NAME
 from portal.preferences.store import Preferences
 from renewal import readiness
 from renewal.configuration import periods
-from renewal.explain import explain
+from renewal.explain import Explanation, explain
 from renewal.foreseen import moments
 from renewal.identity.claimants import is_usable
-from renewal.open_matters import Around, open_matters
+from renewal.models import Claimant, Enrollment
+from renewal.open_matters import Around, Matter, open_matters
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import stuck_after
 from renewal.rules.reasons import Reason
@@ -55,6 +57,27 @@ class Visit:
     orchestrator: Orchestrator
     preferences: Preferences
     now: datetime
+
+    @cached_property
+    def claimants(self) -> list[Claimant]:
+        """Who came forward for it, while it is not approved."""
+        is_approved = self.orchestrator.status == Status.APPROVED
+        return [] if is_approved else history.claimants_of(self.orchestrator)
+
+    @cached_property
+    def claim(self) -> EnrollmentClaim | None:
+        return records.claim_of(self.orchestrator)
+
+    @cached_property
+    def explanation(self) -> Explanation:
+        """What its next session would be answered; read at most once for all of a page."""
+        return explain(
+            self.orchestrator,
+            self.preferences,
+            now=self.now,
+            claim=self.claim,
+            claimants=self.claimants,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,16 +109,14 @@ class ReasonLine:
 
 def _overview(visit: Visit) -> Mapping[str, Any]:
     orchestrator, now = visit.orchestrator, visit.now
-    claimants = history.claimants_of(orchestrator) if orchestrator.status != Status.APPROVED else []
-    claim = records.claim_of(orchestrator)
-    explanation = explain(
-        orchestrator, visit.preferences, now=now, claim=claim, claimants=claimants
-    )
+    claimants, claim, explanation = visit.claimants, visit.claim, visit.explanation
+    is_claim_over = claim is not None and credentials.is_over(claim, orchestrator, now=now)
     likeliest = explanation.outlooks[0] if explanation.outlooks else None
     approval = inbox.latest_of(orchestrator.pk)
     sessions = records.sessions_of(orchestrator)[:1]
     around = Around(
         stuck_after=stuck_after(visit.preferences.session_length),
+        has_way_back=explanation.way_back is not None,
         is_offline=is_offline(orchestrator, periods(visit.preferences), now=now),
         impostor=history.impostor_of(orchestrator, now=now),
         asked=history.request_of(orchestrator) if orchestrator.flag else None,
@@ -107,6 +128,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         obstacle=explanation.prospect.obstacle if explanation.prospect else "",
         remedy=explanation.prospect.remedy if explanation.prospect else "",
     )
+    matters = open_matters(orchestrator, around, now=now)
     return {
         "explanation": explanation,
         "likeliest": likeliest,
@@ -117,11 +139,15 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "moments": moments(
             likeliest.reasons if likeliest else (),
             session=sessions[0] if sessions else None,
-            claim=claim,
+            claim=None if is_claim_over else claim,
+            has_newer=any(o.leads_on for o in explanation.outlooks[1:]),
             now=now,
         ),
-        "matters": open_matters(orchestrator, around, now=now),
+        "matters": matters,
+        "look_again": _look_again(matters, around.enrollments),
         "claim": claim,
+        "is_claim_over": is_claim_over,
+        "claim_ends": credentials.ends_at(claim) if claim else None,
         "approval": approval,
         "claimants": [(c, is_usable(c, now)) for c in claimants],
         "nobody_to_approve": orchestrator.status == Status.NEW
@@ -131,6 +157,16 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "labels": list(orchestrator.labels.order_by("key")),
         **_group(visit),
     }
+
+
+def _look_again(matters: Sequence[Matter], enrollments: Sequence[Enrollment]) -> int:
+    """Return after how many seconds what is open is looked at again; 0: nothing goes on by itself.
+
+    A CA answers within seconds, an orchestrator calls every few minutes at most.
+    """
+    if any(each.state in OPEN_ENROLLMENT and each.authority.enabled for each in enrollments):
+        return 5
+    return 30 if any(matter.goes_on_by_itself for matter in matters) else 0
 
 
 def _certificate(visit: Visit) -> Mapping[str, Any]:

@@ -32,9 +32,12 @@ log = logging.getLogger(__name__)
 
 
 def to_be_asked(*, now: datetime) -> list[int]:
-    """Return the CAs that have to be asked about unknown or pending requests."""
+    """Return the CAs that have to be asked about unknown or pending requests.
+
+    A disabled one is asked for nothing (docs/ca-backends.md).
+    """
     due = Q(state__in=[EnrollmentState.UNKNOWN, EnrollmentState.PENDING], next_attempt_at__lte=now)
-    rows = Enrollment.objects.filter(due).filter(
+    rows = Enrollment.objects.filter(due, authority__enabled=True).filter(
         Q(authority__resume_at=None) | Q(authority__resume_at__lte=now)
     )
     return sorted(set(rows.order_by().values_list("authority", flat=True).distinct()))

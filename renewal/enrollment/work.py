@@ -309,7 +309,7 @@ def _note_failure(authority: CertificateAuthority, error: str, *, now: datetime)
 
 def open_rows(state: EnrollmentState, *, now: datetime) -> Any:
     return (
-        Enrollment.objects.filter(state=state, next_attempt_at__lte=now)
+        Enrollment.objects.filter(state=state, next_attempt_at__lte=now, authority__enabled=True)
         .filter(Q(authority__resume_at=None) | Q(authority__resume_at__lte=now))
         .select_related("authority", "template")
         .order_by("next_attempt_at", "pk")

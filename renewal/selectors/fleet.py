@@ -92,6 +92,10 @@ class FleetRow:
         return Mark.OFFLINE in self.marks
 
     @property
+    def cannot_enroll(self) -> bool:
+        return Mark.CANNOT_ENROLL in self.marks
+
+    @property
     def mark_labels(self) -> list[Label]:
         return [MARKS[mark] for mark in self.marks]
 
@@ -301,7 +305,7 @@ def _row(orchestrator: Orchestrator, periods: Periods, said: Around, *, now: dat
         share=share,
         marks=tuple(marks_of(orchestrator, state, said, periods, now=now)),
         in_session=said.is_live,
-        next=next_of(orchestrator, state, periods),
+        next=next_of(orchestrator, state, periods, cannot_enroll=said.cannot_enroll),
     )
 
 

@@ -27,6 +27,11 @@ from renewal.selectors.states import Label, RenewalState
 
 Moment = datetime | Combinable
 """The present as a value, or as what stands for it in a statement that is prepared."""
+TO_ENROL_AGAIN = (
+    "Reset it, have it come with a valid bootstrap credential or certificate, and approve its "
+    "return."
+)
+"""What leads on from `Mark.CANNOT_ENROLL`."""
 FAILED_WITHIN = timedelta(days=1)
 """What failed is news for so long."""
 _OVERDUE = frozenset({RevocationState.WAITING, RevocationState.SUBMITTED, RevocationState.FAILED})
@@ -98,7 +103,7 @@ MARKS: dict[Mark, Label] = {
         "Cannot enrol",
         "clock-x",
         "failed",
-        "Its time to enrol, or its bootstrap credential, is over: Reset it and approve its return.",
+        f"Its time to enrol, or its bootstrap credential, is over. {TO_ENROL_AGAIN}",
     ),
     Mark.CANNOT_RENEW: Label(
         "Cannot renew",
@@ -214,10 +219,14 @@ def claims_over(now: Moment) -> QuerySet[EnrollmentClaim]:
 
 
 def _is_over(now: Moment) -> Q:
+    """What `credentials.is_over` says, of claims that are not closed."""
+    bound = Q(credential__one_time=True, credential__bound_to__isnull=False)
     return (
         Q(expires_at__lte=now)
         | Q(credential__expires_at__lte=now)
         | Q(credential__revoked_at__isnull=False)
+        | Q(credential__spent_at__isnull=False)
+        | (bound & ~Q(credential__bound_to=F("orchestrator")))
     )
 
 

@@ -30,12 +30,19 @@ _WORDS = {
 }
 
 
-def next_of(orchestrator: Orchestrator, state: RenewalState, periods: Periods) -> Next:
-    """Return what happens next."""
+def next_of(
+    orchestrator: Orchestrator, state: RenewalState, periods: Periods, *, cannot_enroll: bool
+) -> Next:
+    """Return what happens next; ``cannot_enroll``: it bears that mark."""
+    if cannot_enroll:
+        return Next("Cannot enrol until it is Reset")
     if state is RenewalState.WAITING and orchestrator.reset_at is not None:
         return Next("Its return waits for approval")
     if state is RenewalState.WAITING and orchestrator.last_seen is None:
         return Next("Registers for the first time")
+    if state is RenewalState.EXPIRED and orchestrator.awaiting_first_use_since is not None:
+        # Whether the delivered one is valid still, its own row says and the list does not read.
+        return Next("Locked out until it uses its new certificate, or is Reset")
     not_after = orchestrator.certificate_not_after
     if state in _WORDS or not_after is None:
         return Next(_WORDS[state])

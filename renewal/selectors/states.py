@@ -57,16 +57,17 @@ LABELS: dict[RenewalState, Label] = {
         "Waiting", "hourglass", "waiting", "Waits for an operator's approval; has no session."
     ),
     RenewalState.ENROLLING: Label(
-        "May enrol",
+        "No certificate yet",
         "send",
         "waiting",
-        "Approved with a bootstrap credential; its first certificate is still to come.",
+        "It is approved, and its first certificate is still to come.",
     ),
     RenewalState.EXPIRED: Label(
         "Expired",
         "clock-x",
         "failed",
-        "Its certificate has expired and cannot renew itself: Reset is the way back.",
+        "The certificate in use has expired and cannot renew itself: only one that was delivered "
+        "since, or a Reset, leads on.",
     ),
     RenewalState.REQUIRED: Label(
         "Required",

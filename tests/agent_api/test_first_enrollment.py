@@ -24,7 +24,7 @@ from renewal.models import Claimant
 from renewal.rules.periods import Periods, whole_second
 from renewal.rules.standing import Standing
 from renewal.selectors.fleet import rows_of
-from renewal.selectors.marks import Mark, marked
+from renewal.selectors.marks import TO_ENROL_AGAIN, Mark, claims_over, marked
 from renewal.x509.certificates import read_certificate
 from tests.agent_api.front_door import (
     DAY,
@@ -295,6 +295,78 @@ class TestClaim:
         enroll(door, basic)
         assert door.approve(approved_by_claim)
         assert enroll(door, basic)[0].said == (1, "", True, True)
+
+    def test_one_whose_credential_was_revoked_is_over_and_a_new_credential_alone_opens_none(
+        self,
+        door: FrontDoor,
+        basic: Basic,
+        approved_by_claim: Orchestrator,
+        make_credential: MakeCredential,
+    ) -> None:
+        """What `TO_ENROL_AGAIN` says is what the endpoint asks for."""
+        row = BootstrapCredential.objects.get(name=basic[0])
+        assert credentials.revoke(row, actor=OPERATOR, now=door.now)
+        assert enroll(door, basic)[0].said == (3, "A01F000B", False, False)
+        _, other = make_credential("another")
+        assert enroll(door, other)[0].said == (3, "A01F000A", False, False)
+        approved_by_claim.refresh_from_db()
+        told = explain(
+            approved_by_claim, store.load(), now=door.now, claim=claim_of(approved_by_claim)
+        )
+        assert told.remedy == TO_ENROL_AGAIN
+        door.reset(approved_by_claim)
+        assert enroll(door, other)[0].said == (3, "A01F0001", False, False)
+        assert door.approve(approved_by_claim)
+        assert enroll(door, other)[0].said == (1, "", True, True)
+
+    @pytest.mark.parametrize(
+        ("claim", "credential", "is_over"),
+        [
+            ({}, {}, False),
+            ({"expires_at": 0}, {}, True),
+            ({"expires_at": 1}, {"expires_at": 1}, False),
+            ({}, {"expires_at": 0}, True),
+            ({}, {"revoked_at": 0}, True),
+            ({}, {"spent_at": 0}, True),
+        ],
+    )
+    def test_it_is_over_for_a_list_as_for_the_decision(
+        self,
+        door: FrontDoor,
+        basic: Basic,
+        approved_by_claim: Orchestrator,
+        claim: dict[str, int],
+        credential: dict[str, int],
+        is_over: bool,
+    ) -> None:
+        for rows, fields in ((EnrollmentClaim, claim), (BootstrapCredential, credential)):
+            moments = {name: door.now + hours * DAY / 24 for name, hours in fields.items()}
+            if moments:
+                rows.objects.update(**moments)
+        found = claim_of(approved_by_claim)
+        assert found is not None
+        assert credentials.is_over(found, approved_by_claim, now=door.now) is is_over
+        listed = Orchestrator.objects.filter(marked(Mark.CANNOT_ENROLL, Periods(), now=door.now))
+        assert listed.exists() is claims_over(door.now).exists() is is_over
+        assert (credentials.ends_at(found) <= door.now) is is_over
+        assert (enroll(door, basic)[0].said == (1, "", True, True)) is not is_over
+
+    @pytest.mark.parametrize("is_its_own", [True, False])
+    def test_a_one_time_credential_that_is_anothers_enrolls_nobody_else(
+        self,
+        door: FrontDoor,
+        approved_by_claim: Orchestrator,
+        make_credential: MakeCredential,
+        is_its_own: bool,
+    ) -> None:
+        _, other = make_credential("of another")
+        enroll(door, other, ClientMachine="somebody-else")
+        holder = approved_by_claim if is_its_own else door.record("somebody-else")
+        BootstrapCredential.objects.update(one_time=True, bound_to=holder)
+        found = claim_of(approved_by_claim)
+        assert found is not None
+        assert credentials.is_over(found, approved_by_claim, now=door.now) is not is_its_own
+        assert claims_over(door.now).exists() is not is_its_own
 
     def test_it_closes_with_the_first_session(
         self, door: FrontDoor, basic: Basic, approved_by_claim: Orchestrator

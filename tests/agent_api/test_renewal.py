@@ -22,7 +22,7 @@ from portal.audit.models import AuditEntry
 from portal.preferences import store
 from renewal import readiness, revocations
 from renewal.identity import approvals
-from renewal.models import Certificate, Enrollment, Revocation, Template
+from renewal.models import Certificate, CertificateAuthority, Enrollment, Revocation, Template
 from renewal.rules.periods import Periods
 from renewal.selectors.marks import Mark, marked
 from tests.agent_api.front_door import (
@@ -365,6 +365,21 @@ class TestSlowCA:
         door.run_workers()
         assert host.send_csr(key)[0].said == (1, "", True, True)
         assert len(door.ca.ledger) == 1
+
+    @pytest.mark.parametrize("state", ["waiting", "unknown"])
+    def test_a_disabled_one_is_asked_for_nothing_not_even_for_what_it_may_have(
+        self, door: FrontDoor, host: Host, state: str
+    ) -> None:
+        door.set_flag(host.record, 1)
+        door.ca.is_slow = True
+        host.send_csr()
+        Enrollment.objects.update(state=state, next_attempt_at=door.now)
+        CertificateAuthority.objects.update(enabled=False)
+        door.run_workers()
+        assert (Enrollment.objects.get().state, door.ca.ledger) == (state, [])
+        CertificateAuthority.objects.update(enabled=True)
+        door.run_workers()
+        assert (Enrollment.objects.get().state, len(door.ca.ledger)) == ("issued", 1)
 
     def test_at_level_2_there_is_no_session(self, door: FrontDoor, host: Host) -> None:
         door.set_flag(host.record, 2)

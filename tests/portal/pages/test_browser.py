@@ -508,6 +508,28 @@ def test_what_came_of_a_job_is_looked_at_again_by_itself_and_keeps_the_focus(chr
     assert said == []
 
 
+def test_the_page_of_an_orchestrator_tells_what_comes_of_its_csr_and_keeps_the_focus(
+    chromium, site
+):
+    url, fleet = site
+    page, said = opened(chromium, url)
+    page.clock.install()
+    page.goto(f"{url}/orchestrators/{fleet.calm.pk}")
+    expect(page.locator("#open-now")).to_contain_text("the CA answers later")
+    link = page.locator("#page-acts").get_by_role("link", name="Require renewal")
+    link.focus()
+    Enrollment.objects.filter(orchestrator=fleet.calm).update(state="discarded")
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(
+        awaiting_first_use_since=timezone.now(), last_seen=timezone.now()
+    )
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#about .chips")).to_contain_text("Issued, not used")
+    expect(page.locator("#open-now")).not_to_contain_text("the CA answers later")
+    expect(page.locator("#open-now")).to_contain_text("Issued, not used")
+    expect(link).to_be_focused()
+    assert said == []
+
+
 def test_a_certificate_authority_is_added_and_tests_green(chromium, site, settings, tmp_path):
     settings.CONFIG = replace(settings.CONFIG, data_dir=tmp_path)
     page, said = opened(chromium, site[0])

@@ -154,12 +154,23 @@ def test_open_ones_come_oldest_first_with_owner_reason_next_try_and_deadline(enr
     assert ENROLLMENT_TIME_LIMIT == 24 * HOUR
 
 
-def test_a_disabled_ca_is_the_reason_and_an_operators_turn(enrolling, admin):
+@pytest.mark.parametrize("state", ["waiting", "pending", "unknown"])
+def test_a_disabled_ca_is_the_reason_and_an_operators_turn(enrolling, admin, now, state):
+    row = enrolling["due"]
+    Enrollment.objects.filter(pk=row.pk).update(state=state, next_attempt_at=now + HOUR)
     CertificateAuthority.objects.update(enabled=False)
-    page = unescape(admin.get(f"/enrollments/{enrolling['due'].pk}").content.decode())
+    page = unescape(admin.get(f"/enrollments/{row.pk}").content.decode())
     assert "The CA Portal CA is disabled: nobody asks it." in page
-    assert "an operator" in page
+    assert "<dt>Turn of</dt><dd>an operator</dd>" in page
     assert "It cannot be tried now. The CA Portal CA is disabled." in page
+    assert ("give the request up" in page) is (state == "waiting")
+    listed_ = unescape(admin.get("/enrollments?state=open").content.decode())
+    requests = admin.get(f"/orchestrators/{row.orchestrator_id}/requests").content.decode()
+    assert "the CA is disabled: nobody asks it" in requests
+    for said in (page, listed_.split("<tbody>")[2], requests):
+        assert "next try" not in said.lower()
+    queues = listed_.split("<tbody>")[1].split("</tbody>")[0]
+    assert queues.count('data-head="Next try" class="nowrap"><span class="muted">–') == 2
 
 
 @pytest.mark.both_databases

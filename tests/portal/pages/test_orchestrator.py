@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from orchestrators import selectors
-from orchestrators.models import Orchestrator, Reenrollment
+from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment
 from orchestrators.protocol.codes import TEXTS, Code
 from orchestrators.protocol.requests import RegisterRequest
 from portal.audit.models import AuditEntry, Category
@@ -25,7 +26,7 @@ from renewal.rules.contact import silent_before
 from renewal.rules.decision import decide
 from renewal.rules.periods import stuck_after
 from renewal.selectors import history
-from renewal.selectors.marks import is_offline
+from renewal.selectors.marks import TO_ENROL_AGAIN, is_offline
 from renewal.x509.certificates import read_certificate
 from tests.portal.pages import fleet as rows
 
@@ -129,6 +130,64 @@ def test_the_claim_of_a_first_enrollment_is_explained(fleet, now, admin):
     assert Code.CLAIM_NEEDS_CSR.value in page
 
 
+@pytest.mark.parametrize(
+    ("kind", "state", "polled"),
+    [
+        ("calm", "waiting", "every 5s"),
+        ("calm", "pending", "every 5s"),
+        ("calm", "refused", ""),
+        ("requested", None, "every 30s"),
+        ("expired", None, ""),
+        ("calm", None, ""),
+    ],
+)
+def test_the_page_looks_again_while_something_goes_on_by_itself(
+    fleet, admin, now, kind, state, polled
+):
+    record = getattr(fleet, kind)
+    if state:
+        ended = {"finished_at": None} if state == "pending" else {}
+        rows.enrollment(record, now=now, state=state, **ended)
+    page = admin.get(f"/orchestrators/{record.pk}").content.decode()
+    (trigger,) = re.findall(r'<div id="open-now"([^>]*)>', page)
+    assert (f'hx-trigger="{polled}"' in trigger) if polled else trigger == ""
+    assert page.count('id="about"') == page.count('id="page-acts"') == 1
+
+
+def test_the_end_of_a_claim_is_no_next_try(fleet, admin, matters):
+    (matter,) = matters(fleet.enrolling)
+    assert (matter.owner, matter.next_try, matter.is_stuck) == ("the orchestrator", None, False)
+    assert matter.ends == selectors.claim_of(fleet.enrolling).expires_at
+    page = admin.get(f"/orchestrators/{fleet.enrolling.pk}").content.decode()
+    opened = page.split('id="open"')[1].split("</section>")[0]
+    assert "<dt>Ends</dt>" in opened
+    assert "Next try" not in opened
+
+
+def test_one_whose_credential_is_revoked_cannot_enrol_and_is_said_so_everywhere(
+    fleet, admin, matters, now
+):
+    row = selectors.claim_of(fleet.enrolling).credential
+    row.revoked_at = now
+    row.save()
+    (matter,) = matters(fleet.enrolling)
+    assert (matter.owner, matter.is_stuck, matter.remedy) == ("an operator", True, TO_ENROL_AGAIN)
+    assert "Its bootstrap credential is over." in matter.reason
+    response = admin.get(f"/orchestrators/{fleet.enrolling.pk}")
+    assert response.context["moments"] == []
+    page = response.content.decode()
+    head = " ".join(
+        strip_tags(page.split('class="page-head"')[1].split("</p>\n  </div>")[0]).split()
+    )
+    assert "No certificate yet" in head
+    assert "Cannot enrol" in head
+    assert "It is approved, but cannot enrol" in head
+    assert TO_ENROL_AGAIN in page.split("What can I do?")[1]
+    assert "Could enrol until" in page
+    (row,) = admin.get("/orchestrators?mark=cannot-enrol").context["page"].rows
+    assert row.next.words == "Cannot enrol until it is Reset"
+
+
 def test_the_certificate_history_tells_each_step(fleet, now):
     new, old = sorted(history.certificates_of(fleet.renewed, now=now), key=lambda h: -h.days_left)
     assert [step.word for step in new.steps] == ["CSR received", "Issued", "First used"]
@@ -206,6 +265,7 @@ def matters(now):
         explanation = foretold(record, now)
         around = Around(
             stuck_after=stuck_after(store.load().session_length),
+            has_way_back=explanation.way_back is not None,
             is_offline=is_offline(record, periods(store.load()), now=now),
             impostor=history.impostor_of(record, now=now),
             asked=history.request_of(record),
@@ -247,6 +307,90 @@ def test_a_certificate_that_was_issued_and_not_used_is_the_orchestrators_turn(fl
         name="SessionLengthMinutes", value="1379", changed_at=now, changed_by="test"
     )
     assert matters(fleet.unused)[0].is_stuck
+
+
+@pytest.fixture
+def half_way(fleet, now):
+    """One whose old certificate ended while the new one that was delivered is unused."""
+    record = fleet.unused
+    old = Certificate.objects.get(orchestrator=record, standing="legacy")
+    old.not_after = record.certificate_not_after = now - 65 * DAY
+    old.save()
+    record.save()
+    return record
+
+
+def test_one_that_expired_comes_back_with_what_was_delivered_to_it_and_need_not_be_reset(
+    fleet, admin, matters, half_way
+):
+    (matter,) = matters(half_way)
+    assert (matter.what, matter.owner, matter.is_stuck) == ("Issued, not used", "an operator", True)
+    assert "stays accepted" not in matter.remedy
+    for tab in ("", "/certificate"):
+        head = admin.get(f"/orchestrators/{half_way.pk}{tab}").content.decode()
+        head = " ".join(strip_tags(head.split('class="lead"')[1].split("</p>")[0]).split())
+        assert "it comes back with the new one, delivered 9 hours ago" in head
+        assert "Reset" not in head
+    page = admin.get(f"/orchestrators/{half_way.pk}").content.decode()
+    assert page.count('<details class="outlook" open>') == 2
+    assert "only if that certificate or its key is lost" in page.split("What can I do?")[1]
+    (row,) = admin.get("/orchestrators?state=expired&q=batch").context["page"].rows
+    assert row.next.words == "Locked out until it uses its new certificate, or is Reset"
+
+
+def acts_offered(page):
+    """The acts in the head, the primary one first, and those under "What can I do?"."""
+    head = page.split('class="page-acts"')[1].split("</div>")[0]
+    can_do = page.split("What can I do?")[1].split("</ul>")[0]
+    primary = re.findall(r'btn-primary" id="act-\w+" href="/orchestrators/act\?act=(\w+)', head)
+    linked = [re.findall(r"act\?act=(\w+)", part) for part in (head, can_do)]
+    return primary, *linked
+
+
+@pytest.mark.parametrize(
+    ("kind", "primary", "in_head", "can_do"),
+    [
+        ("expired", ["reset"], ["reset"], ["reset"]),
+        ("half_way", [], [], []),
+        ("enrolling", [], [], []),
+        ("cannot_enroll", ["reset"], ["reset"], ["reset"]),
+        ("warned", ["request"], ["request", "require"], ["request", "require"]),
+        ("disapproved", ["approve"], ["approve"], ["approve"]),
+    ],
+)
+def test_the_acts_that_are_offered_lead_on_from_its_state(
+    request, fleet, admin, now, kind, primary, in_head, can_do
+):
+    if kind == "cannot_enroll":
+        EnrollmentClaim.objects.update(expires_at=now)
+        kind = "enrolling"
+    record = request.getfixturevalue(kind) if kind == "half_way" else getattr(fleet, kind)
+    page = admin.get(f"/orchestrators/{record.pk}").content.decode()
+    assert acts_offered(page) == (primary, in_head, can_do)
+
+
+def test_what_only_a_reset_helps_is_linked_to_it_for_whoever_may_reset(fleet, admin, as_role, now):
+    Certificate.objects.filter(orchestrator=fleet.calm).update(revoked_at=now)
+    address = f"/orchestrators/{fleet.calm.pk}"
+    assert acts_offered(admin.get(address).content.decode())[2] == ["reset"]
+    assert "reset" not in acts_offered(as_role("Approver").get(address).content.decode())[2]
+
+
+def test_one_whose_delivered_certificate_has_ended_too_is_to_be_reset(
+    admin, matters, half_way, now
+):
+    Certificate.objects.filter(orchestrator=half_way).update(not_after=now - DAY)
+    what = {matter.what: matter.remedy for matter in matters(half_way)}
+    assert what["Expired certificate"].startswith("Reset it")
+    assert what["Issued, not used"] == "Look at its log."
+    assert "Reset is the way back" in admin.get(f"/orchestrators/{half_way.pk}").content.decode()
+
+
+def test_the_end_of_a_certificate_is_no_lock_out_where_a_newer_one_was_delivered(fleet, admin):
+    coming = admin.get(f"/orchestrators/{fleet.unused.pk}").context["moments"]
+    assert "Its certificate expires: only the newer one that it was given leads on." in [
+        moment.what for moment in coming
+    ]
 
 
 @pytest.mark.parametrize(
