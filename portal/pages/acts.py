@@ -42,6 +42,7 @@ from renewal.rules import acts
 from renewal.rules.acts import CHANGE, SENTENCES, UNCHANGED, Outcome, Verdict
 from renewal.selectors import fleet, history
 from renewal.selectors.filters import filters_of_query, query_of
+from renewal.selectors.unserved import Unserved
 
 MOST_AT_ONCE = 200
 _REASON_LENGTH = 500
@@ -138,7 +139,7 @@ def _job(request: HttpRequest, act: Act, ids: Sequence[UUID], message: str) -> H
     return bulk.follow(request, job)
 
 
-def _lacking(request: HttpRequest, act: Act, ids: Sequence[UUID]) -> list[Lacking]:
+def _lacking(request: HttpRequest, act: Act, ids: Sequence[UUID]) -> list[Lacking | Unserved]:
     if not act.is_renewal:
         return []
     rows = Orchestrator.objects.filter(pk__in=list(ids))

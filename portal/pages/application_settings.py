@@ -56,6 +56,8 @@ class Line:
     """How many orchestrators it counts for, of those whom it concerns."""
     counts_some: bool = False
     """Only those that the visitor may see are counted."""
+    stops: bool = False
+    """It chooses a CA or a template, and none that can be used."""
 
     @property
     def is_default(self) -> bool:
@@ -240,14 +242,16 @@ def _line(
     numbers: Mapping[Whom, Count],
 ) -> Line:
     whom = affected.whom(definition.name)
+    value = stored.value if stored else definition.default
     return Line(
         definition=definition,
-        value=stored.value if stored else definition.default,
+        value=value,
         stored=stored,
         may_change=holds(request.user, needed_for(definition)),
         whom=whom,
         number=None if whom is None else numbers[whom],
         counts_some=not reach(request.user, Permission.AGENTS_READ).everything,
+        stops=definition.name in _WHERE_ADDED and value not in _names(definition),
     )
 
 

@@ -34,7 +34,7 @@ from portal.preferences import store
 from renewal.bulk import service, work
 from renewal.bulk.selection import Selection, chosen
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
-from renewal.configuration import periods
+from renewal.configuration import by_settings, periods
 from renewal.models import BulkJob
 from renewal.readiness import Lacking, lacking_among
 from renewal.rules.acts import FLAGS, SENTENCES, VOTE, Act, Outcome
@@ -50,6 +50,7 @@ from renewal.selectors.filters import (
 from renewal.selectors.marks import Mark, marked
 from renewal.selectors.state_counts import tally
 from renewal.selectors.states import RenewalState
+from renewal.selectors.unserved import Unserved, unserved_among
 
 AT_ONCE = 25
 """Up to so many are done within the request."""
@@ -210,12 +211,15 @@ def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple
 LOCKS_OUT = "Say why: some of them will be locked out."
 
 
-def lacking_of(rows: QuerySet[Orchestrator]) -> list[Lacking]:
-    """Return who of those that a renewal would be asked of cannot for want of a permission."""
-    return lacking_among(rows.filter(status=Status.APPROVED))
+def lacking_of(rows: QuerySet[Orchestrator]) -> list[Lacking | Unserved]:
+    """Return who of those that a renewal would be asked of cannot: for want of a permission, or of
+    a CA and a template that can be used.
+    """
+    asked = rows.filter(status=Status.APPROVED)
+    return [*lacking_among(asked), *unserved_among(asked, by_settings(store.load()))]
 
 
-def _lacking(request: HttpRequest, order: Order) -> list[Lacking]:
+def _lacking(request: HttpRequest, order: Order) -> list[Lacking | Unserved]:
     if not ACTS[order.act].is_renewal:
         return []
     reaches = act_reaches(request.user, PERMISSIONS[order.act])
