@@ -6,6 +6,7 @@ Owns the order, the words and the addresses. What is set up is `renewal/selector
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -13,6 +14,7 @@ from django.urls import reverse
 
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
+from portal.pages.gate import may_open
 from portal.preferences.store import Preferences
 from renewal.configuration import CA_SETTING, by_settings
 from renewal.selectors.overview import SetUp, set_up
@@ -32,20 +34,20 @@ def first_steps(request: HttpRequest, preferences: Preferences) -> list[Step]:
     """Return the steps, for whoever may set up CAs; none once all of them are done."""
     if not holds(request.user, Permission.AUTHORITIES_MODIFY):
         return []
-    return steps(set_up(by_settings(preferences)), may_add=True)
+    return steps(set_up(by_settings(preferences)), request.user)
 
 
 def lacking(request: HttpRequest, preferences: Preferences) -> list[Step]:
     """Return what is to be done before an orchestrator can get a certificate."""
-    state = set_up(by_settings(preferences))
-    known = steps(state, may_add=holds(request.user, Permission.AUTHORITIES_MODIFY))
+    known = steps(set_up(by_settings(preferences)), request.user)
     return [step for step in known[:-1] if not step.done]
 
 
-def steps(state: SetUp, *, may_add: bool) -> list[Step]:
+def steps(state: SetUp, user: Any) -> list[Step]:
     """Return all steps, or none once all of them are done."""
     if state.is_complete:
         return []
+    may_add = holds(user, Permission.AUTHORITIES_MODIFY)
     return [
         _authority(state, may_add=may_add),
         Step(
@@ -72,7 +74,7 @@ def steps(state: SetUp, *, may_add: bool) -> list[Step]:
             state.has_orchestrator,
             "The first orchestrator",
             f"It registers at {settings.CONFIG.agent_url}.",
-            reverse("add_orchestrator"),
+            reverse("add_orchestrator" if may_open(user, "add_orchestrator") else "orchestrators"),
         ),
     ]
 

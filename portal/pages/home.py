@@ -84,10 +84,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
             "real": real,
             "workers": _workers(begun, raised),
             "alarms": raised,
-            "steps": steps(
-                set_up(standard),
-                may_add=holds(request.user, Permission.AUTHORITIES_MODIFY),
-            ),
+            "steps": steps(set_up(standard), request.user),
             "offline": seen.offline.with_census(picture.offline if picture else None),
             "offline_hours": known.offline_after / timedelta(hours=1),
             **_charts(picture, seen, known, real=real, now=now),
