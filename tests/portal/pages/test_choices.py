@@ -13,7 +13,7 @@ from orchestrators import groups
 from orchestrators.models import Orchestrator, OrchestratorGroup, Status
 from portal.preferences.models import Setting
 from renewal.group_issuance import set_issuance
-from renewal.models import BulkJob, CertificateAuthority
+from renewal.models import BulkJob, CertificateAuthority, GroupIssuance
 from tests.portal.pages import fleet as rows
 from tests.portal.pages.test_acts import perform
 from tests.portal.pages.test_bulk import PREVIEW, submit
@@ -151,3 +151,15 @@ def test_the_ca_of_a_group_stops_its_orchestrators_alone(fleet, admin, now):
         "CA Portal CA",
         "CA Another CA",
     ]
+
+
+def test_a_group_keeps_its_ca_though_it_is_disabled(fleet, admin, now):
+    another = rows.authority(now, "Another CA")
+    berlin = in_group("Berlin", fleet.calm)
+    set_issuance(berlin, another, None, actor=rows.ALICE)
+    disable("Another CA")
+    page = admin.get(f"/groups/{berlin.pk}").content.decode()
+    assert '<option value="Another CA" selected>Another CA (disabled)</option>' in page
+    form = {"name": "Berlin", "description": "x", "authority": "Another CA", "template": ""}
+    assert admin.post(f"/groups/{berlin.pk}", form).status_code == 302
+    assert GroupIssuance.objects.get(group=berlin).authority == another
