@@ -98,12 +98,16 @@ class Workers:
 
     last_seen: datetime | None
     is_late: bool
+    is_behind: bool
+    """What one does every second waits: perhaps none runs any more, which is known in minutes."""
 
 
 def _workers(begun: Begun | None, raised: list[Alarm]) -> Workers:
+    kinds = {alarm.kind for alarm in raised}
     return Workers(
         begun.at if begun else None,
-        is_late=any(alarm.kind is Kind.BACKGROUND_WORK for alarm in raised),
+        is_late=Kind.BACKGROUND_WORK in kinds,
+        is_behind=Kind.AUDIT_SEAL in kinds,
     )
 
 
