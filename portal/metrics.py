@@ -89,7 +89,8 @@ class _Reading:
         self._now = now
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        seen = measures.read(periods(store.load()), now=self._now)
+        preferences = store.load()
+        seen = measures.read(periods(preferences), now=self._now)
         yield _labelled(
             "portal_orchestrators", "Orchestrators by renewal state.", "state", seen.by_state
         )
@@ -143,7 +144,7 @@ class _Reading:
             max(0.0, (self._now - unsealed).total_seconds()) if unsealed else 0,
         )
         raised = Counter(
-            alarm.kind for alarm in alarms(last_begun(), by_settings(store.load()), now=self._now)
+            alarm.kind for alarm in alarms(last_begun(), by_settings(preferences), now=self._now)
         )
         yield _labelled(
             "portal_alarms",
