@@ -17,11 +17,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from portal.access.models import User
+from portal.preferences import store
 from renewal import issuers
 from renewal.alarms import alarms
 from renewal.ca.base import CAError
 from renewal.ca.local import LocalCA
 from renewal.census import last_begun
+from renewal.configuration import by_settings
 from renewal.dispatch import redis_url
 from renewal.models import CertificateAuthority, RevocationList
 
@@ -44,7 +46,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
             .order_by("name")
             .values_list("name", flat=True)
         )
-        raised = sorted({alarm.kind for alarm in alarms(last_begun(), now=timezone.now())})
+        standard = by_settings(store.load())
+        raised = {alarm.kind for alarm in alarms(last_begun(), standard, now=timezone.now())}
     except DatabaseError:
         return JsonResponse({"status": "database down"}, status=503)
     ready = abs(offset) <= MOST_CLOCK_OFFSET_SECONDS
@@ -55,7 +58,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
             "degraded": {
                 "broker": not broker_answers(),
                 "certificate_authorities": failing,
-                "alarms": raised,
+                "alarms": sorted(raised),
             },
         },
         status=200 if ready else 503,

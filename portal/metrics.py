@@ -31,7 +31,7 @@ from portal.edge.request_id import current_request_id
 from portal.preferences import store
 from renewal.alarms import alarms
 from renewal.census import last_begun
-from renewal.configuration import periods
+from renewal.configuration import by_settings, periods
 from renewal.rules.alarms import Kind
 from renewal.selectors import measures
 
@@ -89,7 +89,8 @@ class _Reading:
         self._now = now
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        seen = measures.read(periods(store.load()), now=self._now)
+        preferences = store.load()
+        seen = measures.read(periods(preferences), now=self._now)
         yield _labelled(
             "portal_orchestrators", "Orchestrators by renewal state.", "state", seen.by_state
         )
@@ -142,7 +143,9 @@ class _Reading:
             "For how long rows of the audit log have waited for their seal; 0 without any.",
             max(0.0, (self._now - unsealed).total_seconds()) if unsealed else 0,
         )
-        raised = Counter(alarm.kind for alarm in alarms(last_begun(), now=self._now))
+        raised = Counter(
+            alarm.kind for alarm in alarms(last_begun(), by_settings(preferences), now=self._now)
+        )
         yield _labelled(
             "portal_alarms",
             "What somebody has to look after at the portal itself.",

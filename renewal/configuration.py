@@ -6,10 +6,12 @@ group's, else the two application settings'. The choice is kept on the request w
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
 from orchestrators.registration.chain import HandlerChoice
+from portal.preferences.definitions import BY_NAME
 from portal.preferences.store import Preferences, register_validator
 from portal.preferences.typed import SettingInvalid
 from renewal.models import CertificateAuthority, GroupIssuance, Template
@@ -32,7 +34,29 @@ class Chosen:
 
 
 class NotConfigured(Exception):
-    """No CA or template could be chosen; the message is for the operator."""
+    """No CA or template could be chosen; the message is for the operator.
+
+    ``settings``: those of the two that are not set, or name what is not there. ``disabled``: the
+    CA that was chosen, if it is disabled.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        settings: Collection[str] = (),
+        disabled: CertificateAuthority | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.settings = frozenset(settings)
+        self.disabled = disabled
+
+    @property
+    def remedy(self) -> str:
+        """Return what an operator has to do, in a sentence."""
+        if self.settings or self.disabled is None:
+            return "Set the CA and the template under Settings, or on its group."
+        return f"Enable the CA {self.disabled.name}, or choose another that is enabled."
 
 
 class HandlerChoiceInvalid(NotConfigured):
@@ -70,13 +94,26 @@ def choose(
             authority, template = authority or by_group[0], template or by_group[1]
             if any(by_group):
                 sources.append(f"group {issuance.group.name}")
+    lacking: dict[str, str] = {}
     if authority is None or template is None:
-        authority, template = _by_settings(preferences, authority, template)
+        authority, template, lacking = _by_settings(preferences, authority, template)
         if not sources or named is not None:
             sources.append("settings")
-    if not authority.enabled:
-        raise NotConfigured(f"The CA {authority.name!r} does not exist or is disabled.")
+    disabled = None if authority is None or authority.enabled else authority
+    why = [*lacking.values(), *([f"The CA {disabled.name!r} is disabled."] if disabled else [])]
+    if authority is None or template is None or why:
+        raise NotConfigured(" ".join(why), settings=lacking, disabled=disabled)
     return Chosen(authority, template, ", ".join(sources)[:_MOST_CHARACTERS])
+
+
+def by_settings(preferences: Preferences) -> Chosen | NotConfigured:
+    """Return what the settings choose for every orchestrator whose group chooses nothing else, or
+    why that leads to no certificate. Two queries.
+    """
+    try:
+        return choose(preferences)
+    except NotConfigured as problem:
+        return problem
 
 
 def _by_handler(
@@ -103,26 +140,24 @@ def _by_handler(
 
 def _by_settings(
     preferences: Preferences, authority: CertificateAuthority | None, template: Template | None
-) -> tuple[CertificateAuthority, Template]:
-    """Return both, what is None from the settings."""
-    missing = []
+) -> tuple[CertificateAuthority | None, Template | None, dict[str, str]]:
+    """Return both, what is None from the settings; and why a setting leads to nothing, by name."""
+    lacking: dict[str, str] = {}
     if authority is None:
         name = preferences.text(CA_SETTING)
         authority = CertificateAuthority.objects.filter(name=name).first()
-        if not name:
-            missing.append("Certificate Authority For Submitted CSRs")
-        elif authority is None:
-            raise NotConfigured(f"The CA {name!r} does not exist or is disabled.")
+        if authority is None:
+            lacking[CA_SETTING] = _why(CA_SETTING, f"The CA {name!r}", name)
     if template is None:
         name = preferences.text(TEMPLATE_SETTING)
         template = Template.objects.filter(name=name).first()
-        if not name:
-            missing.append("Template For Submitted CSRs")
-        elif template is None:
-            raise NotConfigured(f"The template {name!r} does not exist.")
-    if authority is None or template is None:
-        raise NotConfigured(f"Not set: {' and '.join(missing)}.")
-    return authority, template
+        if template is None:
+            lacking[TEMPLATE_SETTING] = _why(TEMPLATE_SETTING, f"The template {name!r}", name)
+    return authority, template, lacking
+
+
+def _why(setting: str, what: str, name: str) -> str:
+    return f"{what} does not exist." if name else f"Not set: {BY_NAME[setting].label}."
 
 
 def periods(preferences: Preferences) -> Periods:

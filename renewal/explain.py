@@ -289,7 +289,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         door.check_requester(account, chosen)
     except NotConfigured as problem:
         refused = CsrFacts(Code.ENROLLMENT_NOT_CONFIGURED, str(problem))
-        remedy = remedy or "Set the CA and the template under Settings, or on its group."
+        remedy = remedy or problem.remedy
     except door.NotAdmitted as problem:
         if not lacking:
             lacking, why = problem.detail, f"{problem.detail}."

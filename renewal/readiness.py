@@ -74,10 +74,7 @@ def of_orchestrator(orchestrator: Orchestrator, preferences: Preferences) -> lis
     try:
         chosen = choose(preferences, group_id=orchestrator.group_id)
     except NotConfigured as problem:
-        missing = Check(
-            "CA and template", False, str(problem), "Set both under Settings, or on the group."
-        )
-        return [*checks, missing]
+        return [*checks, _not_configured(problem)]
     return [*checks, *_at(account, [chosen])]
 
 
@@ -97,9 +94,7 @@ def everywhere(account: User, preferences: Preferences) -> list[Check]:
         try:
             chosen.append(choose(preferences, group_id=group_id))
         except NotConfigured as problem:
-            problems.append(
-                Check("CA and template", False, str(problem), "Set both under Settings.")
-            )
+            problems.append(_not_configured(problem))
     held = _permissions(account, lambda each: _reaches_all(account, each))
     return [*held, *problems, *_at(account, chosen)]
 
@@ -264,6 +259,10 @@ def test_result(authority: CertificateAuthority) -> Check:
         )
     remedy = "" if authority.test_passed else "Mend the CA or its options, and test again."
     return Check(name, authority.test_passed, authority.test_message, remedy, authority)
+
+
+def _not_configured(problem: NotConfigured) -> Check:
+    return Check("CA and template", False, str(problem), problem.remedy)
 
 
 def _permissions(account: User, is_held: Callable[[Permission], bool]) -> list[Check]:

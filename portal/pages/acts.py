@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -31,6 +32,7 @@ from portal.pages.act_catalogue import ACTS, Act, Order
 from portal.pages.fields import fields, one_of
 from portal.pages.gate import ACT, BOTH, actor_of, demand, note_policy, page
 from portal.preferences import store
+from portal.preferences.store import Preferences
 from renewal.bulk import service
 from renewal.bulk.selection import BY_GENERATION, Foreseen, Selection, shown_as
 from renewal.configuration import periods
@@ -42,6 +44,7 @@ from renewal.rules import acts
 from renewal.rules.acts import CHANGE, SENTENCES, UNCHANGED, Outcome, Verdict
 from renewal.selectors import fleet, history
 from renewal.selectors.filters import filters_of_query, query_of
+from renewal.selectors.unserved import Unserved
 
 MOST_AT_ONCE = 200
 _REASON_LENGTH = 500
@@ -99,7 +102,7 @@ def perform(request: HttpRequest) -> HttpResponseBase:
     message = one_line(request.POST.get("message", ""))
     if act.needs_reason and not message:
         return _ask(request, act, ids, error="Say why: the audit log keeps it.")
-    if act.name == "require" and not message and _lacking(request, act, ids):
+    if act.name == "require" and not message and _lacking(request, act, ids, store.load()):
         return _ask(request, act, ids, error=bulk.LOCKS_OUT)
     if len(message) > _REASON_LENGTH:
         return _ask(request, act, ids, error=f"At most {_REASON_LENGTH} characters.")
@@ -138,12 +141,17 @@ def _job(request: HttpRequest, act: Act, ids: Sequence[UUID], message: str) -> H
     return bulk.follow(request, job)
 
 
-def _lacking(request: HttpRequest, act: Act, ids: Sequence[UUID]) -> list[Lacking]:
+def _lacking(
+    request: HttpRequest, act: Act, ids: Sequence[UUID], preferences: Preferences
+) -> list[Lacking | Unserved]:
     if not act.is_renewal:
         return []
+    return bulk.lacking_of(_reached(request, act, ids), preferences)
+
+
+def _reached(request: HttpRequest, act: Act, ids: Sequence[UUID]) -> QuerySet[Orchestrator]:
     rows = Orchestrator.objects.filter(pk__in=list(ids))
-    reached = within(rows, *act_reaches(request.user, act.permission))
-    return bulk.lacking_of(reached)
+    return within(rows, *act_reaches(request.user, act.permission))
 
 
 def _foreseen(pk: UUID, value: str) -> Foreseen:
@@ -195,11 +203,12 @@ def _ask(
 ) -> HttpResponseBase:
     now = timezone.now()
     reaches = act_reaches(request.user, act.permission)
-    rows = fleet.chosen(ids, periods(store.load()), *reaches, now=now)
+    preferences = store.load()
+    rows = fleet.chosen(ids, periods(preferences), *reaches, now=now)
     if not rows:
         raise Http404(_NO_SUCH)
     is_approval = act.name == "approve"
-    lacking = _lacking(request, act, ids)
+    lacking = _lacking(request, act, ids, preferences)
     candidates = (
         _candidates(request, rows, chosen, now)
         if is_approval
@@ -216,6 +225,9 @@ def _ask(
             "is_possible": not all(candidate.problem for candidate in candidates),
             "once": service.new_once(),
             "lacking": lacking,
+            "deaf": bulk.deaf_of(_reached(request, act, ids), preferences)
+            if act.in_session
+            else [],
             "locks_out": bool(lacking) and act.name == "require",
             "eased": sum(row.orchestrator.flag == Reenrollment.REQUIRED for row in rows)
             if act.name == "request"

@@ -26,7 +26,7 @@ from portal.access.catalogue import Permission
 from portal.pages import api_calls
 from portal.pages.fields import NOTHING, fields
 from portal.pages.first_steps import lacking
-from portal.pages.gate import ACT, BOTH, actor_of, demand_everywhere, page
+from portal.pages.gate import ACT, BOTH, EVERYWHERE, actor_of, demand_everywhere, page
 from portal.preferences import store
 
 _CA_FILE = "portal-ca.pem"
@@ -63,7 +63,7 @@ class AddForm(forms.Form):
 )
 def add(request: HttpRequest) -> HttpResponseBase:
     """The page; a POST makes a one-time credential and shows its secret this once."""
-    demand_everywhere(request, Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
+    demand_everywhere(request, *EVERYWHERE["add_orchestrator"])
     form = AddForm(request.POST if request.method == "POST" else None)
     made: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
@@ -125,7 +125,7 @@ def ca_file(request: HttpRequest) -> HttpResponseBase:
 @page(Permission.AGENTS_READ, Permission.AGENTS_APPROVE, methods=ACT, form=NOTHING)
 def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Revoke a bootstrap credential."""
-    demand_everywhere(request, Permission.AGENTS_READ, Permission.AGENTS_APPROVE)
+    demand_everywhere(request, *EVERYWHERE["add_orchestrator"])
     credential = get_object_or_404(BootstrapCredential, pk=pk)
     changed = credentials.revoke(credential, actor=actor_of(request), now=timezone.now())
     messages.success(

@@ -42,6 +42,8 @@ _WHERE_ADDED = {
 }
 """Where what is chosen is added, and what is said while there is none."""
 
+_LISTS = {Whom.WAITING: "state=waiting&fleet=real", Whom.UNUSED: "mark=unused&fleet=real"}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -56,6 +58,13 @@ class Line:
     """How many orchestrators it counts for, of those whom it concerns."""
     counts_some: bool = False
     """Only those that the visitor may see are counted."""
+    stops: bool = False
+    """It chooses a CA or a template, and none that can be used."""
+
+    @property
+    def list_of_them(self) -> str:
+        """Return the query of the list of those that it concerns; empty if no list is just them."""
+        return _LISTS.get(self.whom, "") if self.whom else ""
 
     @property
     def is_default(self) -> bool:
@@ -89,7 +98,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     """The list, in groups, narrowed to words that are looked for."""
     stored = {row.name: row for row in Setting.objects.all()}
     query = request.GET.get("q", "").strip()[:100]
-    numbers = affected.numbers(reach(request.user, Permission.AGENTS_READ))
+    numbers = affected.numbers(reach(request.user, Permission.AGENTS_READ), now=timezone.now())
     lines = [
         _line(request, definition, stored.get(definition.name), numbers)
         for definition in EDITABLE
@@ -115,7 +124,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
         raise Http404("There is no such setting.")
     stored = Setting.objects.filter(name=name).first()
     far = reach(request.user, Permission.AGENTS_READ)
-    numbers = affected.numbers(far)
+    numbers = affected.numbers(far, now=timezone.now())
     line = _line(request, definition, stored, numbers)
     preview = None
     form = SettingForm(definition, line.value)
@@ -240,14 +249,16 @@ def _line(
     numbers: Mapping[Whom, Count],
 ) -> Line:
     whom = affected.whom(definition.name)
+    value = stored.value if stored else definition.default
     return Line(
         definition=definition,
-        value=stored.value if stored else definition.default,
+        value=value,
         stored=stored,
         may_change=holds(request.user, needed_for(definition)),
         whom=whom,
         number=None if whom is None else numbers[whom],
         counts_some=not reach(request.user, Permission.AGENTS_READ).everything,
+        stops=definition.name in _WHERE_ADDED and value not in _names(definition),
     )
 
 

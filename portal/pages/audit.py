@@ -24,7 +24,7 @@ from portal.audit.trail import record
 from portal.days import zone_name
 from portal.pages.audit_groups import doubts, grouped, jobs_told
 from portal.pages.fields import NOTHING, fields
-from portal.pages.gate import ACT, actor_of, demand_everywhere, page
+from portal.pages.gate import ACT, EVERYWHERE, actor_of, demand_everywhere, page
 from renewal.bulk import selectors
 from renewal.models import BulkJob
 from renewal.selectors.keyset import Segment, cut
@@ -106,7 +106,7 @@ def exported(request: HttpRequest, form: str) -> HttpResponseBase:
 def verify(request: HttpRequest) -> HttpResponseBase:
     """Ask for a run over the whole log; a worker carries it out."""
     # The answer names rows, whoever they are about.
-    demand_everywhere(request, Permission.AUDITING_READ)
+    demand_everywhere(request, *EVERYWHERE["audit_verification"])
     requested.request(actor_of(request), now=timezone.now())
     messages.info(request, "The log is being verified.")
     return redirect("audit_verification")
@@ -115,7 +115,7 @@ def verify(request: HttpRequest) -> HttpResponseBase:
 @page(Permission.AUDITING_READ)
 def verification(request: HttpRequest) -> HttpResponseBase:
     """What the newest run found, or that one is under way."""
-    demand_everywhere(request, Permission.AUDITING_READ)
+    demand_everywhere(request, *EVERYWHERE["audit_verification"])
     newest = requested.newest()
     is_open = newest is not None and newest.finished_at is None
     is_late = (

@@ -25,31 +25,31 @@ from portal.audit.wording import one_line
 from portal.pages import api_calls
 from portal.pages.act_catalogue import ACTS
 from portal.pages.bulk_words import (
+    GETS_NO_SESSION,
     UNCHANGED_BECAUSE,
     all_of,
 )
 from portal.pages.fields import fields, one_of
 from portal.pages.gate import ACT, actor_of, demand, page
 from portal.preferences import store
+from portal.preferences.store import Preferences
 from renewal.bulk import service, work
 from renewal.bulk.selection import Selection, chosen
 from renewal.bulk.service import PERMISSIONS, BulkRefused, Frozen, Order, Preview
-from renewal.configuration import periods
+from renewal.configuration import by_settings, periods
 from renewal.models import BulkJob
 from renewal.readiness import Lacking, lacking_among
 from renewal.rules.acts import FLAGS, SENTENCES, VOTE, Act, Outcome
 from renewal.selectors import fleet
-from renewal.selectors.counting import Count
+from renewal.selectors.deaf import deaf_among
 from renewal.selectors.filters import (
     NAMES,
-    Filters,
     filters_from,
     filters_of_query,
     query_of,
 )
 from renewal.selectors.marks import Mark, marked
-from renewal.selectors.state_counts import tally
-from renewal.selectors.states import RenewalState
+from renewal.selectors.unserved import Unserved, unserved_among
 
 AT_ONCE = 25
 """Up to so many are done within the request."""
@@ -92,7 +92,7 @@ def submit(request: HttpRequest) -> HttpResponseBase:
     )
     if _must_type(act, frozen.count) and given.get("typed", "").strip() != str(frozen.count):
         return _ask(request, order, error=f"Type {frozen.count} to confirm.", field="typed")
-    if act is Act.REQUIRE and not order.reason and _lacking(request, order):
+    if act is Act.REQUIRE and not order.reason and _lacking(request, order, store.load()):
         return _ask(request, order, error=LOCKS_OUT, field="message")
     now = timezone.now()
     try:
@@ -131,7 +131,15 @@ def _ask(
 
 def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
     skipped = seen.of(Outcome.SKIP)
-    lacking = _lacking(request, seen.order)
+    lacking: list[Lacking | Unserved] = []
+    of_sessions: dict[str, Any] = {}
+    if ACTS[seen.order.act].in_session:
+        preferences = store.load()
+        lacking = _lacking(request, seen.order, preferences)
+        of_sessions = {
+            "deaf": deaf_of(_rows(request, seen.order, preferences), preferences),
+            **_asked_before(request, seen.order, preferences),
+        }
     locks_out = bool(lacking) and seen.order.act is Act.REQUIRE
     number = min(_number(request.GET.get("page", "1") or "1") or 1, 1_000_000)
     shown = skipped[(number - 1) * _PER_PAGE : number * _PER_PAGE]
@@ -148,9 +156,8 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
         "votes": tally[VOTE],
         "unchanged": len(seen.of(Outcome.UNCHANGED)),
         "unchanged_because": UNCHANGED_BECAUSE.get(seen.order.act, ""),
-        **_asked_before(request, seen.order),
+        **of_sessions,
         "skipped": len(skipped),
-        "deaf": _deaf(request, seen.order.act, seen.order.selection.filters),
         "lacking": lacking,
         "locks_out": locks_out,
         "needs_reason": ACTS[seen.order.act].needs_reason or locks_out,
@@ -174,73 +181,50 @@ def _told(request: HttpRequest, seen: Preview) -> dict[str, Any]:
     }
 
 
-_DEAF = {
-    RenewalState.EXPIRED: (
-        "is expired: it is locked out until it is Reset.",
-        "are expired: they are locked out until they are Reset.",
-    ),
-    RenewalState.WAITING: (
-        "waits for approval: it gets no session before.",
-        "wait for approval: they get no session before.",
-    ),
-    RenewalState.DISAPPROVED: (
-        "is disapproved: it gets no session.",
-        "are disapproved: they get no session.",
-    ),
-}
-"""Who may be asked and has no session to do it in: of one, and of many."""
-
-
-def _deaf(request: HttpRequest, act: Act, filters: Filters | None) -> list[tuple[Count, str]]:
-    if filters is None or not ACTS[act].in_session:
-        return []
-    seen, reached = act_reaches(request.user, PERMISSIONS[act])
-    far = reached if seen.covers(reached) else seen
-    if not reached.covers(far):
-        # Neither holds the other, and what both hold is not counted.
-        return []
-    counts = tally(filters, periods(store.load()), reach=far, now=timezone.now()).by_state
-    return [
-        (counts[state], one if counts[state].value == 1 else many)
-        for state, (one, many) in _DEAF.items()
-        if filters.state in (None, state) and counts[state].value
-    ]
+def deaf_of(rows: QuerySet[Orchestrator], preferences: Preferences) -> list[tuple[int, str]]:
+    """Return how many of some records get no session to do what is asked of them, and why."""
+    found = deaf_among(rows, periods(preferences), now=timezone.now())
+    return [(number, GETS_NO_SESSION[why][number > 1]) for why, number in found.items()]
 
 
 LOCKS_OUT = "Say why: some of them will be locked out."
 
 
-def lacking_of(rows: QuerySet[Orchestrator]) -> list[Lacking]:
-    """Return who of those that a renewal would be asked of cannot for want of a permission."""
-    return lacking_among(rows.filter(status=Status.APPROVED))
+def lacking_of(rows: QuerySet[Orchestrator], preferences: Preferences) -> list[Lacking | Unserved]:
+    """Return who of those that a renewal would be asked of cannot: for want of a permission, or of
+    a CA and a template that can be used.
+    """
+    asked = rows.filter(status=Status.APPROVED)
+    return [*lacking_among(asked), *unserved_among(asked, by_settings(preferences))]
 
 
-def _lacking(request: HttpRequest, order: Order) -> list[Lacking]:
+def _lacking(
+    request: HttpRequest, order: Order, preferences: Preferences
+) -> list[Lacking | Unserved]:
     if not ACTS[order.act].is_renewal:
         return []
-    reaches = act_reaches(request.user, PERMISSIONS[order.act])
-    rows = chosen(order.selection, periods(store.load()), *reaches, now=timezone.now())
-    return lacking_of(rows)
+    return lacking_of(_rows(request, order, preferences), preferences)
 
 
-def _asked_before(request: HttpRequest, order: Order) -> dict[str, int]:
+def _asked_before(request: HttpRequest, order: Order, preferences: Preferences) -> dict[str, int]:
     """Return how many have the flag already that a renewal would set (``again``: it is set anew),
     how many were required to renew, which a mere request takes back (``eased``), and how many
     are offline and learn of nothing (``silent``).
     """
-    act = ACTS[order.act]
-    if not act.in_session:
-        return {}
-    reaches = act_reaches(request.user, PERMISSIONS[order.act])
-    known, now = periods(store.load()), timezone.now()
-    rows = chosen(order.selection, known, *reaches, now=now)
-    silent = rows.filter(marked(Mark.OFFLINE, known, now=now)).order_by().count()
-    if not act.is_renewal:
+    rows = _rows(request, order, preferences)
+    offline = marked(Mark.OFFLINE, periods(preferences), now=timezone.now())
+    silent = rows.filter(offline).order_by().count()
+    if not ACTS[order.act].is_renewal:
         return {"silent": silent}
     flags = rows.filter(flag__gt=Reenrollment.NONE).values_list("flag")
     counted = dict(flags.annotate(number=Aggregate("pk")).order_by())
     eased = counted.get(Reenrollment.REQUIRED, 0) if order.act is Act.REQUEST else 0
     return {"again": counted.get(FLAGS[order.act], 0), "eased": eased, "silent": silent}
+
+
+def _rows(request: HttpRequest, order: Order, preferences: Preferences) -> QuerySet[Orchestrator]:
+    reaches = act_reaches(request.user, PERMISSIONS[order.act])
+    return chosen(order.selection, periods(preferences), *reaches, now=timezone.now())
 
 
 def hexadecimal(text: str) -> str:

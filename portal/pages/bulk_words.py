@@ -5,6 +5,7 @@ from __future__ import annotations
 from renewal.bulk.since import Old, Since
 from renewal.rules.acts import Act
 from renewal.rules.bulk_lifecycle import BulkState, ItemState
+from renewal.selectors.deaf import Deaf
 from renewal.selectors.states import Label
 
 _OF_ALL: dict[Act, str] = {
@@ -30,6 +31,25 @@ UNCHANGED_BECAUSE: dict[Act, str] = {
     Act.LOGS: "Their logs were asked for already.",
 }
 """Why an act changes nothing; the others are done anew."""
+GETS_NO_SESSION: dict[Deaf, tuple[str, str]] = {
+    Deaf.EXPIRED: (
+        "is expired: it is locked out until it is Reset.",
+        "are expired: they are locked out until they are Reset.",
+    ),
+    Deaf.RETURNING: (
+        "is expired and has a new certificate: it gets a session once it uses that one.",
+        "are expired and have a new certificate: they get a session once they use that one.",
+    ),
+    Deaf.WAITING: (
+        "waits for approval: it gets no session before.",
+        "wait for approval: they get no session before.",
+    ),
+    Deaf.DISAPPROVED: (
+        "is disapproved: it gets no session.",
+        "are disapproved: they get no session.",
+    ),
+}
+"""Who may be asked and has no session to do it in: of one, and of many."""
 JOB_LABELS: dict[BulkState, Label] = {
     BulkState.WAITING: Label("Waiting", "hourglass", "waiting", "No worker has taken it yet."),
     BulkState.RUNNING: Label("Running", "progress-check", "waiting", "A worker is at it."),

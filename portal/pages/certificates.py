@@ -19,7 +19,7 @@ from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.reach import Reach, reach
 from portal.pages.fields import fields
-from portal.pages.gate import BOTH, actor_of, demand_everywhere, page
+from portal.pages.gate import BOTH, EVERYWHERE, actor_of, demand_everywhere, page
 from renewal import chains, operator_requests
 from renewal.models import Certificate, CertificateAuthority, Enrollment, Template
 from renewal.rules.periods import days_left
@@ -129,7 +129,7 @@ class CsrForm(forms.Form):
 )
 def from_csr(request: HttpRequest) -> HttpResponseBase:
     """Ask a CA for a certificate with a CSR, for no orchestrator."""
-    demand_everywhere(request, Permission.CERTIFICATES_READ, Permission.ENROLL_CSR)
+    demand_everywhere(request, *EVERYWHERE["certificate_from_csr"])
     form = CsrForm(request.POST if request.method == "POST" else None)
     assert isinstance(request.user, User)
     if request.method == "POST" and form.is_valid():

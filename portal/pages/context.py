@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
+from portal.pages.gate import EVERYWHERE, may_open
 from portal.pages.shipped_views import SHIPPED_VIEWS
 from renewal.selectors import inbox
 
@@ -38,6 +39,12 @@ class Entry:
     @property
     def url(self) -> str:
         return f"{reverse(self.view)}{self.query and '?'}{self.query}"
+
+    def is_for(self, user: Any) -> bool:
+        """Say whether the page opens for a user who is signed in."""
+        if self.view in EVERYWHERE:
+            return may_open(user, self.view)
+        return holds(user, self.permission)
 
 
 P = Permission
@@ -130,6 +137,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "themes": THEMES,
         "navigation": [],
         "may": Allowed(user),
+        "may_open": Openable(user),
     }
     if user is not None and user.is_authenticated:
         context["viewing"] = getattr(request, "viewing", None)
@@ -140,7 +148,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             (group, [entry for entry in entries if holds(user, entry.permission)])
             for group, entries in NAVIGATION
         ]
-        context["commands"] = [each for each in COMMANDS if holds(user, each.permission)]
+        context["commands"] = [each for each in COMMANDS if each.is_for(user)]
         context["searches"] = [each for each in SEARCHES if holds(user, each.permission)]
         if holds(user, Permission.AGENTS_READ) and holds(user, Permission.AGENTS_APPROVE):
             context["approvals_waiting"] = inbox.count_waiting_for(user, now=context["now"])
@@ -157,3 +165,17 @@ class Allowed:
         if self._user is None or not self._user.is_authenticated:
             return False
         return holds(self._user, Permission(codename))
+
+
+class Openable:
+    """``may_open.add_orchestrator`` in a template: does a page of `EVERYWHERE` open for the
+    visitor?
+    """
+
+    def __init__(self, user: Any) -> None:
+        self._user = user
+
+    def __getitem__(self, name: str) -> bool:
+        if self._user is None or not self._user.is_authenticated:
+            return False
+        return may_open(self._user, name)

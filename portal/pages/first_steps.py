@@ -6,6 +6,7 @@ Owns the order, the words and the addresses. What is set up is `renewal/selector
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -13,8 +14,9 @@ from django.urls import reverse
 
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
+from portal.pages.gate import may_open
 from portal.preferences.store import Preferences
-from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
+from renewal.configuration import CA_SETTING, by_settings
 from renewal.selectors.overview import SetUp, set_up
 
 
@@ -32,27 +34,22 @@ def first_steps(request: HttpRequest, preferences: Preferences) -> list[Step]:
     """Return the steps, for whoever may set up CAs; none once all of them are done."""
     if not holds(request.user, Permission.AUTHORITIES_MODIFY):
         return []
-    return steps(set_up(preferences), may_add=True)
+    return steps(set_up(by_settings(preferences)), request.user)
 
 
 def lacking(request: HttpRequest, preferences: Preferences) -> list[Step]:
     """Return what is to be done before an orchestrator can get a certificate."""
-    known = steps(set_up(preferences), may_add=holds(request.user, Permission.AUTHORITIES_MODIFY))
+    known = steps(set_up(by_settings(preferences)), request.user)
     return [step for step in known[:-1] if not step.done]
 
 
-def steps(state: SetUp, *, may_add: bool) -> list[Step]:
+def steps(state: SetUp, user: Any) -> list[Step]:
     """Return all steps, or none once all of them are done."""
     if state.is_complete:
         return []
-    lacking = TEMPLATE_SETTING if state.has_authority_setting else CA_SETTING
+    may_add = holds(user, Permission.AUTHORITIES_MODIFY)
     return [
-        Step(
-            state.has_authority,
-            "A certificate authority",
-            "It issues the orchestrators' certificates.",
-            reverse("authority_add" if may_add else "authorities"),
-        ),
+        _authority(state, may_add=may_add),
         Step(
             state.has_template,
             "A template",
@@ -63,7 +60,7 @@ def steps(state: SetUp, *, may_add: bool) -> list[Step]:
             state.has_settings,
             "CA and template chosen for submitted CSRs",
             "Without both, no renewal works.",
-            reverse("setting", args=[lacking]),
+            reverse("setting", args=[min(state.lacking, default=CA_SETTING)]),
         ),
         Step(
             state.has_anchor,
@@ -71,12 +68,28 @@ def steps(state: SetUp, *, may_add: bool) -> list[Step]:
             "Only its certificates can prove who an orchestrator is.",
             reverse("trusted_issuers")
             if state.authority is None
-            else reverse("authority", args=[state.authority]) + "#trust",
+            else reverse("authority", args=[state.authority.pk]) + "#trust",
         ),
         Step(
             state.has_orchestrator,
             "The first orchestrator",
             f"It registers at {settings.CONFIG.agent_url}.",
-            reverse("add_orchestrator"),
+            reverse("add_orchestrator" if may_open(user, "add_orchestrator") else "orchestrators"),
         ),
     ]
+
+
+def _authority(state: SetUp, *, may_add: bool) -> Step:
+    if state.authority is None or state.authority.enabled:
+        return Step(
+            state.has_authority,
+            "A certificate authority",
+            "It issues the orchestrators' certificates.",
+            reverse("authority_add" if may_add else "authorities"),
+        )
+    return Step(
+        False,
+        f"The certificate authority {state.authority.name}, enabled",
+        "It is disabled: no certificate is issued.",
+        reverse("authority", args=[state.authority.pk]),
+    )

@@ -7,7 +7,7 @@ parameters it takes, is said where the page is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, NoReturn, ParamSpec
@@ -44,6 +44,15 @@ ANONYMOUS = Actor(name="anonymous")
 READ = ("GET", "HEAD")
 ACT = ("POST",)
 BOTH = ("GET", "HEAD", "POST")
+
+EVERYWHERE: Mapping[str, tuple[Permission, ...]] = {
+    "add_orchestrator": (Permission.AGENTS_READ, Permission.AGENTS_APPROVE),
+    "audit_verification": (Permission.AUDITING_READ,),
+    "certificate_from_csr": (Permission.CERTIFICATES_READ, Permission.ENROLL_CSR),
+}
+"""What a page needs without a limit, by the name of its address: it is about what belongs to no
+orchestrator yet, so that no limit can name it.
+"""
 
 
 def page(
@@ -193,10 +202,7 @@ def note_policy(request: HttpRequest, refused: ActRefused) -> None:
 
 
 def demand_everywhere(request: HttpRequest, *needed: Permission) -> None:
-    """Raise PermissionDenied unless each permission is held without a limit.
-
-    For what belongs to no orchestrator yet, so that no limit can name it.
-    """
+    """Raise PermissionDenied unless each permission is held without a limit."""
     demand(request, *needed)
     for permission in needed:
         if not reach(request.user, permission).everything:
@@ -206,6 +212,11 @@ def demand_everywhere(request: HttpRequest, *needed: Permission) -> None:
                 "only; this needs it for all.",
                 what=f"{permission} everywhere",
             )
+
+
+def may_open(user: Any, name: str) -> bool:
+    """Say whether a user holds what a page of `EVERYWHERE` needs."""
+    return all(reach(user, permission).everything for permission in EVERYWHERE[name])
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -7,7 +7,6 @@ Owns these pages. What a valid group or label is belongs to `orchestrators/group
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.db import transaction
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -58,12 +58,28 @@ class GroupForm(forms.Form):
         empty_label="as in the settings",
     )
 
-    def __init__(self, *args: Any, may_choose: bool, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        may_choose: bool,
+        now: CertificateAuthority | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        if now is not None:
+            # Left out while it is disabled, it would read as "as in the settings", and be unset by
+            # whoever saves.
+            usable = CertificateAuthority.objects.filter(Q(enabled=True) | Q(pk=now.pk))
+            self.fields["authority"].queryset = usable.order_by("name")  # type: ignore[attr-defined]
         for name in ("authority", "template"):
-            self.fields[name].label_from_instance = attrgetter("name")  # type: ignore[attr-defined]
+            self.fields[name].label_from_instance = _label  # type: ignore[attr-defined]
             if not may_choose:
                 del self.fields[name]
+
+
+def _label(row: CertificateAuthority | Template) -> str:
+    is_disabled = isinstance(row, CertificateAuthority) and not row.enabled
+    return f"{row.name} (disabled)" if is_disabled else row.name
 
 
 @page(_P.AGENTS_READ, methods=BOTH, form=fields("name", "description"))
@@ -103,6 +119,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponseBase:
             "template": issuance.template.name if issuance and issuance.template else "",
         },
         may_choose=holds(request.user, _P.AUTHORITIES_MODIFY),
+        now=issuance.authority if issuance else None,
     )
     if request.method == "POST":
         demand_everywhere(request, _P.AGENTS_READ, _P.AGENTS_MODIFY)

@@ -24,7 +24,7 @@ from portal.preferences import store
 from renewal import census
 from renewal.alarms import alarms
 from renewal.census import Begun, Picture
-from renewal.configuration import periods
+from renewal.configuration import by_settings, periods
 from renewal.rules.alarms import Alarm, Kind
 from renewal.rules.forecast import days_from
 from renewal.rules.periods import Periods
@@ -63,9 +63,9 @@ def home(request: HttpRequest) -> HttpResponseBase:
         far = reach(request.user, Permission.AGENTS_READ)
         known = periods(preferences)
         seen = overview(known, reach=far, now=now)
-        state = set_up(preferences)
+        standard = by_settings(preferences)
         begun = census.last_begun()
-        raised = alarms(begun, now=now)
+        raised = alarms(begun, standard, now=now)
         # Beside a demonstration fleet, a number leads to the records that it counts.
         real = "&fleet=real" if seen.demonstration else ""
         picture = census.latest(far, now=now)
@@ -73,6 +73,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
         context |= {
             "overview": seen,
             "authorities": [(row, state_of(row)) for row in seen.authorities],
+            "hindering": {alarm.authority for alarm in raised},
             "total": tally.total,
             "tiles": [(s, LABELS[s], tally.by_state[s]) for s in _ORDER],
             "demonstration": [
@@ -83,8 +84,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
             "real": real,
             "workers": _workers(begun, raised),
             "alarms": raised,
-            "set_up": state,
-            "steps": steps(state, may_add=holds(request.user, Permission.AUTHORITIES_MODIFY)),
+            "steps": steps(set_up(standard), request.user),
             "offline": seen.offline.with_census(picture.offline if picture else None),
             "offline_hours": known.offline_after / timedelta(hours=1),
             **_charts(picture, seen, known, real=real, now=now),
@@ -98,12 +98,16 @@ class Workers:
 
     last_seen: datetime | None
     is_late: bool
+    is_behind: bool
+    """What one does every second waits: perhaps none runs any more, which is known in minutes."""
 
 
 def _workers(begun: Begun | None, raised: list[Alarm]) -> Workers:
+    kinds = {alarm.kind for alarm in raised}
     return Workers(
         begun.at if begun else None,
-        is_late=any(alarm.kind is Kind.BACKGROUND_WORK for alarm in raised),
+        is_late=Kind.BACKGROUND_WORK in kinds,
+        is_behind=Kind.AUDIT_SEAL in kinds,
     )
 
 

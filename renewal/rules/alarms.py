@@ -1,4 +1,4 @@
-"""When somebody has to look after the portal's own certificates, lists, keys and log. PURE.
+"""When somebody has to look after the portal's own certificates, lists, keys, log, CAs. PURE.
 
 Owns when each of them is due, when it is late, and what an alarm says: who has to act, and what to
 do. What is renewed, and by whom, is `renewal/own_certificates.py`'s and `renewal/crl.py`'s; the
@@ -25,6 +25,8 @@ GIVEN_UP_AFTER = timedelta(days=30)
 """A server certificate that ended so long ago serves nobody: TLS ends elsewhere by now."""
 
 _ADMINISTRATOR = "whoever runs the portal's host"
+_CONFIGURES = "whoever manages CAs and settings"
+_ALMOST_NOBODY = "nothing can be renewed, except in groups that choose others."
 _LATEST_RENEWAL = timedelta(days=1)
 
 
@@ -39,6 +41,7 @@ class Kind(StrEnum):
     AUDIT_SEAL = "audit_seal"
     AUDIT_FORGED = "audit_forged"
     REGISTRATION_HANDLER = "registration_handler"
+    ENROLLMENT_NOT_CONFIGURED = "enrollment_not_configured"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class Alarm:
     owner: str
     remedy: str
     is_critical: bool
+    authority: int | None = None
+    """The CA on whose page it is mended, by number."""
+    setting: str = ""
+    """The application setting with which it is mended."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,37 @@ def of_handler(path: str, without_place_at: datetime, *, now: datetime) -> Alarm
         "whoever wrote the handler",
         "Let its calls end within their time; restarting the web processes ends those that hang.",
         True,
+    )
+
+
+def of_disabled(name: str, number: int, *, by_settings: bool, by_groups: bool) -> Alarm:
+    """Judge a CA that is disabled, and chosen by the settings for submitted CSRs or by groups."""
+    if by_settings:
+        chosen = "submitted CSRs and by groups" if by_groups else "submitted CSRs"
+        reason = f"It is disabled, and chosen for {chosen}: {_ALMOST_NOBODY}"
+    else:
+        reason = "It is disabled, and groups choose it: their orchestrators cannot renew."
+    return Alarm(
+        Kind.ENROLLMENT_NOT_CONFIGURED,
+        f"CA {name}",
+        reason,
+        _CONFIGURES,
+        "Enable it, or choose another that is enabled.",
+        True,
+        authority=number,
+    )
+
+
+def of_settings(why: str, setting: str) -> Alarm:
+    """Judge the settings for submitted CSRs: ``why`` they choose nothing, and one that does not."""
+    return Alarm(
+        Kind.ENROLLMENT_NOT_CONFIGURED,
+        "CA and template for submitted CSRs",
+        f"{why} {_ALMOST_NOBODY.capitalize()}",
+        _CONFIGURES,
+        "Choose both under Settings.",
+        True,
+        setting=setting,
     )
 
 

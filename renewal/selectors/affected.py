@@ -19,6 +19,7 @@ from renewal import census
 from renewal.rules.forecast import forecast
 from renewal.rules.periods import Periods
 from renewal.selectors.counting import Count, counted
+from renewal.selectors.states import RenewalState
 
 PERIODS = {
     "ClientCertificateWarningDays": "warning",
@@ -63,10 +64,20 @@ def whom(setting: str) -> Whom | None:
     return _CONCERNS.get(setting, Whom.APPROVED)
 
 
-def numbers(reach: Reach) -> Mapping[Whom, Count]:
-    """Return how many orchestrators within a reach are of each kind: one bounded query for each."""
+def numbers(reach: Reach, *, now: datetime) -> Mapping[Whom, Count]:
+    """Return how many orchestrators within a reach are of each kind: one bounded query for each,
+    and where one of them met its bound, another for what the last census counted.
+    """
     real = within(Orchestrator.objects.filter(demonstration=False), reach)
-    return {kind: counted(real.filter(condition)) for kind, condition in _CONDITIONS.items()}
+    found = {kind: counted(real.filter(condition)) for kind, condition in _CONDITIONS.items()}
+    if not any(count.is_capped for count in found.values()):
+        return found
+    if (picture := census.latest(reach, now=now)) is None:
+        return found
+    waiting = picture.states.get(RenewalState.WAITING, 0)
+    others = waiting + picture.states.get(RenewalState.DISAPPROVED, 0)
+    known = {Whom.APPROVED: sum(picture.states.values()) - others, Whom.WAITING: waiting}
+    return {kind: count.with_census(known.get(kind)) for kind, count in found.items()}
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 
-from orchestrators.models import BootstrapCredential, Orchestrator
+from orchestrators.models import Orchestrator
 from orchestrators.reach import within
 from portal.access.reach import Reach
-from portal.preferences.store import Preferences
-from renewal.configuration import CA_SETTING, TEMPLATE_SETTING
+from renewal.configuration import TEMPLATE_SETTING, Chosen, NotConfigured
 from renewal.models import CertificateAuthority, Enrollment, Template, TrustAnchor
 from renewal.rules.lifecycle import OPEN_ENROLLMENT
 from renewal.rules.periods import Periods
@@ -110,22 +109,21 @@ def overview(periods: Periods, *, reach: Reach, now: datetime) -> Overview:
 class SetUp:
     """What a portal needs before the first orchestrator can renew."""
 
-    authority: int | None
-    """The number of the first enabled CA."""
+    authority: CertificateAuthority | None
+    """The one chosen for submitted CSRs; without a whole choice, the first that could be chosen."""
     has_template: bool
-    has_authority_setting: bool
-    has_template_setting: bool
+    lacking: frozenset[str]
+    """Those of the two settings for submitted CSRs that choose nothing."""
     has_anchor: bool
     has_orchestrator: bool
-    has_credential: bool
 
     @property
     def has_authority(self) -> bool:
-        return self.authority is not None
+        return self.authority is not None and self.authority.enabled
 
     @property
     def has_settings(self) -> bool:
-        return self.has_authority_setting and self.has_template_setting
+        return not self.lacking
 
     @property
     def is_complete(self) -> bool:
@@ -138,17 +136,18 @@ class SetUp:
         )
 
 
-def set_up(preferences: Preferences) -> SetUp:
-    """Return what is set up."""
+def set_up(standard: Chosen | NotConfigured) -> SetUp:
+    """Return what is set up. ``standard`` is `configuration.by_settings`."""
+    authority: CertificateAuthority | None
+    if isinstance(standard, Chosen):
+        authority, lacking = standard.authority, frozenset[str]()
+    else:
+        first = CertificateAuthority.objects.order_by("-enabled", "pk").first
+        authority, lacking = standard.disabled or first(), standard.settings
     return SetUp(
-        authority=CertificateAuthority.objects.filter(enabled=True)
-        .order_by("pk")
-        .values_list("pk", flat=True)
-        .first(),
-        has_template=Template.objects.exists(),
-        has_authority_setting=bool(preferences.text(CA_SETTING)),
-        has_template_setting=bool(preferences.text(TEMPLATE_SETTING)),
+        authority=authority,
+        has_template=TEMPLATE_SETTING not in lacking or Template.objects.exists(),
+        lacking=lacking,
         has_anchor=TrustAnchor.objects.filter(enabled=True).exists(),
         has_orchestrator=Orchestrator.objects.filter(demonstration=False).exists(),
-        has_credential=BootstrapCredential.objects.exists(),
     )

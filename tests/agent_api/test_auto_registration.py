@@ -29,8 +29,10 @@ from orchestrators.registration.contents import Contents
 from orchestrators.registration.handler import Defer
 from portal.access.models import User
 from portal.audit.models import AuditEntry
+from portal.preferences import store
 from renewal import issuers
 from renewal.alarms import alarms
+from renewal.configuration import by_settings
 from renewal.identity import approvals
 from renewal.models import CertificateAuthority, Enrollment, GroupIssuance, Template
 from renewal.rules.alarms import Kind
@@ -613,9 +615,13 @@ class TestHandlers:
             assert host.send_csr()[0].said == FULL
         # Another handler is asked all the same, and what hangs is not asked what it cannot say.
         assert [method for _, method, _ in handlers.asked].count("enroll") == 2
-        (alarm,) = [a for a in alarms(None, now=door.now) if a.kind is Kind.REGISTRATION_HANDLER]
+        (alarm,) = [
+            a
+            for a in alarms(None, by_settings(store.load()), now=door.now)
+            if a.kind is Kind.REGISTRATION_HANDLER
+        ]
         assert "HangsInDecide" in alarm.what
-        later = alarms(None, now=door.now + 2 * DAY)
+        later = alarms(None, by_settings(store.load()), now=door.now + 2 * DAY)
         assert Kind.REGISTRATION_HANDLER not in {alarm.kind for alarm in later}
 
     def test_the_second_register_of_the_c_agent_is_told(

@@ -15,11 +15,13 @@ from django.utils import timezone
 
 from portal.access.models import User
 from portal.audit import sealing
+from portal.preferences import store
 from renewal import crl, dispatch, own_certificates, revocations
 from renewal.alarms import alarms
 from renewal.ca.base import RevocationReason
 from renewal.ca.local import LocalCA
 from renewal.census import last_begun
+from renewal.configuration import by_settings
 from renewal.models import (
     Certificate,
     CertificateAuthority,
@@ -78,7 +80,10 @@ def test_a_revocation_whose_message_was_lost_is_in_the_next_list(
 
 
 def told(at: datetime) -> list[tuple[str, bool]]:
-    return [(str(alarm.kind), alarm.is_critical) for alarm in alarms(last_begun(), now=at)]
+    return [
+        (str(alarm.kind), alarm.is_critical)
+        for alarm in alarms(last_begun(), by_settings(store.load()), now=at)
+    ]
 
 
 def test_what_is_not_renewed_is_told_on_the_first_page_and_by_the_probes(
@@ -104,7 +109,7 @@ def test_what_is_not_renewed_is_told_on_the_first_page_and_by_the_probes(
     authority.options = {**authority.options, "directory": str(tmp_path / "gone")}
     authority.save()
     own_certificates.renew_due(now=now)
-    (alarm,) = alarms(last_begun(), now=now)
+    (alarm,) = alarms(last_begun(), by_settings(store.load()), now=now)
     assert (alarm.kind, alarm.is_critical) == ("ca_key", True)
     assert "cannot be read" in alarm.reason
 

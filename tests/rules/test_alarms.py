@@ -12,9 +12,11 @@ from renewal.rules.alarms import (
     UNSEALED_AFTER,
     Kind,
     Signer,
+    of_disabled,
     of_revocation_list,
     of_sealer,
     of_server,
+    of_settings,
     of_signer,
     of_workers,
     renewed_from,
@@ -116,3 +118,26 @@ def test_a_log_that_is_not_sealed_is_told_after_a_minute() -> None:
     alarm = of_sealer(NOW - UNSEALED_AFTER - SECOND, now=NOW)
     assert alarm is not None
     assert (alarm.kind, alarm.is_critical) == (Kind.AUDIT_SEAL, False)
+
+
+@pytest.mark.parametrize(
+    ("by_settings", "by_groups", "told"),
+    [
+        (True, False, "chosen for submitted CSRs: nothing can be renewed"),
+        (True, True, "chosen for submitted CSRs and by groups: nothing can be renewed"),
+        (False, True, "groups choose it: their orchestrators cannot renew"),
+    ],
+)
+def test_a_disabled_ca_that_somebody_needs_is_told_with_whom_it_stops(
+    by_settings: bool, by_groups: bool, told: str
+) -> None:
+    alarm = of_disabled("local", 7, by_settings=by_settings, by_groups=by_groups)
+    assert told in alarm.reason
+    assert (alarm.kind, alarm.is_critical) == (Kind.ENROLLMENT_NOT_CONFIGURED, True)
+    assert (alarm.what, alarm.authority, alarm.setting) == ("CA local", 7, "")
+
+
+def test_settings_that_choose_nothing_are_told_with_the_one_to_set() -> None:
+    alarm = of_settings("Not set: Template.", "TemplateForSubmittedCSRs")
+    assert alarm.reason.startswith("Not set: Template. Nothing can be renewed, except")
+    assert (alarm.authority, alarm.setting) == (None, "TemplateForSubmittedCSRs")

@@ -19,6 +19,7 @@ from portal.access.models import User
 from portal.access.permissions import holds
 from portal.access.reach import EVERYTHING, NOTHING, Reach, reach
 from portal.audit.models import AuditEntry
+from renewal import census
 from renewal.models import BulkJob, Certificate, Enrollment
 from renewal.rules.periods import Periods
 from renewal.selectors import fleet as fleet_list
@@ -361,6 +362,34 @@ def test_what_belongs_to_no_orchestrator_yet_needs_a_role_without_a_limit(scoped
         response = client.get(path)
         assert response.status_code == 403
         assert "for some orchestrators only" in response.content.decode()
+
+
+WHOLE_FLEET = ("/orchestrators/add", "/certificates/from-csr", "/audit/verification")
+
+
+def test_a_limited_role_is_offered_no_page_that_refuses_it(
+    fleet: rows.Fleet, berlin: OrchestratorGroup
+) -> None:
+    held = [P.PORTAL_READ, P.AGENTS_READ, P.AGENTS_APPROVE, P.AGENTS_MODIFY, P.AUDITING_READ]
+    held += [P.CERTIFICATES_READ, P.ENROLL_CSR]
+    limited = page_of(user("lim", role("Berlin", held, only_groups=[berlin])))
+    whole = page_of(user("all", role("Everywhere", held)))
+    # An empty forecast offers to add somebody.
+    Orchestrator.objects.update(certificate_not_after=None)
+    census.latest(Reach(groups=frozenset({berlin.pk})), now=timezone.now())
+    census.take_due(now=timezone.now())
+    offered: set[str] = set()
+    for path in ("/", "/orchestrators", "/forecast", "/certificates", "/audit"):
+        found = links_of(limited, path)
+        assert not found & set(WHOLE_FLEET), path
+        offered |= links_of(whole, path)
+    assert offered >= set(WHOLE_FLEET)
+    for client, is_offered in ((limited, False), (whole, True)):
+        assert ("Verify now" in client.get("/audit").content.decode()) == is_offered
+
+
+def links_of(client: Client, path: str) -> set[str]:
+    return set(re.findall(r'href="([^"#?]+)', client.get(path).content.decode()))
 
 
 def test_the_list_costs_as_many_statements_with_a_limit_as_without(

@@ -17,8 +17,10 @@ from django.test import Client
 from portal.audit import authorship, chain, sealing, verification
 from portal.audit.models import AuditEntry, AuditSeal, Category
 from portal.audit.trail import record_each
+from portal.preferences import store
 from renewal.alarms import alarms
 from renewal.census import last_begun
+from renewal.configuration import by_settings
 from renewal.rules.alarms import Alarm, Kind
 from tests.portal.audit.conftest import ANNA, Log
 from tests.portal.audit.owner import as_owner
@@ -75,7 +77,7 @@ CHANGES = {
 
 
 def told(log: Log, *, later: timedelta = timedelta()) -> list[Alarm]:
-    found = alarms(last_begun(), now=log.now + later)
+    found = alarms(last_begun(), by_settings(store.load()), now=log.now + later)
     return [alarm for alarm in found if alarm.kind is Kind.AUDIT_FORGED]
 
 

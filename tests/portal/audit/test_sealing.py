@@ -17,8 +17,10 @@ from django.test import Client
 from portal.audit import blocks, chain, sealing, verification
 from portal.audit.models import AuditBlock, AuditEntry, AuditSeal
 from portal.metrics import exposition
+from portal.preferences import store
 from renewal.alarms import alarms
 from renewal.census import last_begun
+from renewal.configuration import by_settings
 from renewal.rules.alarms import Kind
 from tests.portal.audit.conftest import Log
 from tests.portal.audit.owner import as_owner
@@ -34,7 +36,9 @@ def test_nothing_new_is_nothing_to_seal(log: Log) -> None:
 def test_rows_that_wait_for_a_seal_raise_an_alarm_after_a_minute(log: Log) -> None:
     def told(seconds: int) -> bool:
         at = log.now + timedelta(seconds=seconds)
-        return Kind.AUDIT_SEAL in {alarm.kind for alarm in alarms(last_begun(), now=at)}
+        return Kind.AUDIT_SEAL in {
+            alarm.kind for alarm in alarms(last_begun(), by_settings(store.load()), now=at)
+        }
 
     assert sealing.unsealed_since(now=log.now) is None
     log.write(2)

@@ -6,15 +6,17 @@ import base64
 import json
 import re
 from datetime import timedelta
+from html import unescape
 from urllib.parse import unquote
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import IntegrityError, OperationalError, connection
 from django.test import Client
+from django.utils.html import strip_tags
 
 from orchestrators import credentials
-from orchestrators.models import BootstrapCredential
+from orchestrators.models import BootstrapCredential, Orchestrator, Status
 from portal.audit.models import AuditEntry
 from portal.preferences import store
 from portal.preferences.definitions import EDITABLE
@@ -492,3 +494,19 @@ def test_times_are_shown_in_the_zone_of_the_browser(fleet, admin, cookie, zone):
     assert f'<span class="zone">{zone}' in html
     # What a machine reads stays UTC.
     assert f'datetime="{certificate.not_after:%Y-%m-%dT%H:%M:%SZ}"' in html
+
+
+def test_a_setting_says_as_the_first_page_does_how_many_it_affects_and_leads_to_them(
+    fleet, admin, now, monkeypatch
+):
+    monkeypatch.setattr("renewal.selectors.counting.CAP", 2)
+    approved = Orchestrator.objects.filter(status=Status.APPROVED, demonstration=False).count()
+    page = strip_tags(admin.get("/settings").content.decode())
+    assert "Affects 2+ approved orchestrators." in page
+    census.take_due(now=now)
+    page = admin.get("/settings").content.decode()
+    assert f"Affects ≈{approved} approved orchestrators." in strip_tags(page)
+    found = re.search(r'Affects <a href="([^"]+state=waiting[^"]*)">≈(\d+) orch', page)
+    assert found
+    assert admin.get(unescape(found[1])).context["matches"].value == int(found[2])
+    assert 'href="/orchestrators?mark=unused&amp;fleet=real"' in page

@@ -169,11 +169,43 @@ def test_a_preview_says_who_cannot_renew_though_asked(fleet, admin):
     everybody = admin.get(f"{PREVIEW}?act=request").content.decode()
     assert "1 of them is expired: it is locked out until it is Reset." in everybody
     assert "wait for approval" in everybody
+    one = f"/orchestrators/act?act=request&ids={fleet.expired.pk}"
+    assert "It is expired: it is locked out until it is Reset." in admin.get(one).content.decode()
+    two = f"{one}&ids={fleet.waiting.pk}"
+    assert "1 of them is expired: it is" in admin.get(two).content.decode()
     expired = admin.get(f"{PREVIEW}?act=request&state=expired").content.decode()
     assert "is expired" in expired
     assert "wait for approval" not in expired
     assert "of them" not in admin.get(f"{PREVIEW}?act=request&state=ok").content.decode()
     assert "is expired" not in admin.get(f"{PREVIEW}?act=reset&state=expired").content.decode()
+
+
+@pytest.mark.both_databases
+def test_who_gets_no_session_is_counted_exactly_however_many_there_are(
+    fleet, admin, now, monkeypatch
+):
+    # A list's numbers stop at a cap; a preview reads every record anyway.
+    monkeypatch.setattr("renewal.selectors.state_counts.CAP", 2)
+    for number in range(4):
+        rows.approved(f"old-{number}", now=now, left=timedelta(days=-9))
+    for query in ("", "&state=expired", "&q=old-"):
+        page = admin.get(f"{PREVIEW}?act=request{query}").content.decode()
+        number = 4 if query == "&q=old-" else 5
+        assert f"{number} of them are expired: they are locked out" in page, query
+
+
+@pytest.mark.both_databases
+def test_who_comes_back_with_a_certificate_that_it_was_given_is_not_locked_out(fleet, admin, now):
+    given = rows.certificate(fleet.expired, now=now, standing=Standing.ISSUED)
+    Orchestrator.objects.filter(pk=fleet.expired.pk).update(awaiting_first_use_since=now)
+    one = f"/orchestrators/act?act=request&ids={fleet.expired.pk}"
+    comes_back = "is expired and has a new certificate: it gets a session once it uses that one."
+    for address in (one, f"{PREVIEW}?act=request"):
+        page = admin.get(address).content.decode()
+        assert comes_back in page
+        assert "until it is Reset" not in page
+    Certificate.objects.filter(pk=given.pk).update(revoked_at=now)
+    assert "until it is Reset" in admin.get(one).content.decode()
 
 
 def test_a_request_of_who_was_required_to_renew_says_that_it_takes_that_back(fleet, admin):
@@ -186,7 +218,7 @@ def test_a_request_of_who_was_required_to_renew_says_that_it_takes_that_back(fle
     assert f"1 of them was {taken_back}" in told("request")
     assert taken_back not in told("require")
     one = admin.get(f"/orchestrators/act?act=request&ids={fleet.calm.pk}").content.decode()
-    assert f"1 of them was {taken_back}" in strip_tags(one)
+    assert f"It was {taken_back}" in strip_tags(one)
 
 
 def test_logs_are_fetched_of_many_but_of_those_that_do_not_offer_them(fleet, admin, now):
@@ -232,7 +264,8 @@ def test_who_is_offline_is_counted_before_a_renewal_is_asked_for(fleet, admin):
     assert silent not in admin.get(f"{PREVIEW}?act=request").content.decode()
     Orchestrator.objects.filter(pk=fleet.calm.pk).update(seen_on=date(2020, 1, 1))
     for address in (f"{PREVIEW}?act={{}}", f"{PREVIEW}?act={{}}&state=ok", ticked):
-        assert f"1 of them is {silent}" in admin.get(address.format("require")).content.decode()
+        who = "It" if address == ticked else "1 of them"
+        assert f"{who} is {silent}" in admin.get(address.format("require")).content.decode()
         assert silent not in admin.get(address.format("reset")).content.decode()
 
 

@@ -67,6 +67,17 @@ def test_silent_workers_are_told_whatever_the_ca(fleet, admin, client, now):
     assert "silent" in admin.get("/").content.decode()
 
 
+def test_workers_are_not_called_well_while_the_log_waits_for_its_seal(
+    fleet, admin, now, monkeypatch
+):
+    census.take_due(now=now)
+    assert "Workers: <b>ok</b>" in admin.get("/").content.decode()
+    monkeypatch.setattr("renewal.alarms.unsealed_since", lambda now: now - timedelta(minutes=2))
+    assert "Workers: <b>behind</b>" in admin.get("/").content.decode()
+    Census.objects.update(begun_at=now - timedelta(hours=3))
+    assert "Workers: <b>silent</b>" in admin.get("/").content.decode()
+
+
 class TestForecast:
     @pytest.fixture(autouse=True)
     def _counted(self, fleet, now):
