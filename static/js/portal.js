@@ -7,7 +7,20 @@
     for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
     for (const box of root.querySelectorAll("[data-select-all][hidden]")) box.hidden = false;
     count();
+    measure();
   };
+
+  // A frame that holds its whole table lets the heads stay in sight of the window: one that scrolls
+  // keeps them to itself. Where they stay, and what the focus keeps clear of, is below the bar.
+  const measure = () => {
+    for (const frame of document.querySelectorAll(".table-frame")) {
+      const table = frame.querySelector(":scope > table");
+      frame.classList.toggle("holds-all", Boolean(table) && table.offsetWidth <= frame.clientWidth);
+    }
+    const bar = document.querySelector(".bulk");
+    document.documentElement.style.setProperty("--bar", `${bar?.offsetHeight ?? 0}px`);
+  };
+  window.addEventListener("resize", measure);
 
   const count = () => {
     const form = document.getElementById("selection");
@@ -28,6 +41,7 @@
       all.checked = selected > 0 && selected === boxes.length;
       all.indeterminate = selected > 0 && selected < boxes.length;
     }
+    measure();
   };
 
   document.addEventListener("click", async (event) => {

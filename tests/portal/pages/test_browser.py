@@ -465,6 +465,32 @@ def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
     assert said == []
 
 
+def test_the_acts_stay_in_sight_of_a_ticked_row_and_cover_none_that_has_the_focus(chromium, site):
+    page, said = opened(chromium, site[0], reduced_motion="reduce")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.goto(f"{site[0]}/orchestrators")
+    last = page.locator("tbody tr").last
+    last.get_by_role("checkbox").check()
+    act = page.get_by_role("button", name="Approve…", exact=True)
+    expect(act).to_be_in_viewport()
+    for _ in page.locator("tbody tr").all():
+        page.keyboard.press("k")
+        heads = page.locator("thead th").first.bounding_box()
+        row = page.locator("tbody tr:focus-within").bounding_box()
+        assert row["y"] >= heads["y"] + heads["height"] - 1
+    # A key leads to the acts and another back; the palette has them by name.
+    last.get_by_role("link").first.focus()
+    page.keyboard.press("a")
+    expect(act).to_be_focused()
+    page.keyboard.press("j")
+    expect(last.get_by_role("link").first).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("reset")
+    page.keyboard.press("Enter")
+    arrived(page, page.get_by_role("heading", name=re.compile("^Reset: ")))
+    assert said == []
+
+
 def test_what_is_stuck_at_a_ca_is_found_and_tried_now_with_keys_alone(chromium, site):
     url, fleet = site
     page, said = opened(chromium, url)
