@@ -630,7 +630,10 @@ def test_times_are_those_of_the_browser(chromium, site):
 def test_tabs_and_rows_are_in_sight_however_narrow_the_page(chromium, site, width):
     url, fleet = site
     page, _ = opened(chromium, url, width=width)
+    job = rows.bulk_job(User.objects.get(username="admin"), timezone.now())
     for path in (
+        "jobs",
+        f"jobs/{job.pk}",
         "orchestrators",
         "certificates",
         "authorities",
