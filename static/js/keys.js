@@ -29,7 +29,7 @@
   const offer = () => {
     for (const old of list.querySelectorAll("[data-act]")) old.remove();
     const note = document.getElementById("selected")?.textContent;
-    const acts = [...document.querySelectorAll("#selection.has-selection .bulk-acts button:not([hidden])")];
+    const acts = [...document.querySelectorAll("#selection.has-selection .bulk-acts button:not([hidden], :disabled)")];
     const items = acts.map((act) => {
       const item = document.createElement("li");
       const entry = document.createElement("button");
@@ -126,7 +126,7 @@
     box.click();
   };
   const toActs = () => {
-    const act = [...document.querySelectorAll(".bulk-acts button")].find((button) => button.offsetParent);
+    const act = [...document.querySelectorAll(".bulk-acts button")].find((button) => button.offsetParent && !button.disabled);
     const stop = act ?? document.querySelector(".bulk input");
     left = rowAtHand() ?? left;
     stop?.focus();

@@ -23,6 +23,7 @@ from portal.access.models import User
 from portal.preferences.models import Layout
 from renewal import census
 from renewal.models import CertificateAuthority, Enrollment, Template
+from renewal.selectors.fleet import PAGE_SIZE
 from tests.portal.pages import fleet as rows
 from tests.portal.pages.test_administration import anchor_pem
 
@@ -488,6 +489,39 @@ def test_the_acts_stay_in_sight_of_a_ticked_row_and_cover_none_that_has_the_focu
     page.keyboard.type("reset")
     page.keyboard.press("Enter")
     arrived(page, page.get_by_role("heading", name=re.compile("^Reset: ")))
+    assert said == []
+
+
+def test_ticks_stay_while_pages_are_turned_go_with_the_act_and_not_beyond_it(chromium, site):
+    url, _ = site
+    for number in range(PAGE_SIZE):
+        rows.orchestrator(f"many-{number:02}", now=timezone.now())
+    page, said = opened(chromium, url)
+    page.goto(f"{url}/orchestrators?sort=name")
+    first = page.locator("tbody tr").first
+    name = first.locator("a.name").inner_text()
+    first.get_by_role("checkbox").check()
+    page.get_by_role("link", name="Next").click()
+    selected = page.locator("#selected")
+    expect(selected).to_have_text("1 selected, 1 on other pages")
+    page.locator("tbody").get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Request renewal…").click()
+    expect(page.locator(".candidates > li")).to_have_count(2)
+    expect(page.locator(".candidates")).to_contain_text(name)
+    page.go_back()
+    expect(selected).to_have_text("2 selected, 1 on other pages")
+    # Other filters show another list; and who comes from elsewhere has left these ticks behind.
+    page.goto(f"{url}/orchestrators?sort=name&q=many")
+    expect(selected).to_contain_text("or tick some")
+    page.goto(f"{url}/jobs")
+    page.get_by_role("link", name="Orchestrators", exact=True).first.click()
+    expect(selected).to_contain_text("or tick some")
+    page.get_by_role("link", name="Next").click()
+    page.locator("tbody").get_by_role("checkbox").first.check()
+    page.get_by_role("link", name="Previous").click()
+    page.get_by_role("button", name="Untick all").click()
+    expect(selected).to_contain_text("or tick some")
+    expect(page.locator("[name=scope]")).to_be_focused()
     assert said == []
 
 
