@@ -141,6 +141,28 @@ def of_revocation(certificate: int, reason: int) -> list[ApiCall]:
     return [ApiCall("", "POST", "/Certificates/Revoke", body=body)]
 
 
+def of_csr(authority: str, template: str) -> list[ApiCall]:
+    """Return the call that asks for a certificate with a CSR, of the CA and template named."""
+    body = {
+        "CSR": "the CSR in PEM",
+        "CertificateAuthority": authority or "the CA",
+        "Template": template or "the template",
+    }
+    return [ApiCall("", "POST", "/Enrollment/CSR", body=body)]
+
+
+def of_grouping(ids: Iterable[UUID], group: str | None) -> list[ApiCall]:
+    """Return the calls that set group and labels of orchestrators, the first with the group named;
+    None is no group.
+    """
+    named = [str(pk) for pk in ids]
+    labels = {"AgentIds": named, "Set": {"site": "berlin"}, "Remove": ["rack"]}
+    return [
+        ApiCall("Group", "POST", "/Agents/SetGroup", body={"AgentIds": named, "Group": group}),
+        ApiCall("Labels", "POST", "/Agents/SetLabels", body=labels),
+    ]
+
+
 def of_enrollment(pk: int, *, retry: bool, give_up: bool) -> list[ApiCall]:
     """Return the calls for what can be done about an enrollment."""
     wanted = (("Retry", "Try now", retry), ("GiveUp", "Give up", give_up))

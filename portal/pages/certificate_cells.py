@@ -6,7 +6,8 @@ Owns how they look. Which columns there are and what they export is `certificate
 from __future__ import annotations
 
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from portal.pages.certificate_row import CertificateRow
 from portal.pages.list_columns import Here
@@ -16,12 +17,17 @@ _NAMES = 3
 """So many alternative names are shown of a certificate; the rest on hover."""
 
 
+def _by_labels(name: str) -> SafeString:
+    """A host name that breaks before a dot, and in the middle of a word only where it has to."""
+    return format_html_join(mark_safe("<wbr>."), "{}", ((label,) for label in name.split(".")))
+
+
 def name(row: CertificateRow, here: Here) -> str:
     certificate = row.certificate
     return format_html(
         '<a class="name" href="{}">{}</a>',
         reverse("certificate", args=[certificate.pk]),
-        certificate.common_name or certificate.subject_name or "without a subject",
+        _by_labels(certificate.common_name or certificate.subject_name or "without a subject"),
     )
 
 
@@ -31,7 +37,7 @@ def orchestrator(row: CertificateRow, here: Here) -> str:
         format_html(
             '<a href="{}">{}</a>',
             reverse("orchestrator", args=[certificate.orchestrator_id]),
-            certificate.orchestrator.client_machine or "without a name",
+            _by_labels(certificate.orchestrator.client_machine or "without a name"),
         )
         if certificate.orchestrator
         else NONE

@@ -18,6 +18,7 @@ from orchestrators.reach import may_see
 from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.reach import Reach, reach
+from portal.pages import api_calls
 from portal.pages.fields import fields
 from portal.pages.gate import BOTH, EVERYWHERE, actor_of, demand_everywhere, page
 from renewal import chains, operator_requests
@@ -149,9 +150,21 @@ def from_csr(request: HttpRequest) -> HttpResponseBase:
             form.add_error("csr", str(refused))
         else:
             return _told(request, enrollment)
+    names = [_first(form, name) for name in ("authority", "template")]
     return render(
-        request, "certificates/from_csr.html", {"form": form}, status=400 if form.errors else 200
+        request,
+        "certificates/from_csr.html",
+        {"form": form, "api_calls": api_calls.of_csr(*names)},
+        status=400 if form.errors else 200,
     )
+
+
+def _first(form: CsrForm, name: str) -> str:
+    """Return what the form proposes: the name of the first CA or template."""
+    field = form.fields[name]
+    assert isinstance(field, forms.ModelChoiceField)
+    assert field.queryset is not None
+    return field.queryset.values_list("name", flat=True).first() or ""
 
 
 def _told(request: HttpRequest, enrollment: Enrollment) -> HttpResponseBase:

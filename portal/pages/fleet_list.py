@@ -26,6 +26,7 @@ from portal.pages import (
     list_layout,
 )
 from portal.pages.act_catalogue import acts_for
+from portal.pages.acts import MOST_AT_ONCE
 from portal.pages.fields import fields, one_of
 from portal.pages.fleet_columns import FLEET
 from portal.pages.gate import ACT, page
@@ -129,6 +130,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "view_of_all": fleet_views.ALL if default and default.query else "",
         "shipped_views": SHIPPED_VIEWS,
         "acts": acts_for(request.user),
+        "most_ticked": MOST_AT_ONCE,
         "api_calls": api_calls.of_list(filters, now=now),
     }
     if not found.rows and filters.ends is not None and filters.ends.days:

@@ -233,7 +233,14 @@ def assign(request: HttpRequest) -> HttpResponseBase:
     return render(
         request,
         "groups/assign.html",
-        {"records": records, "form": form},
+        {
+            "records": records,
+            "form": form,
+            "api_calls": api_calls.of_grouping(
+                [record.pk for record in records],
+                records[0].group.name if records[0].group else None,
+            ),
+        },
         status=400 if form.errors else 200,
     )
 

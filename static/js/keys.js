@@ -23,7 +23,33 @@
   single.checked = stored();
   single.addEventListener("change", () => stored(single.checked));
 
-  const shown = () => [...list.querySelectorAll("li:not([hidden]) a")];
+  const shown = () => [...list.querySelectorAll("li:not([hidden]) > *")];
+
+  // What can be done with the ticked rows, as the bar above them offers it.
+  const offer = () => {
+    for (const old of list.querySelectorAll("[data-act]")) old.remove();
+    const note = document.getElementById("selected")?.textContent;
+    const acts = [...document.querySelectorAll("#selection.has-selection .bulk-acts button:not([hidden], :disabled)")];
+    const items = acts.map((act) => {
+      const item = document.createElement("li");
+      const entry = document.createElement("button");
+      const words = document.createElement("span");
+      const many = document.createElement("small");
+      words.textContent = act.textContent.trim();
+      many.textContent = note || "all that match";
+      item.dataset.act = act.value;
+      item.dataset.words = words.textContent.toLowerCase();
+      entry.type = "button";
+      entry.append(act.querySelector(".icon").cloneNode(true), words, many);
+      entry.addEventListener("click", () => {
+        palette.close();
+        act.click();
+      });
+      item.append(entry);
+      return item;
+    });
+    list.prepend(...items);
+  };
 
   const filter = () => {
     const typed = text.value.trim();
@@ -47,6 +73,7 @@
     dialog.showModal();
     if (dialog !== palette) return;
     text.value = "";
+    offer();
     filter();
     text.focus();
   };
@@ -82,11 +109,14 @@
   // Where a row leads: never to an act or a file, which Enter would start.
   const leads = (row) => row.querySelector("a.name[href]") ?? row.querySelector("th a[href]") ?? row.querySelector("a[href]:not(.btn, [download])");
   const rows = () => [...document.querySelectorAll("main .grid tbody tr")].filter(leads);
+  const rowAtHand = () => document.activeElement?.closest("main .grid tbody tr");
+  let left = null;
   const move = (step) => {
     const all = rows();
     if (!all.length) return;
-    const at = all.indexOf(document.activeElement?.closest("tr"));
-    const next = all[at < 0 ? 0 : Math.min(Math.max(at + step, 0), all.length - 1)];
+    const at = all.indexOf(rowAtHand());
+    // From the acts back to the row that they were reached from.
+    const next = all[at < 0 ? Math.max(all.indexOf(left), 0) : Math.min(Math.max(at + step, 0), all.length - 1)];
     leads(next).focus();
     next.scrollIntoView({ block: "nearest" });
   };
@@ -94,6 +124,13 @@
     const box = document.activeElement?.closest("tr")?.querySelector("input[type=checkbox]");
     if (!box) return;
     box.click();
+  };
+  const toActs = () => {
+    const act = [...document.querySelectorAll(".bulk-acts button")].find((button) => button.offsetParent && !button.disabled);
+    const stop = act ?? document.querySelector(".bulk input");
+    left = rowAtHand() ?? left;
+    stop?.focus();
+    return Boolean(stop);
   };
 
   let going = 0;
@@ -107,6 +144,7 @@
     j: () => move(1),
     k: () => move(-1),
     x: select,
+    a: toActs,
     i: () => {
       const row = document.activeElement?.closest("main tr");
       row?.dispatchEvent(new Event("explain", { bubbles: true }));

@@ -1,34 +1,27 @@
 // Conveniences only: every page works without this file.
-// Copy buttons, the number of selected rows, "select all"; the browser's time zone. Keys: keys.js.
+// Copy buttons, drop-downs, what stays over a swap; the browser's time zone. Keys: keys.js, ticked
+// rows: selection.js.
 (() => {
   "use strict";
 
   const prepare = (root) => {
     for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
-    for (const box of root.querySelectorAll("[data-select-all][hidden]")) box.hidden = false;
-    count();
+    measure();
   };
 
-  const count = () => {
-    const form = document.getElementById("selection");
-    if (!form) return;
-    const boxes = [...form.querySelectorAll("input[name=ids]")];
-    const selected = boxes.filter((box) => box.checked).length;
-    const everything = form.querySelector("input[name=scope]:checked");
-    const note = document.getElementById("selected");
-    if (note) {
-      note.dataset.empty ??= note.textContent;
-      note.textContent = everything ? "" : selected ? `${selected} selected` : note.dataset.empty;
+  // A frame that holds its whole table lets the heads stay in sight of the window: one that scrolls
+  // keeps them to itself. Where they stay, and what the focus keeps clear of, is below the bar.
+  // What is folded away has no width yet, and goes on scrolling.
+  const measure = () => {
+    for (const frame of document.querySelectorAll(".table-frame:not(.twin-frame)")) {
+      const width = frame.querySelector(":scope > table")?.offsetWidth;
+      frame.classList.toggle("holds-all", width > 0 && width <= frame.clientWidth);
     }
-    form.classList.add("is-live");
-    form.classList.toggle("has-selection", selected > 0 || Boolean(everything));
-    for (const button of form.querySelectorAll("[data-ticked-only]")) button.hidden = Boolean(everything);
-    const all = form.querySelector("[data-select-all]");
-    if (all) {
-      all.checked = selected > 0 && selected === boxes.length;
-      all.indeterminate = selected > 0 && selected < boxes.length;
-    }
+    const bar = document.querySelector(".bulk");
+    document.documentElement.style.setProperty("--bar", `${bar?.offsetHeight ?? 0}px`);
   };
+  window.addEventListener("resize", measure);
+  document.addEventListener("counted", measure);
 
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy], [data-copy-from]");
@@ -53,22 +46,11 @@
     if (shown) shown.textContent = `${event.target.value} days`;
   });
 
-  document.addEventListener("change", (event) => {
-    if (event.target.matches("[data-select-all]")) {
-      for (const box of event.target.form.querySelectorAll("input[name=ids]")) box.checked = event.target.checked;
-    }
-    if (event.target.matches("[data-select-all], input[name=ids], input[name=scope]")) count();
-  });
-
   // What is left empty in a form of filters says nothing in the address.
   document.addEventListener("formdata", (event) => {
     if (event.target.method !== "get") return;
     for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
   });
-
-  // Back: the browser ticks again what was ticked, and tells nobody.
-  window.addEventListener("pageshow", count);
-  document.addEventListener("htmx:historyRestore", count);
 
   // A drop-down closes when somebody clicks elsewhere or presses Escape.
   const close = (keep) => {

@@ -22,6 +22,7 @@ from renewal import authorities
 from renewal.identity.trust import add_anchor
 from renewal.models import ApprovalRequest, Certificate, CertificateAuthority, Template
 from renewal.rules.standing import Standing
+from tests import pki
 from tests.portal.access.conftest import group
 from tests.portal.pages import fleet as rows
 from tests.portal.pages.test_administration import anchor_pem
@@ -37,6 +38,8 @@ PAGES = {
     "revoke a certificate": "/certificates/{certificate}/revoke",
     "fetch a log": "/orchestrators/{calm}/logs",
     "list": "/orchestrators",
+    "ask for a certificate with a CSR": "/certificates/from-csr",
+    "set group and labels": "/orchestrators/assign?ids={calm}&ids={renewed}",
     "add a certificate authority": "/authorities/add?type=local",
     "change, test and remove a certificate authority": "/authorities/{authority}",
     "change a certificate authority": "/authorities/{authority}/edit",
@@ -83,8 +86,11 @@ def sent(api: Client, curl: str, **more: str):
     if "$PORTAL_USER" in after(words, "-u"):
         name = b64encode(f"administrator:{rows.PASSWORD}".encode()).decode()
         headers["authorization"] = f"Basic {name}"
+    text = "".join(body)
     # What stands for a thing that only its owner has.
-    text = "".join(body).replace('"the certificate in PEM"', json.dumps(anchor_pem(timezone.now())))
+    text = text.replace('"the certificate in PEM"', json.dumps(anchor_pem(timezone.now())))
+    csr = b64encode(pki.csr("CN=app-server-01.example.com", key_name="ec-p256-other")).decode()
+    text = text.replace('"the CSR in PEM"', json.dumps(csr))
     return api.generic(method, f"{path}?{asked}", text, "application/json", headers=headers)
 
 

@@ -23,6 +23,7 @@ from portal.access.models import User
 from portal.preferences.models import Layout
 from renewal import census
 from renewal.models import CertificateAuthority, Enrollment, Template
+from renewal.selectors.fleet import PAGE_SIZE
 from tests.portal.pages import fleet as rows
 from tests.portal.pages.test_administration import anchor_pem
 
@@ -465,6 +466,65 @@ def test_a_renewal_is_asked_for_with_keys_alone(chromium, site):
     assert said == []
 
 
+def test_the_acts_stay_in_sight_of_a_ticked_row_and_cover_none_that_has_the_focus(chromium, site):
+    page, said = opened(chromium, site[0], reduced_motion="reduce")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.goto(f"{site[0]}/orchestrators")
+    last = page.locator("tbody tr").last
+    last.get_by_role("checkbox").check()
+    act = page.get_by_role("button", name="Approve…", exact=True)
+    expect(act).to_be_in_viewport()
+    for _ in page.locator("tbody tr").all():
+        page.keyboard.press("k")
+        heads = page.locator("thead th").first.bounding_box()
+        row = page.locator("tbody tr:focus-within").bounding_box()
+        assert row["y"] >= heads["y"] + heads["height"] - 1
+    # A key leads to the acts and another back; the palette has them by name.
+    last.get_by_role("link").first.focus()
+    page.keyboard.press("a")
+    expect(act).to_be_focused()
+    page.keyboard.press("j")
+    expect(last.get_by_role("link").first).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("reset")
+    page.keyboard.press("Enter")
+    arrived(page, page.get_by_role("heading", name=re.compile("^Reset: ")))
+    assert said == []
+
+
+def test_ticks_stay_while_pages_are_turned_go_with_the_act_and_not_beyond_it(chromium, site):
+    url, _ = site
+    for number in range(PAGE_SIZE):
+        rows.orchestrator(f"many-{number:02}", now=timezone.now())
+    page, said = opened(chromium, url)
+    page.goto(f"{url}/orchestrators?sort=name")
+    first = page.locator("tbody tr").first
+    name = first.locator("a.name").inner_text()
+    first.get_by_role("checkbox").check()
+    page.get_by_role("link", name="Next").click()
+    selected = page.locator("#selected")
+    expect(selected).to_have_text("1 selected, 1 on other pages")
+    page.locator("tbody").get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Request renewal…").click()
+    expect(page.locator(".candidates > li")).to_have_count(2)
+    expect(page.locator(".candidates")).to_contain_text(name)
+    page.go_back()
+    expect(selected).to_have_text("2 selected, 1 on other pages")
+    # Other filters show another list; and who comes from elsewhere has left these ticks behind.
+    page.goto(f"{url}/orchestrators?sort=name&q=many")
+    expect(selected).to_contain_text("or tick some")
+    page.goto(f"{url}/jobs")
+    page.get_by_role("link", name="Orchestrators", exact=True).first.click()
+    expect(selected).to_contain_text("or tick some")
+    page.get_by_role("link", name="Next").click()
+    page.locator("tbody").get_by_role("checkbox").first.check()
+    page.get_by_role("link", name="Previous").click()
+    page.get_by_role("button", name="Untick all").click()
+    expect(selected).to_contain_text("or tick some")
+    expect(page.locator("[name=scope]")).to_be_focused()
+    assert said == []
+
+
 def test_what_is_stuck_at_a_ca_is_found_and_tried_now_with_keys_alone(chromium, site):
     url, fleet = site
     page, said = opened(chromium, url)
@@ -626,7 +686,10 @@ def test_times_are_those_of_the_browser(chromium, site):
 def test_tabs_and_rows_are_in_sight_however_narrow_the_page(chromium, site, width):
     url, fleet = site
     page, _ = opened(chromium, url, width=width)
+    job = rows.bulk_job(User.objects.get(username="admin"), timezone.now())
     for path in (
+        "jobs",
+        f"jobs/{job.pk}",
         "orchestrators",
         "certificates",
         "authorities",

@@ -329,6 +329,13 @@ def test_downloads_are_the_certificate(fleet, admin):
     assert admin.get(f"/certificates/{10**30}").status_code == 404
 
 
+def test_a_list_without_a_match_explains_what_was_asked_of_it(fleet, admin):
+    by_filter = admin.get("/certificates?key=RSA-4096").content.decode()
+    assert "None has all that these filters ask for" in by_filter
+    assert "found by how they begin" not in by_filter
+    assert "found by how they begin" in admin.get("/certificates?q=nothing").content.decode()
+
+
 def test_a_certificate_is_made_from_a_csr(db, now, admin):
     authority, _ = create_local(Wanted("Pages CA", "local", {}), actor=rows.ALICE, now=now)
     Template.objects.create(

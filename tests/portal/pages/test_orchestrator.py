@@ -208,6 +208,12 @@ def test_the_timeline_says_what_was_done_by_whom_and_why(fleet, admin):
         assert said in page
 
 
+def test_the_certificate_that_another_follows_is_a_click_away(fleet, admin):
+    successor = Certificate.objects.exclude(predecessor=None).get(orchestrator=fleet.renewed)
+    page = admin.get(f"/orchestrators/{fleet.renewed.pk}/timeline").content.decode()
+    assert f'follows <a href="/certificates/{successor.predecessor_id}">' in page
+
+
 def test_an_unknown_action_is_told_by_its_name(fleet, admin):
     rows.noted(fleet.calm, "something_new", before={"x": 1}, after={"x": [1, 2]})
     rows.noted(fleet.calm, "refused_A01F0005")
