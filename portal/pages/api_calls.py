@@ -129,6 +129,12 @@ def of_approval(pk: UUID, request: int) -> list[ApiCall]:
     return [_of_one("approve", pk), _of_one("disapprove", pk), comment]
 
 
+def of_names(pk: UUID, names: Sequence[str]) -> list[ApiCall]:
+    """Return the call that sets the names of an orchestrator's certificates beside its own."""
+    body = {"ExtraNames": list(names)}
+    return [ApiCall("", "POST", "/Agents/{id}/Names", {"id": str(pk)}, body=body)]
+
+
 def of_setting(number: int, value: str) -> list[ApiCall]:
     """Return the call that sets a setting, with the value that it has."""
     path = "/AppSetting/{id}/Set"

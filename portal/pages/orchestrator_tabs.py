@@ -228,8 +228,11 @@ def _logs(visit: Visit) -> Mapping[str, Any]:
 
 
 def _parameters(visit: Visit) -> Mapping[str, Any]:
+    record = visit.orchestrator
+    may_name = holds(visit.request.user, Permission.AGENTS_APPROVE)
     return {
-        "platform": _platform(visit.orchestrator),
+        "api_calls": api_calls.of_names(record.pk, record.extra_names) if may_name else [],
+        "platform": _platform(record),
         "labels": list(visit.orchestrator.labels.order_by("key")),
         **_group(visit),
     }

@@ -37,6 +37,7 @@ PAGES = {
     "change a setting": "/settings/SessionLengthMinutes",
     "revoke a certificate": "/certificates/{certificate}/revoke",
     "fetch a log": "/orchestrators/{calm}/logs",
+    "name an orchestrator": "/orchestrators/{calm}/parameters",
     "list": "/orchestrators",
     "ask for a certificate with a CSR": "/certificates/from-csr",
     "set group and labels": "/orchestrators/assign?ids={calm}&ids={renewed}",
