@@ -233,7 +233,7 @@ def _parameters(visit: Visit) -> Mapping[str, Any]:
     return {
         "api_calls": api_calls.of_names(record.pk, record.extra_names) if may_name else [],
         "platform": _platform(record),
-        "labels": list(visit.orchestrator.labels.order_by("key")),
+        "labels": list(record.labels.order_by("key")),
         **_group(visit),
     }
 
