@@ -10,22 +10,19 @@ import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import Group
 
-from orchestrators.models import AutoRegistrationRule, OrchestratorGroup, Reenrollment, Status
-from orchestrators.names import canonical
-from orchestrators.records import parse_agent_id
+from orchestrators.models import AutoRegistrationRule, OrchestratorGroup, Reenrollment
 from portal.access.catalogue import Permission, entry_for
 from portal.access.models import ApiToken
+from portal.pages.api_query import query_string
 from renewal.ca.base import Option
 from renewal.models import CertificateAuthority, Template
-from renewal.rules.periods import whole_second
-from renewal.selectors.filters import NO_CODE, Filters, hex_of
-from renewal.selectors.marks import Mark
+from renewal.selectors.filters import Filters
 from renewal.templates import Contents, contents_of
 
 MOST_IDS = 1000
@@ -330,48 +327,6 @@ def of_list(filters: Filters, *, now: datetime) -> list[ApiCall]:
     return [ApiCall("", "GET", "/Agents", query=asked)]
 
 
-def query_string(filters: Filters, *, now: datetime) -> str | None:
-    """Return filters in the API's query language; None where one of them cannot be said in it."""
-    is_said = filters.mark in (None, Mark.OFFLINE)
-    if not is_said or filters.demonstration is not None or filters.version:
-        # A version is compared regardless of case there, and exactly here.
-        return None
-    parts: list[tuple[str, str, object]] = []
-    if filters.state is not None:
-        parts.append(("RenewalState", "eq", filters.state.value))
-    if filters.group:
-        parts.append(("Group", "eq", filters.group))
-    if filters.label:
-        parts.append(("Label", "eq", filters.label))
-    if filters.parameter:
-        parts.append(("ClientParameter", "eq", filters.parameter))
-    if filters.platform is not None:
-        parts.append(("Platform", "eq", int(filters.platform)))
-    if filters.ends is not None:
-        days, begin = filters.ends.on, whole_second(now)
-        first, last = (days.begin, days.end) if days else (begin, begin + _days(filters.ends.days))
-        parts += [
-            ("Status", "eq", int(Status.APPROVED)),
-            ("CertificateNotAfter", "ge", _moment(first)),
-            ("CertificateNotAfter", "lt" if days else "le", _moment(last)),
-        ]
-    if filters.mark is Mark.OFFLINE:
-        parts.append(("Offline", "eq", "true"))
-    if filters.account:
-        parts.append(("Identity", "eq", filters.account))
-    if filters.answer:
-        code = None if filters.answer == NO_CODE else filters.answer
-        parts.append(("LastErrorCode", "eq", code))
-    if filters.seen is not None:
-        begin_of = filters.seen.begin(now)
-        parts.append(("LastSeen", "eq" if begin_of is None else "lt", begin_of))
-    if filters.query:
-        if hex_of(filters.query) or parse_agent_id(filters.query.strip()) is not None:
-            return None
-        parts.append(("ClientMachine", "startswith", canonical(filters.query)))
-    return " AND ".join(f"{name} -{operator} {_value(v)}" for name, operator, v in parts)
-
-
 def _said(contents: Contents) -> dict[str, Any]:
     return {
         "KeyTypes": list(contents.key_types),
@@ -385,20 +340,3 @@ def _of_one(act: str, pk: UUID) -> ApiCall:
     label = _LISTS[act]
     path = f"/Agents/{{id}}/{label}"
     return ApiCall(label, "POST", path, {"id": str(pk)}, body={"Reason": _WHY})
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, int):
-        return str(value)
-    doubled = str(value).replace('"', '""')
-    return f'"{doubled}"'
-
-
-def _days(count: int) -> timedelta:
-    return timedelta(days=count)
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
