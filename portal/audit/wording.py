@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import unicodedata
 
+LONGEST_REASON = 500
+"""Characters of a reason, wherever one is given."""
 _NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _BREAKS = "\n\r\t\v\f\x85\u2028\u2029"
 _TO_SPACES = str.maketrans(dict.fromkeys(_BREAKS, " "))

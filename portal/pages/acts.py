@@ -26,7 +26,7 @@ from orchestrators.reach import act_reaches, reachable, within
 from orchestrators.records import parse_agent_id
 from portal.access.catalogue import Permission
 from portal.access.reach import reach
-from portal.audit.wording import one_line
+from portal.audit.wording import LONGEST_REASON, one_line
 from portal.pages import api_calls, bulk
 from portal.pages.act_catalogue import ACTS, Act, Order
 from portal.pages.fields import fields, one_of
@@ -47,7 +47,6 @@ from renewal.selectors.filters import filters_of_query, query_of
 from renewal.selectors.unserved import Unserved
 
 MOST_AT_ONCE = 200
-_REASON_LENGTH = 500
 _NO_SUCH = "There is no such orchestrator."
 
 
@@ -104,8 +103,8 @@ def perform(request: HttpRequest) -> HttpResponseBase:
         return _ask(request, act, ids, error="Say why: the audit log keeps it.")
     if act.name == "require" and not message and _lacking(request, act, ids, store.load()):
         return _ask(request, act, ids, error=bulk.LOCKS_OUT)
-    if len(message) > _REASON_LENGTH:
-        return _ask(request, act, ids, error=f"At most {_REASON_LENGTH} characters.")
+    if len(message) > LONGEST_REASON:
+        return _ask(request, act, ids, error=f"At most {LONGEST_REASON} characters.")
     if len(ids) > 1:
         return _job(request, act, ids, message)
     pk = ids[0]

@@ -22,6 +22,7 @@ from portal.access.catalogue import Permission, entry_for, for_a_setting
 from portal.access.permissions import holds
 from portal.access.reach import Reach, reach
 from portal.audit.models import AuditEntry
+from portal.audit.wording import LONGEST_REASON, one_line
 from portal.pages import api_calls
 from portal.pages.fields import fields
 from portal.pages.gate import BOTH, actor_of, demand, next_of, page
@@ -115,7 +116,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     methods=BOTH,
     query=fields("value"),
     # Roles are ticked, several of them under one name.
-    form=fields("was", "default", "preview", "next", many=("value",)),
+    form=fields("was", "default", "preview", "next", "message", many=("value",)),
 )
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """One setting: its widget and its history. The forecast leads here with a period to try."""
@@ -137,7 +138,10 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
             raise BadRequest("'value' was sent more than once.")
         given: Mapping[str, Any] = request.POST
         if "default" in request.POST:
-            given = {"value": _initial(definition, definition.default)}
+            given = {
+                "value": _initial(definition, definition.default),
+                "message": request.POST.get("message", ""),
+            }
         form = SettingForm(definition, line.value, given)
         if "preview" in request.POST:
             if not definition.periods:
@@ -179,6 +183,12 @@ class SettingForm(forms.Form):
     ) -> None:
         super().__init__(given, initial={"value": _initial(definition, now)})
         self.fields["value"] = _field(definition, now)
+        self.fields["message"] = forms.CharField(
+            label="Reason",
+            required=False,
+            max_length=LONGEST_REASON,
+            help_text="Kept in the audit log, with your name.",
+        )
 
     def text(self) -> str:
         """Return the value as the store keeps it."""
@@ -198,6 +208,7 @@ def _save(request: HttpRequest, definition: Definition, form: SettingForm) -> bo
             actor=actor_of(request),
             now=timezone.now(),
             expected=request.POST.get("was"),
+            message=one_line(form.cleaned_data["message"]),
         )
     except SettingChangedSince as problem:
         form.add_error(None, str(problem))

@@ -22,8 +22,6 @@ from renewal.identity.claimants import mark_of
 from renewal.identity.risks import Assessed, assess
 from renewal.models import ApprovalRequest, Claimant
 
-REASON_LENGTH = 500
-
 
 def decide_one(
     request: HttpRequest,

@@ -16,10 +16,9 @@ from orchestrators.reach import act_reaches, reachable
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
-from portal.audit.wording import one_line
+from portal.audit.wording import LONGEST_REASON, one_line
 from portal.pages import api_calls
 from portal.pages.approval_decision import (
-    REASON_LENGTH,
     assessed_for,
     decide_one,
     name_of,
@@ -96,8 +95,8 @@ def decide(request: HttpRequest, pk: int) -> HttpResponseBase:
     decision = request.POST.get("decision", "")
     if decision not in ("approve", "disapprove"):
         raise BadRequest("A decision is to approve or to disapprove.")
-    if len(reason) > REASON_LENGTH:
-        return _detail(request, row, error=f"At most {REASON_LENGTH} characters.")
+    if len(reason) > LONGEST_REASON:
+        return _detail(request, row, error=f"At most {LONGEST_REASON} characters.")
     if not reason and (is_override or decision == "disapprove"):
         return _detail(request, row, error="Say why: the request and the audit log keep it.")
     shown = request.POST.get("shown", "")

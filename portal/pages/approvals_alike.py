@@ -15,9 +15,8 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from portal.access.catalogue import Permission
-from portal.audit.wording import one_line
+from portal.audit.wording import LONGEST_REASON, one_line
 from portal.pages.approval_decision import (
-    REASON_LENGTH,
     assessed_for,
     decide_one,
     name_of,
@@ -54,8 +53,8 @@ def decide_several(request: HttpRequest) -> HttpResponseBase:
     """Do what the preview showed: each request by itself, in a transaction of its own."""
     decision, keys = _several(request), _keys(request)
     reason = one_line(request.POST.get("reason", ""))
-    if len(reason) > REASON_LENGTH:
-        return _preview(request, decision, keys, error=f"At most {REASON_LENGTH} characters.")
+    if len(reason) > LONGEST_REASON:
+        return _preview(request, decision, keys, error=f"At most {LONGEST_REASON} characters.")
     if decision == "disapprove" and not reason:
         return _preview(request, decision, keys, error="Say why: the audit log keeps it.")
     now = timezone.now()

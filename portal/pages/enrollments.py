@@ -22,7 +22,7 @@ from orchestrators.reach import act_reaches, within
 from portal.access.catalogue import Permission
 from portal.access.permissions import holds
 from portal.access.reach import reach
-from portal.audit.wording import one_line
+from portal.audit.wording import LONGEST_REASON, one_line
 from portal.pages import api_calls
 from portal.pages.enrollment_cells import cells
 from portal.pages.enrollment_words import LABELS, NO_CAUSE, STAGES, Line, has_failed, line_of
@@ -37,7 +37,6 @@ from renewal.selectors.counting import Count
 from renewal.selectors.enrollments import Search, Span, Stage
 from renewal.selectors.queue import Board
 
-_LONGEST_REASON = 500
 _A_DAY = Span(24, "h")
 
 
@@ -156,8 +155,8 @@ def _to_act_on(request: HttpRequest, pk: int) -> Enrollment:
 
 def _message(request: HttpRequest) -> str:
     message = one_line(request.POST.get("message", ""))
-    if len(message) > _LONGEST_REASON:
-        raise BadRequest(f"A reason has at most {_LONGEST_REASON} characters.")
+    if len(message) > LONGEST_REASON:
+        raise BadRequest(f"A reason has at most {LONGEST_REASON} characters.")
     return message
 
 

@@ -112,10 +112,17 @@ def _check_together(changes: Mapping[str, str]) -> None:
 
 
 def change(
-    name: str, text: str, *, actor: Actor, now: datetime, expected: str | None = None
+    name: str,
+    text: str,
+    *,
+    actor: Actor,
+    now: datetime,
+    expected: str | None = None,
+    message: str = "",
 ) -> bool:
     """Set a setting; return whether it changed. Raises SettingInvalid, KeyError (C9).
 
+    ``message``: the reason, for the audit log.
     ``expected`` is the value that was read before: another one by now is SettingChangedSince.
     """
     with transaction.atomic():
@@ -127,10 +134,12 @@ def change(
                     "Somebody else has changed it since you opened it. Look at what it is now, "
                     "then decide."
                 )
-        return bool(change_together({name: text}, actor=actor, now=now))
+        return bool(change_together({name: text}, actor=actor, now=now, message=message))
 
 
-def change_together(changes: Mapping[str, str], *, actor: Actor, now: datetime) -> frozenset[str]:
+def change_together(
+    changes: Mapping[str, str], *, actor: Actor, now: datetime, message: str = ""
+) -> frozenset[str]:
     """Set all settings or none, judged as they will stand together; return those that changed.
 
     Raises SettingInvalid, KeyError.
@@ -148,12 +157,18 @@ def change_together(changes: Mapping[str, str], *, actor: Actor, now: datetime) 
         return frozenset(
             name
             for name, text in sorted(texts.items())
-            if _write(BY_NAME[name], before.get(name), text, actor=actor, now=now)
+            if _write(BY_NAME[name], before.get(name), text, actor=actor, now=now, message=message)
         )
 
 
 def _write(
-    definition: Definition, stored: str | None, text: str, *, actor: Actor, now: datetime
+    definition: Definition,
+    stored: str | None,
+    text: str,
+    *,
+    actor: Actor,
+    now: datetime,
+    message: str,
 ) -> bool:
     name = definition.name
     before = definition.default if stored is None else stored
@@ -172,6 +187,7 @@ def _write(
         object_name=definition.label,
         before={"value": before},
         after={"value": text},
+        message=message,
     )
     return True
 

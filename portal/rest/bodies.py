@@ -12,14 +12,13 @@ from uuid import UUID
 
 from orchestrators.models import Reenrollment
 from orchestrators.reenrollment import flag_of
-from portal.audit.wording import one_line
+from portal.audit.wording import LONGEST_REASON, one_line
 from portal.rest.codes import ErrorCode
 from portal.rest.errors import ApiError
 
 MOST_IDS = 1000
 _LONGEST_ID = 64
 _LONGEST_ECHO = 40
-_LONGEST_REASON = 500
 _MOST_DIGITS = 18
 
 
@@ -79,8 +78,8 @@ def flag(body: Mapping[str, Any], name: str) -> bool:
 def reason(body: Mapping[str, Any]) -> str:
     """Return the member Reason as one line; left out is empty. Raises ApiError."""
     found = one_line(text(body.get("Reason") or "", "Reason"))
-    if len(found) > _LONGEST_REASON:
-        raise ApiError(ErrorCode.VALUE_INVALID, f"Reason has at most {_LONGEST_REASON} characters.")
+    if len(found) > LONGEST_REASON:
+        raise ApiError(ErrorCode.VALUE_INVALID, f"Reason has at most {LONGEST_REASON} characters.")
     return found
 
 

@@ -28,7 +28,7 @@ from portal.access.catalogue import Permission
 from portal.access.models import User
 from portal.access.permissions import require
 from portal.audit.trail import Actor
-from portal.audit.wording import one_line
+from portal.audit.wording import LONGEST_REASON, one_line
 from portal.days import zone_name
 from portal.preferences import store
 from renewal import dispatch
@@ -50,7 +50,6 @@ PERMISSIONS = {
     Act.RESET: Permission.AGENTS_RESET,
     Act.LOGS: Permission.AGENTS_LOGS,
 }
-LONGEST_REASON = 500
 MOST_COMPARED = 1000
 """Of a larger selection that changed, the numbers are told and no names."""
 MOST_NAMED = 20

@@ -378,6 +378,18 @@ def test_a_settings_page_shows_default_effect_and_who_changed_it(db, now, admin)
     assert "1,380 minutes → 60 minutes" in history
 
 
+def test_why_a_setting_was_changed_is_kept_with_the_change_and_shown(db, admin):
+    url = "/settings/SessionLengthMinutes"
+    admin.post(url, {"value": "60", "message": "ticket 7"})
+    admin.post(url, {"value": "60", "default": "1", "message": "ticket 8"})
+    told = AuditEntry.objects.filter(action="setting_changed").order_by("id")
+    assert list(told.values_list("message", flat=True)) == ["ticket 7", "ticket 8"]
+    assert "ticket 7" in admin.get(url).content.decode()
+    refused = admin.post(url, {"value": "90", "message": "x" * 501})
+    assert refused.status_code == 400
+    assert store.load().values["SessionLengthMinutes"] == 1380
+
+
 def test_of_two_people_who_change_a_setting_the_second_sees_what_the_first_did(db, admin):
     url = "/settings/SessionLengthMinutes"
     assert 'name="was" value="1380"' in admin.get(url).content.decode()
