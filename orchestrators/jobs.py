@@ -70,9 +70,10 @@ def waiting_for_logs(orchestrator: Orchestrator) -> QuerySet[Job]:
     return _waiting().filter(orchestrator=orchestrator)
 
 
-def asked_for_logs() -> set[UUID]:
-    """Return the orchestrators for which a FetchLogs job waits."""
-    return set(_waiting().values_list("orchestrator_id", flat=True))
+def asked_for_logs(rows: QuerySet[Orchestrator]) -> set[UUID]:
+    """Return those of some orchestrators for which a FetchLogs job waits."""
+    of_them = _waiting().filter(orchestrator__in=rows.order_by().values("pk"))
+    return set(of_them.values_list("orchestrator_id", flat=True))
 
 
 def _waiting() -> QuerySet[Job]:

@@ -12,7 +12,6 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from orchestrators.models import Orchestrator
 from orchestrators.registration.health import handlers_without_place
 from portal.audit.authorship import last_forged
 from portal.audit.sealing import unsealed_since
@@ -22,7 +21,7 @@ from renewal.models import Certificate, CertificateAuthority, RevocationList
 from renewal.rules import alarms as rules
 from renewal.rules.alarms import Alarm, Signer
 from renewal.rules.standing import Standing
-from renewal.selectors.unserved import is_chosen_by_a_group
+from renewal.selectors.unserved import concerns_anybody, is_chosen_by_a_group
 
 _MOST = 100
 
@@ -58,10 +57,10 @@ def alarms(begun: Begun | None, standard: Chosen | NotConfigured, *, now: dateti
 
 def _of_authorities(standard: Chosen | NotConfigured, *, now: datetime) -> Iterator[Alarm]:
     """Judge the keys of the CAs on this portal's host, and whether a CA is disabled or missing that
-    an orchestrator needs: before the first one nobody does.
+    an approved orchestrator needs.
     """
     of_settings: CertificateAuthority | None = None
-    if isinstance(standard, NotConfigured) and Orchestrator.objects.exists():
+    if isinstance(standard, NotConfigured) and concerns_anybody(standard):
         of_settings = standard.disabled
         if standard.settings:
             yield rules.of_settings(str(standard), min(standard.settings))

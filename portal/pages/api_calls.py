@@ -93,6 +93,8 @@ def of_act(act: str, ids: Sequence[UUID], *, is_job: bool = False) -> list[ApiCa
     """Return the call for an act on named orchestrators; several are a job, as on the pages."""
     if act == "logs":
         about = "Once for each of them" if is_job or len(ids) > 1 else ""
+        if not ids:
+            return []
         return [ApiCall(about, "POST", "/Agents/{id}/FetchLogs", {"id": str(ids[0])})]
     if len(ids) == 1 and not is_job and act in _LISTS:
         return [_of_one(act, ids[0])]

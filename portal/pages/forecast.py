@@ -7,6 +7,7 @@ a day is `renewal/rules/forecast.py`'s, counted by `renewal/census.py`.
 from __future__ import annotations
 
 import calendar
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta
@@ -142,7 +143,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
             "most": after.most(days),
             "is_too_much": per_day is not None and max(after.due_now, after.most(days)) > per_day,
             "chosen": chosen,
-            "ending": _ending(lots, chosen, names, real) if chosen else [],
+            "ending": _ending(lots, chosen, names) if chosen else [],
             "ending_in_all": sum(lot.count for lot in picture.lots if lot.ends_on == chosen),
             "ending_url": charts.ends_url(chosen, real=real) if chosen else "",
             "falling_due": _due(lots, tried, chosen, today, names, real) if chosen else [],
@@ -245,14 +246,12 @@ def _sums(
     return found
 
 
-def _ending(lots: Sequence[Lot], day: date, names: Mapping[int, str], real: str) -> list[Share]:
-    counts: dict[str, int] = {}
+def _ending(lots: Sequence[Lot], day: date, names: Mapping[int, str]) -> list[tuple[str, int]]:
+    counts: Counter[str] = Counter()
     for lot in lots:
         if lot.ends_on == day:
-            name = _name(lot, names)
-            counts[name] = counts.get(name, 0) + lot.count
-    url = charts.ends_url(day, real=real)
-    return [Share(name, count, day, url) for name, count in sorted(counts.items())]
+            counts[_name(lot, names)] += lot.count
+    return sorted(counts.items())
 
 
 def _due(

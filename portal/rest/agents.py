@@ -26,6 +26,7 @@ from portal.rest.codes import ErrorCode, act_code
 from portal.rest.errors import ApiError
 from portal.rest.listed_acts import ListedAct
 from portal.rest.refusals import actor_of, note_target_unknown
+from renewal import log_requests
 from renewal.identity import approvals, deletion
 from renewal.identity.approvals import ActRefused
 from renewal.rules.acts import Act
@@ -219,11 +220,9 @@ class AgentFetchLogs(AgentView):
         self.no_body()
         found = found_agent(request, agent_id, Permission.AGENTS_LOGS)
         try:
-            jobs.request_logs(found, actor=actor_of(request), now=timezone.now())
-        except jobs.LogsNotOffered:
-            raise ApiError(
-                ErrorCode.ACT_REFUSED, "The orchestrator did not announce Custom.FetchLogs."
-            ) from None
+            log_requests.ask(found.pk, actor=actor_of(request), now=timezone.now())
+        except ActRefused as refused:
+            raise ApiError(ErrorCode.ACT_REFUSED, str(refused)) from None
         return Response(status=204)
 
     def concerned(self, request: Request, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:

@@ -112,7 +112,7 @@ def foreseen(
 
 
 def _foreseen_logs(rows: QuerySet[Orchestrator]) -> Iterator[Foreseen]:
-    asked = jobs.asked_for_logs()
+    asked = jobs.asked_for_logs(rows)
     some = rows.only("pk", "status", "capabilities", "had_session")
     for each in some.iterator(chunk_size=10 * CHUNK):
         offers = jobs.offers_logs(each)

@@ -38,7 +38,8 @@ def deaf_among(rows: QuerySet[Orchestrator], periods: Periods, *, now: datetime)
         revoked_at=None,
         not_after__gte=now,
     )
-    delivered = Q(Exists(unproven), awaiting_first_use_since__isnull=False)
+    # In this order: few await a first use, and only theirs are looked for.
+    delivered = Q(awaiting_first_use_since__isnull=False) & Q(Exists(unproven))
     conditions = {
         Deaf.EXPIRED: expired & ~delivered,
         Deaf.RETURNING: expired & delivered,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from orchestrators.models import Orchestrator
+from orchestrators.models import Orchestrator, OrchestratorGroup, Status
 from renewal.configuration import CA_SETTING, TEMPLATE_SETTING, Chosen, NotConfigured
 from renewal.models import CertificateAuthority, GroupIssuance
 
@@ -52,20 +52,33 @@ def unserved_among(
     return [each for each in found if each.number]
 
 
-def _as_the_settings(problem: NotConfigured) -> Q:
+def concerns_anybody(problem: NotConfigured) -> bool:
+    """Say whether an approved orchestrator comes upon what is wrong with the settings: where every
+    group chooses for itself, nobody does. Asked by group: a fleet has few.
+    """
+    approved = Orchestrator.objects.filter(status=Status.APPROVED)
+    if approved.filter(group=None).exists():
+        return True
+    members = Exists(approved.filter(group=OuterRef("pk")))
+    return OrchestratorGroup.objects.filter(
+        _as_the_settings(problem, "issuance__"), members
+    ).exists()
+
+
+def _as_the_settings(problem: NotConfigured, path: str = "group__issuance__") -> Q:
     """Return the condition of those that come upon what is wrong with the settings, and whose group
     chooses no CA that is disabled.
     """
     found = Q()
-    own = Q(group__issuance__authority__enabled=True)
+    own, none = Q(**{f"{path}authority__enabled": True}), Q(**{f"{path}authority": None})
     if problem.disabled is not None or CA_SETTING in problem.settings:
-        found |= Q(group__issuance__authority=None)
+        found |= none
     if TEMPLATE_SETTING in problem.settings:
-        found |= Q(group__issuance__template=None) & (own | Q(group__issuance__authority=None))
+        found |= Q(**{f"{path}template": None}) & (own | none)
     return found
 
 
 def is_chosen_by_a_group() -> Exists:
-    """Return the condition of the CAs that a group with orchestrators in it chooses."""
-    members = Orchestrator.objects.filter(group=OuterRef("group"))
+    """Return the condition of the CAs that a group with approved orchestrators in it chooses."""
+    members = Orchestrator.objects.filter(group=OuterRef("group"), status=Status.APPROVED)
     return Exists(GroupIssuance.objects.filter(Exists(members), authority=OuterRef("pk")))

@@ -94,7 +94,7 @@
   });
 
   document.addEventListener("formdata", ({ target, formData }) => {
-    if (target !== form()) return;
+    if (target !== form() || formData.has("scope")) return;
     const here = new Set(boxes().map((box) => box.value));
     for (const id of ticked) if (!here.has(id)) formData.append("ids", id);
   });

@@ -238,6 +238,7 @@ def test_logs_are_fetched_of_many_but_of_those_that_do_not_offer_them(fleet, adm
     assert skipped == [(fleet.calm.pk, SENTENCES["logs_not_offered"])]
     assert "it learns of this when it calls again, and does not send it before" in text
     assert "Their logs were asked for already." in text
+    assert f"Of all {Orchestrator.objects.count()}:1 of them is offline" in text
 
     submit(admin, "logs", message="ticket 7")
     job = BulkJob.objects.latest("pk")
@@ -256,6 +257,10 @@ def test_logs_are_fetched_of_many_but_of_those_that_do_not_offer_them(fleet, adm
     assert f'href="/orchestrators/{fleet.warned.pk}/logs"' in shown
     assert "Fetch the log of" in shown
     assert "What came of it" not in shown
+
+    again = admin.get(f"{PREVIEW}?act=logs")
+    assert again.status_code == 200
+    assert again.context["to_change"] == 0
 
 
 def test_who_is_offline_is_counted_before_a_renewal_is_asked_for(fleet, admin):

@@ -91,8 +91,9 @@ class TestForecast:
         (share,) = page.context["falling_due"]
         assert (share.count, share.ends_on) == (1, ends)
         assert "app-server-01.example.com" in admin.get(share.url).content.decode()
-        (ending,) = admin.get(f"/forecast?day={ends}").context["ending"]
-        assert ending.count == 1
+        shown = admin.get(f"/forecast?day={ends}").context
+        assert [count for _, count in shown["ending"]] == [1] == [shown["ending_in_all"]]
+        assert "app-server-01.example.com" in admin.get(shown["ending_url"]).content.decode()
 
     def test_other_periods_are_tried_and_nothing_changes(self, admin):
         before = {s.name: s.now for s in admin.get("/forecast").context["sums"]}
