@@ -180,12 +180,14 @@ class Explanation:
 
     @property
     def way_back(self) -> Outlook | None:
-        """The delivered and unused certificate with which it gets a session, if it gets none with
-        what it is likeliest to come with.
+        """The delivered and unproven certificate with which it gets a session, if it gets none
+        with an older one; one that it has called with already comes first.
         """
-        if not self.outlooks or self.outlooks[0].leads_on:
+        held = [outlook for outlook in self.outlooks if outlook.certificate]
+        older = [outlook for outlook in held if outlook.standing not in UNPROVEN]
+        if not older or any(outlook.leads_on for outlook in older):
             return None
-        unproven = (o for o in self.outlooks if o.certificate and o.standing in UNPROVEN)
+        unproven = (outlook for outlook in held if outlook.standing in UNPROVEN)
         return next((outlook for outlook in unproven if outlook.leads_on), None)
 
     @property
@@ -202,7 +204,7 @@ class Explanation:
         """
         if not self.outlooks:
             return ""
-        if self.way_back is not None:
+        if self.way_back is not None and not self.way_back.used_last:
             return TO_USE_THE_NEW_ONE
         answer = self.outlooks[0].without_csr
         if self.prospect is not None and answer.decision.code in _CANNOT_ENROL:

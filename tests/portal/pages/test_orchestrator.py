@@ -19,7 +19,7 @@ from portal.preferences import store
 from portal.preferences.models import Setting
 from renewal import gather
 from renewal.configuration import periods
-from renewal.explain import explain
+from renewal.explain import TO_USE_THE_NEW_ONE, explain
 from renewal.models import Certificate, CertificateAuthority, Claimant
 from renewal.open_matters import Around, open_matters
 from renewal.rules.contact import silent_before
@@ -373,6 +373,40 @@ def test_the_acts_that_are_offered_lead_on_from_its_state(
     record = request.getfixturevalue(kind) if kind == "half_way" else getattr(fleet, kind)
     page = admin.get(f"/orchestrators/{record.pk}").content.decode()
     assert acts_offered(page) == (primary, in_head, can_do)
+
+
+def test_one_that_came_with_what_was_delivered_to_it_is_told_to_send_a_csr_and_not_to_be_reset(
+    fleet, admin, matters, half_way
+):
+    """Renewal was required once more, so the new one gets no session without a CSR either."""
+    half_way.flag = Reenrollment.REQUIRED
+    half_way.flag_counter += 1
+    half_way.last_thumbprint_used = half_way.thumbprint
+    half_way.last_seen = half_way.awaiting_first_use_since + timedelta(hours=1)
+    half_way.save()
+    response = admin.get(f"/orchestrators/{half_way.pk}")
+    likeliest, explanation = response.context["likeliest"], response.context["explanation"]
+    assert (likeliest.standing, likeliest.without_csr.decision.row) == ("issued", "10")
+    assert explanation.way_back == likeliest
+    assert explanation.remedy == TEXTS[Code.MUST_RENEW].remedy
+    page = response.content.decode()
+    told = page.split('class="lead"')[1].split("What happens next?")[0]
+    assert "Reset" not in strip_tags(told)
+    assert acts_offered(page) == (["clear"], ["clear"], ["clear"])
+    found = {matter.what: matter for matter in matters(half_way)}
+    assert set(found) == {"Renewal required", "Issued, not used"}
+    unused = found["Issued, not used"]
+    assert unused.reason.startswith("It has called with the new one, and got no session")
+    assert (unused.owner, unused.remedy) == ("the orchestrator", "Look at its log.")
+
+
+def test_one_that_never_called_is_to_use_what_was_delivered_to_it(fleet, matters, half_way, now):
+    half_way.last_thumbprint_used = ""
+    half_way.save()
+    explanation = foretold(half_way, now)
+    assert explanation.outlooks[0].standing == "issued"
+    assert explanation.remedy == TO_USE_THE_NEW_ONE
+    assert [matter.remedy for matter in matters(half_way)] == [TO_USE_THE_NEW_ONE]
 
 
 def test_what_only_a_reset_helps_is_linked_to_it_for_whoever_may_reset(fleet, admin, as_role, now):
