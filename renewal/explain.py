@@ -152,6 +152,8 @@ class Prospect:
     """It is for want of a permission: the record bears the mark *Cannot renew*."""
     fails: CertificateAuthority | None = None
     """The CA that is left alone for now, because it failed several times."""
+    disabled: CertificateAuthority | None = None
+    """The chosen CA, if all that stands against a CSR is that it is disabled."""
     remedy: str = ""
     """What a person can do against the obstacle; empty: it passes by itself."""
 
@@ -278,7 +280,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         entry_for(p).access_string
         for p in lacking_for(orchestrator, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
     )
-    refused, chosen = CsrFacts(), None
+    refused, chosen, disabled = CsrFacts(), None, None
     why, remedy, lacks_permission = "", "", bool(lacking)
     if lacking:
         why = f"The service account lacks {lacking}."
@@ -292,6 +294,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
     except NotConfigured as problem:
         refused = CsrFacts(Code.ENROLLMENT_NOT_CONFIGURED, str(problem))
         remedy = remedy or problem.remedy
+        disabled = None if problem.settings else problem.disabled
     except door.NotAdmitted as problem:
         if not lacking:
             lacking, why = problem.detail, f"{problem.detail}."
@@ -310,6 +313,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         refused_for_account=why,
         lacks_permission=lacks_permission,
         fails=fails,
+        disabled=disabled,
         remedy=remedy,
     )
 

@@ -541,6 +541,19 @@ OBSTACLES = {
         "Look after the CA ",
         "/authorities/",
     ),
+    "a CA that is disabled": (
+        lambda: CertificateAuthority.objects.update(enabled=False),
+        "or choose another that is enabled.",
+        "/authorities/",
+    ),
+    "a CA that is disabled and a template that is not set": (
+        lambda: (
+            CertificateAuthority.objects.update(enabled=False),
+            Setting.objects.filter(name="TemplateForSubmittedCSRs").delete(),
+        ),
+        "Set the CA and the template under Settings",
+        "/settings",
+    ),
 }
 
 
@@ -554,7 +567,7 @@ def test_what_stands_against_a_renewal_is_told_with_what_to_do_and_where(
     assert "It cannot renew now." in page
     what_to_do = page.split("What can I do?")[1].split("</ul>")[0]
     assert remedy in what_to_do
-    assert f'href="{address}' in what_to_do
+    assert f'href="{address}' in what_to_do.split("</li>")[0]
     assert "lacks orchestrators is none" not in page
     assert "Nothing to do" not in what_to_do
     assert remedy in matters(fleet.requested)[0].remedy
