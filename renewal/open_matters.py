@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orchestrators.credentials import ends_at, is_over
+from orchestrators.credentials import ends_at, is_over, over_since
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from portal.audit.models import AuditEntry
 from renewal.explain import TO_USE_THE_NEW_ONE
@@ -129,8 +129,10 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
             yield Matter(
                 "First enrollment",
                 _OPERATOR,
-                ends_at(claim),
-                f"Its {'time to enrol' if is_late else 'bootstrap credential'} is over.",
+                over_since(claim, now=now),
+                "Its time to enrol is over."
+                if is_late
+                else "Its bootstrap credential cannot be used any more.",
                 TO_ENROL_AGAIN,
                 is_stuck=True,
             )

@@ -172,7 +172,8 @@ def test_one_whose_credential_is_revoked_cannot_enrol_and_is_said_so_everywhere(
     row.save()
     (matter,) = matters(fleet.enrolling)
     assert (matter.owner, matter.is_stuck, matter.remedy) == ("an operator", True, TO_ENROL_AGAIN)
-    assert "Its bootstrap credential is over." in matter.reason
+    assert matter.reason == "Its bootstrap credential cannot be used any more."
+    assert matter.since == now
     response = admin.get(f"/orchestrators/{fleet.enrolling.pk}")
     assert response.context["moments"] == []
     page = response.content.decode()
@@ -186,6 +187,22 @@ def test_one_whose_credential_is_revoked_cannot_enrol_and_is_said_so_everywhere(
     assert "Could enrol until" in page
     (row,) = admin.get("/orchestrators?mark=cannot-enrol").context["page"].rows
     assert row.next.words == "Cannot enrol until it is Reset"
+
+
+def test_one_whose_credential_became_anothers_is_not_said_to_be_over_since_a_time_to_come(
+    fleet, admin, matters, now
+):
+    claim = selectors.claim_of(fleet.enrolling)
+    row = claim.credential
+    row.one_time, row.bound_to = True, fleet.calm
+    row.save()
+    assert claim.expires_at > now
+    (matter,) = matters(fleet.enrolling)
+    assert matter.reason == "Its bootstrap credential cannot be used any more."
+    assert (matter.since, matter.is_stuck) == (None, True)
+    told = strip_tags(admin.get(f"/orchestrators/{fleet.enrolling.pk}").content.decode())
+    assert "Cannot enrol any more" in told
+    assert "enrol until" not in told
 
 
 def test_the_certificate_history_tells_each_step(fleet, now):
