@@ -194,6 +194,14 @@ def ends_at(claim: EnrollmentClaim) -> datetime:
     return min(moment for moment in ends if moment is not None)
 
 
+def over_since(claim: EnrollmentClaim, *, now: datetime) -> datetime | None:
+    """Return since when a claim that is over is so; None: nobody noted it, for its one-time
+    credential became another record's.
+    """
+    ended = ends_at(claim)
+    return ended if ended <= now else None
+
+
 def is_over(claim: EnrollmentClaim, orchestrator: Orchestrator, *, now: datetime) -> bool:
     """Say whether nobody can enrol under a claim (read with its credential) any more: its own time
     is over, or its credential is refused.

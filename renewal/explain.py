@@ -152,6 +152,8 @@ class Prospect:
     """It is for want of a permission: the record bears the mark *Cannot renew*."""
     fails: CertificateAuthority | None = None
     """The CA that is left alone for now, because it failed several times."""
+    disabled: CertificateAuthority | None = None
+    """The chosen CA, if all that stands against a CSR is that it is disabled."""
     remedy: str = ""
     """What a person can do against the obstacle; empty: it passes by itself."""
 
@@ -180,12 +182,14 @@ class Explanation:
 
     @property
     def way_back(self) -> Outlook | None:
-        """The delivered and unused certificate with which it gets a session, if it gets none with
-        what it is likeliest to come with.
+        """The delivered and unproven certificate with which it gets a session, if it gets none
+        with an older one; one that it has called with already comes first.
         """
-        if not self.outlooks or self.outlooks[0].leads_on:
+        held = [outlook for outlook in self.outlooks if outlook.certificate]
+        older = [outlook for outlook in held if outlook.standing not in UNPROVEN]
+        if not older or any(outlook.leads_on for outlook in older):
             return None
-        unproven = (o for o in self.outlooks if o.certificate and o.standing in UNPROVEN)
+        unproven = (outlook for outlook in held if outlook.standing in UNPROVEN)
         return next((outlook for outlook in unproven if outlook.leads_on), None)
 
     @property
@@ -202,7 +206,7 @@ class Explanation:
         """
         if not self.outlooks:
             return ""
-        if self.way_back is not None:
+        if self.way_back is not None and not self.way_back.used_last:
             return TO_USE_THE_NEW_ONE
         answer = self.outlooks[0].without_csr
         if self.prospect is not None and answer.decision.code in _CANNOT_ENROL:
@@ -276,7 +280,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         entry_for(p).access_string
         for p in lacking_for(orchestrator, Permission.ENROLL_CSR, Permission.CERTIFICATES_READ)
     )
-    refused, chosen = CsrFacts(), None
+    refused, chosen, disabled = CsrFacts(), None, None
     why, remedy, lacks_permission = "", "", bool(lacking)
     if lacking:
         why = f"The service account lacks {lacking}."
@@ -290,6 +294,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
     except NotConfigured as problem:
         refused = CsrFacts(Code.ENROLLMENT_NOT_CONFIGURED, str(problem))
         remedy = remedy or problem.remedy
+        disabled = None if problem.settings else problem.disabled
     except door.NotAdmitted as problem:
         if not lacking:
             lacking, why = problem.detail, f"{problem.detail}."
@@ -308,6 +313,7 @@ def prospect_of(orchestrator: Orchestrator, preferences: Preferences, *, now: da
         refused_for_account=why,
         lacks_permission=lacks_permission,
         fails=fails,
+        disabled=disabled,
         remedy=remedy,
     )
 

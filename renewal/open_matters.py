@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orchestrators.credentials import ends_at, is_over
+from orchestrators.credentials import ends_at, is_over, over_since
 from orchestrators.models import EnrollmentClaim, Orchestrator, Reenrollment, Status
 from portal.audit.models import AuditEntry
 from renewal.explain import TO_USE_THE_NEW_ONE
@@ -56,7 +56,7 @@ class Around:
     stuck_after: timedelta
     """What waits for the orchestrator's next session is stuck then: `periods.stuck_after`."""
     has_way_back: bool = False
-    """With a delivered and unused certificate it gets a session, and with no other:
+    """With a delivered and unproven certificate it gets a session, and with no older one:
     `explain.Explanation.way_back`.
     """
     is_offline: bool = False
@@ -129,8 +129,10 @@ def _identity(orchestrator: Orchestrator, around: Around, now: datetime) -> Iter
             yield Matter(
                 "First enrollment",
                 _OPERATOR,
-                ends_at(claim),
-                f"Its {'time to enrol' if is_late else 'bootstrap credential'} is over.",
+                over_since(claim, now=now),
+                "Its time to enrol is over."
+                if is_late
+                else "Its bootstrap credential cannot be used any more.",
                 TO_ENROL_AGAIN,
                 is_stuck=True,
             )
@@ -224,16 +226,24 @@ def _first_use(orchestrator: Orchestrator, around: Around, now: datetime) -> Ite
     if since is None:
         return
     seen = orchestrator.last_seen
-    if seen is not None and seen > since:
+    # Who called with it and got no session has not proven it, but has it.
+    has_come = bool(orchestrator.thumbprint) and (
+        orchestrator.last_thumbprint_used == orchestrator.thumbprint
+    )
+    if has_come:
+        reason = "It has called with the new one, and got no session with it yet."
+    elif seen is not None and seen > since:
         reason = "It has called since with an older certificate: the new one is not installed."
     else:
         reason = "It has not called since."
     if around.has_way_back:
+        reason += " Its old one gets no session any more."
+    if around.has_way_back and not has_come:
         yield Matter(
             "Issued, not used",
             _OPERATOR,
             since,
-            f"{reason} Its old one gets no session any more.",
+            reason,
             TO_USE_THE_NEW_ONE,
             is_stuck=True,
         )

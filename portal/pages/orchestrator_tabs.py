@@ -147,7 +147,7 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "look_again": _look_again(matters, around.enrollments),
         "claim": claim,
         "is_claim_over": is_claim_over,
-        "claim_ends": credentials.ends_at(claim) if claim else None,
+        "claim_ends": claim and _ends(claim, is_over=is_claim_over, now=now),
         "approval": approval,
         "claimants": [(c, is_usable(c, now)) for c in claimants],
         "nobody_to_approve": orchestrator.status == Status.NEW
@@ -157,6 +157,10 @@ def _overview(visit: Visit) -> Mapping[str, Any]:
         "labels": list(orchestrator.labels.order_by("key")),
         **_group(visit),
     }
+
+
+def _ends(claim: EnrollmentClaim, *, is_over: bool, now: datetime) -> datetime | None:
+    return credentials.over_since(claim, now=now) if is_over else credentials.ends_at(claim)
 
 
 def _look_again(matters: Sequence[Matter], enrollments: Sequence[Enrollment]) -> int:

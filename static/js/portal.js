@@ -77,26 +77,42 @@
   const secure = window.location.protocol === "https:" ? "; secure" : "";
   document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
 
-  // What looks again by itself takes no focus away and closes nothing that was opened.
-  const name = (item) => `${item.tagName} ${item.getAttribute("href") ?? item.name ?? ""} ${item.value ?? ""}`;
+  // What looks again by itself takes no focus away and closes nothing that was opened; a part that
+  // is swapped along with it, and says what it said, stays. Terms are numbered along the page.
+  const name = (item) => `${item.tagName} ${item.classList[0] ?? ""} ${item.getAttribute("href") ?? item.name ?? ""} ${item.value ?? ""}`;
   const alike = (root, item) => [...root.querySelectorAll(item.tagName)].filter((other) => name(other) === name(item));
-  let kept = null;
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    const root = event.detail.target;
+  const said = (root) => [root.textContent, ...[...root.querySelectorAll("[id], [href]")].map((each) => `${each.id} ${each.getAttribute("href")}`)].join("\n");
+  let kept = [];
+  const keep = (root) => {
     const held = document.activeElement;
     const isHeld = root.id && root !== held && root.contains(held) && !held.id;
     const opened = [...root.querySelectorAll("details")].map((each) => each.open);
-    kept = { id: root.id, held: isHeld && held, at: isHeld && alike(root, held).indexOf(held), opened };
-  });
-  document.addEventListener("htmx:afterSwap", () => {
-    const root = kept?.id && document.getElementById(kept.id);
+    kept.push({ id: root.id, held: isHeld && held, at: isHeld && alike(root, held).indexOf(held), opened });
+  };
+  const restore = ({ id, held, at, opened }) => {
+    const root = id && document.getElementById(id);
     if (!root) return;
     const details = [...root.querySelectorAll("details")];
-    if (details.length === kept.opened.length) {
-      for (const [at, each] of details.entries()) each.open = kept.opened[at];
+    if (details.length === opened.length) {
+      for (const [index, each] of details.entries()) each.open = opened[index];
     }
-    if (kept.held && document.activeElement === document.body) alike(root, kept.held)[kept.at]?.focus({ preventScroll: true });
-    kept = null;
+    const again = held && document.activeElement === document.body && alike(root, held)[at];
+    if (!again) return;
+    // Words become stops of the Tab key only when the swap has settled.
+    if (held.hasAttribute("tabindex")) again.tabIndex = held.tabIndex;
+    again.focus({ preventScroll: true });
+  };
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    kept = [];
+    keep(event.detail.target);
+  });
+  document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
+    detail.shouldSwap = said(detail.fragment.firstElementChild) !== said(detail.target);
+    if (detail.shouldSwap) keep(detail.target);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    kept.forEach(restore);
+    kept = [];
   });
 
   // A list takes its search field along when it is swapped: what was typed since it asked stays.

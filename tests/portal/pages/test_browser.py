@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from orchestrators.models import Orchestrator, Status
+from orchestrators.models import Orchestrator, Reenrollment, Status
 from portal.access.models import User
 from portal.preferences.models import Layout
 from renewal import census
@@ -587,6 +587,37 @@ def test_the_page_of_an_orchestrator_tells_what_comes_of_its_csr_and_keeps_the_f
     expect(page.locator("#open-now")).not_to_contain_text("the CA answers later")
     expect(page.locator("#open-now")).to_contain_text("Issued, not used")
     expect(link).to_be_focused()
+    assert said == []
+
+
+def test_the_page_of_an_orchestrator_changes_as_a_whole_and_keeps_focus_and_what_is_opened(
+    chromium, site
+):
+    url, fleet = site
+    page, said = opened(chromium, url)
+    page.clock.install()
+    page.goto(f"{url}/orchestrators/{fleet.calm.pk}")
+    held = page.locator("#about .chip").first
+    ticket = page.locator("#explained details.ticket")
+    ticket.locator("summary").click()
+    held.focus()
+    page.evaluate(
+        "for (const part of document.querySelectorAll('#open-now, #explained'))"
+        " part.dataset.old = 1"
+    )
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#open-now[data-old]")).to_have_count(0)
+    expect(held).to_be_focused()
+    expect(page.locator("#explained[data-old]")).to_have_count(1)
+    Enrollment.objects.filter(orchestrator=fleet.calm).update(state="discarded")
+    Orchestrator.objects.filter(pk=fleet.calm.pk).update(
+        flag=Reenrollment.REQUIRED, flag_counter=1, last_seen=timezone.now()
+    )
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#explained")).to_contain_text("An operator requires a new certificate.")
+    expect(page.locator("#facts")).to_contain_text("Required")
+    expect(held).to_be_focused()
+    expect(ticket).to_have_attribute("open", "")
     assert said == []
 
 

@@ -19,7 +19,7 @@ from portal.preferences import store
 from portal.preferences.models import Setting
 from renewal import gather
 from renewal.configuration import periods
-from renewal.explain import explain
+from renewal.explain import TO_USE_THE_NEW_ONE, explain
 from renewal.models import Certificate, CertificateAuthority, Claimant
 from renewal.open_matters import Around, open_matters
 from renewal.rules.contact import silent_before
@@ -172,7 +172,8 @@ def test_one_whose_credential_is_revoked_cannot_enrol_and_is_said_so_everywhere(
     row.save()
     (matter,) = matters(fleet.enrolling)
     assert (matter.owner, matter.is_stuck, matter.remedy) == ("an operator", True, TO_ENROL_AGAIN)
-    assert "Its bootstrap credential is over." in matter.reason
+    assert matter.reason == "Its bootstrap credential cannot be used any more."
+    assert matter.since == now
     response = admin.get(f"/orchestrators/{fleet.enrolling.pk}")
     assert response.context["moments"] == []
     page = response.content.decode()
@@ -186,6 +187,22 @@ def test_one_whose_credential_is_revoked_cannot_enrol_and_is_said_so_everywhere(
     assert "Could enrol until" in page
     (row,) = admin.get("/orchestrators?mark=cannot-enrol").context["page"].rows
     assert row.next.words == "Cannot enrol until it is Reset"
+
+
+def test_one_whose_credential_became_anothers_is_not_said_to_be_over_since_a_time_to_come(
+    fleet, admin, matters, now
+):
+    claim = selectors.claim_of(fleet.enrolling)
+    row = claim.credential
+    row.one_time, row.bound_to = True, fleet.calm
+    row.save()
+    assert claim.expires_at > now
+    (matter,) = matters(fleet.enrolling)
+    assert matter.reason == "Its bootstrap credential cannot be used any more."
+    assert (matter.since, matter.is_stuck) == (None, True)
+    told = strip_tags(admin.get(f"/orchestrators/{fleet.enrolling.pk}").content.decode())
+    assert "Cannot enrol any more" in told
+    assert "enrol until" not in told
 
 
 def test_the_certificate_history_tells_each_step(fleet, now):
@@ -375,6 +392,40 @@ def test_the_acts_that_are_offered_lead_on_from_its_state(
     assert acts_offered(page) == (primary, in_head, can_do)
 
 
+def test_one_that_came_with_what_was_delivered_to_it_is_told_to_send_a_csr_and_not_to_be_reset(
+    fleet, admin, matters, half_way
+):
+    """Renewal was required once more, so the new one gets no session without a CSR either."""
+    half_way.flag = Reenrollment.REQUIRED
+    half_way.flag_counter += 1
+    half_way.last_thumbprint_used = half_way.thumbprint
+    half_way.last_seen = half_way.awaiting_first_use_since + timedelta(hours=1)
+    half_way.save()
+    response = admin.get(f"/orchestrators/{half_way.pk}")
+    likeliest, explanation = response.context["likeliest"], response.context["explanation"]
+    assert (likeliest.standing, likeliest.without_csr.decision.row) == ("issued", "10")
+    assert explanation.way_back == likeliest
+    assert explanation.remedy == TEXTS[Code.MUST_RENEW].remedy
+    page = response.content.decode()
+    told = page.split('class="lead"')[1].split("What happens next?")[0]
+    assert "Reset" not in strip_tags(told)
+    assert acts_offered(page) == (["clear"], ["clear"], ["clear"])
+    found = {matter.what: matter for matter in matters(half_way)}
+    assert set(found) == {"Renewal required", "Issued, not used"}
+    unused = found["Issued, not used"]
+    assert unused.reason.startswith("It has called with the new one, and got no session")
+    assert (unused.owner, unused.remedy) == ("the orchestrator", "Look at its log.")
+
+
+def test_one_that_never_called_is_to_use_what_was_delivered_to_it(fleet, matters, half_way, now):
+    half_way.last_thumbprint_used = ""
+    half_way.save()
+    explanation = foretold(half_way, now)
+    assert explanation.outlooks[0].standing == "issued"
+    assert explanation.remedy == TO_USE_THE_NEW_ONE
+    assert [matter.remedy for matter in matters(half_way)] == [TO_USE_THE_NEW_ONE]
+
+
 def test_what_only_a_reset_helps_is_linked_to_it_for_whoever_may_reset(fleet, admin, as_role, now):
     Certificate.objects.filter(orchestrator=fleet.calm).update(revoked_at=now)
     address = f"/orchestrators/{fleet.calm.pk}"
@@ -507,6 +558,19 @@ OBSTACLES = {
         "Look after the CA ",
         "/authorities/",
     ),
+    "a CA that is disabled": (
+        lambda: CertificateAuthority.objects.update(enabled=False),
+        "or choose another that is enabled.",
+        "/authorities/",
+    ),
+    "a CA that is disabled and a template that is not set": (
+        lambda: (
+            CertificateAuthority.objects.update(enabled=False),
+            Setting.objects.filter(name="TemplateForSubmittedCSRs").delete(),
+        ),
+        "Set the CA and the template under Settings",
+        "/settings",
+    ),
 }
 
 
@@ -520,7 +584,7 @@ def test_what_stands_against_a_renewal_is_told_with_what_to_do_and_where(
     assert "It cannot renew now." in page
     what_to_do = page.split("What can I do?")[1].split("</ul>")[0]
     assert remedy in what_to_do
-    assert f'href="{address}' in what_to_do
+    assert f'href="{address}' in what_to_do.split("</li>")[0]
     assert "lacks orchestrators is none" not in page
     assert "Nothing to do" not in what_to_do
     assert remedy in matters(fleet.requested)[0].remedy
