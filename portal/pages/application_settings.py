@@ -184,7 +184,7 @@ class SettingForm(forms.Form):
         super().__init__(given, initial={"value": _initial(definition, now)})
         self.fields["value"] = _field(definition, now)
         self.fields["message"] = forms.CharField(
-            label="Reason",
+            label="Reason (optional)",
             required=False,
             max_length=LONGEST_REASON,
             help_text="Kept in the audit log, with your name.",

@@ -141,7 +141,8 @@ def _is_loaded(order: Order) -> bool:
             "other_fleet",
             "This database has another synthetic fleet: "
             f"{last.after['orchestrators']} orchestrators, {last.after['certificates']} "
-            f"certificates, seed {last.after['seed']}.",
+            f"certificates, seed {last.after['seed']}"
+            f"{', troubled' if last.after.get('troubled') else ''}.",
         )
     return True
 

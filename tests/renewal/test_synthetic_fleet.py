@@ -171,6 +171,9 @@ def test_running_it_again_changes_nothing_and_another_size_is_refused() -> None:
     with pytest.raises(CommandFailed) as refused:
         load(31, 62)
     assert refused.value.code == "other_fleet"
+    with pytest.raises(CommandFailed) as refused:
+        load(30, 60, "--troubled")
+    assert refused.value.code == "other_fleet"
     assert Orchestrator.objects.count() == 30
 
 

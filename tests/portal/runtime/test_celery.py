@@ -26,9 +26,8 @@ from portal.runtime import broker
 from portal.runtime.outages import OneLineAnOutage
 from tests.services.processes import Process, accepts, wait_until
 
-# Of a timeout of 0.15 s, on a machine that does other things too; without one it is many seconds.
 PATIENCE_SECONDS = 1.0
-"""A fifth of a second as promised, and what a loaded machine adds."""
+"""A fifth of a second as promised, and what a loaded machine adds; without a timeout it is many."""
 
 
 class Broker:
